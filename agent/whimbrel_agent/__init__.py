@@ -1,0 +1,1 @@
+"""The edge agent: accepts events, keeps them, and syncs them to the region."""

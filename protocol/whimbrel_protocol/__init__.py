@@ -1,0 +1,1 @@
+"""The wire protocol of Whimbrel: values, columns, frames, messages and topics. Pure."""
