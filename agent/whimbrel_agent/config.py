@@ -1,0 +1,222 @@
+"""The agent's settings as frozen values, each default with its reason.
+
+A component receives only its own part. Reading them from ``agent.toml`` is
+:mod:`whimbrel_agent.configfile`'s work; these values hold what was already checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from whimbrel_protocol.keys import PublicKey
+from whimbrel_protocol.lanes import LANES, Order
+from whimbrel_protocol.limits import TARGET_FRAME_BYTES
+from whimbrel_protocol.names import Address
+
+from .brokers import BrokerUrl
+
+MIB: Final = 1024 * 1024
+
+MIN_BUFFER_BYTES: Final = MIB
+"""Less would not hold SQLite's own pages, a WAL and a few hundred frames."""
+
+MAX_BUFFER_BYTES: Final = 1024**4
+
+
+class Overflow(Enum):
+    """What a lane does when the buffer is full."""
+
+    REFUSE = "refuse"
+    """Producers are told no; nothing that was accepted is dropped."""
+    DROP_OLDEST = "drop-oldest"
+    """The oldest events of the lane become gaps, counted by reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceConfig:
+    """Who this device is.
+
+    Attributes:
+        address: tenant, region, store and device.
+        key_file: file with the device's private key, readable by its owner only.
+        region_key: the public key that every word of the region must be signed with.
+    """
+
+    address: Address
+    key_file: Path
+    region_key: PublicKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneConfig:
+    """How one lane is sealed, sent and bounded.
+
+    Attributes:
+        order: ``in-order`` or ``live-first``.
+        overflow: what happens to this lane when the buffer is full.
+        linger_s: the oldest unsealed event waits at most this long.
+        batch_events: so many unsealed events are sealed at once without waiting.
+        target_bytes: so many bytes of unsealed events are sealed without waiting.
+    """
+
+    order: Order = Order.IN_ORDER
+    overflow: Overflow = Overflow.DROP_OLDEST
+    linger_s: float = 1.0  # frames of a quiet store stay small in number and large in size
+    batch_events: int = 500  # where columns stop getting much better on real store data
+    target_bytes: int = 8 * TARGET_FRAME_BYTES  # before columns and codec, about one full frame
+
+
+def default_lanes() -> Mapping[str, LaneConfig]:
+    """Return every lane's settings as they are without any configuration.
+
+    Critical and high seal at once (an alarm waits for nobody) and critical never drops.
+    """
+    return MappingProxyType(
+        {
+            "critical": LaneConfig(overflow=Overflow.REFUSE, linger_s=0.0),
+            "high": LaneConfig(linger_s=0.1),
+            "normal": LaneConfig(),
+            "bulk": LaneConfig(linger_s=10.0),
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferConfig:
+    """Where accepted events are kept, and how many bytes that may take.
+
+    Attributes:
+        path: the SQLite file; its WAL, numbers file and quarantine lie beside it.
+        max_bytes: cap over all of these together.
+        lanes: settings by lane name, all four present.
+    """
+
+    path: Path
+    max_bytes: int = 64 * MIB  # about a week of a busy store, and a fraction of any card
+    lanes: Mapping[str, LaneConfig] = field(default_factory=default_lanes)
+
+    def __post_init__(self) -> None:
+        missing = [lane for lane in LANES if lane not in self.lanes]
+        if missing:
+            raise ValueError(f"lanes lack {', '.join(missing)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerAccess:
+    """What is needed to be let in by a broker.
+
+    Attributes:
+        username: MQTT user name.
+        password_file: file with the password, readable by its owner only.
+        ca_file: PEM file of the authority that signed the broker's certificate; None means
+            the system's authorities.
+        certificate_file: PEM file with this client's certificate chain.
+        certificate_key_file: PEM file with its key, readable by its owner only.
+        keepalive_s: the broker is asked for a sign of life so often.
+        connect_timeout_s: a connection that takes longer is given up.
+    """
+
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    certificate_key_file: Path | None = None
+    keepalive_s: int = 60  # below the silence after which common mobile networks drop a flow
+    connect_timeout_s: float = 10.0  # two lost SYNs and a slow TLS handshake
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UplinkConfig:
+    """How frames leave.
+
+    Attributes:
+        brokers: tried in turn, the first one first.
+        access: user, password, certificates.
+        window_bytes: at most so many bytes wait for receipts; the region's credit may say less.
+        window_frames: at most so many frames wait for receipts.
+    """
+
+    brokers: tuple[BrokerUrl, ...]
+    access: BrokerAccess = field(default_factory=BrokerAccess)
+    window_bytes: int = 2 * MIB  # 120 full frames; fills 100 Mbit/s at 150 ms to the receipt
+    window_frames: int = 256  # one receipt message names at most this many
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpIntakeConfig:
+    """Events by HTTP from this machine.
+
+    Attributes:
+        host: loopback address to listen on, None for no TCP.
+        port: its port; 0 takes a free one.
+        socket: path of a Unix socket to listen on, None for none.
+        max_body_bytes: a longer request body is answered with 413.
+        max_connections: further connections are answered with 503.
+    """
+
+    host: str | None
+    port: int
+    socket: Path | None
+    max_body_bytes: int = 8 * MIB  # parsed in slices, so memory does not follow it
+    max_connections: int = 64  # each holds one slice of a body at most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicRule:
+    """What becomes of messages on one topic filter of the local broker.
+
+    Attributes:
+        filter: MQTT topic filter.
+        type: event type; None means ``mqtt.message``.
+        lane: lane of the events.
+        zone: zone of the events, None for none.
+    """
+
+    filter: str
+    type: str | None = None
+    lane: str = "normal"
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttIntakeConfig:
+    """Events from topics of a local broker that the agent joins as a client."""
+
+    broker: BrokerUrl
+    topics: tuple[TopicRule, ...]
+    access: BrokerAccess = field(default_factory=BrokerAccess)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineIntakeConfig:
+    """The machine's own figures (processor, memory, disk, temperature) as events."""
+
+    every_s: float = 60.0  # slow enough to cost no flash, fast enough for a fault report
+    lane: str = "bulk"
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlConfig:
+    """The local socket through which the command line talks to a running agent."""
+
+    socket: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig:
+    """Everything; the composition root hands each part its own."""
+
+    file: Path
+    device: DeviceConfig
+    buffer: BufferConfig
+    uplink: UplinkConfig
+    control: ControlConfig
+    http: HttpIntakeConfig | None = None
+    mqtt: MqttIntakeConfig | None = None
+    machine: MachineIntakeConfig | None = None
