@@ -1,0 +1,3 @@
+"""Loads the fixtures that every folder of tests shares; no logic here."""
+
+pytest_plugins = ["servers.fixtures"]
