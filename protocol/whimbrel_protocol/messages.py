@@ -165,6 +165,7 @@ class Hold:
 Message = Resume | Receipt | ResumeAnswer | Want | Hold
 
 _KINDS: Final[dict[type, int]] = {Resume: 1, Receipt: 16, ResumeAnswer: 17, Want: 18, Hold: 19}
+MESSAGE_TYPES: Final = tuple(_KINDS)
 
 
 @dataclass(frozen=True, slots=True)

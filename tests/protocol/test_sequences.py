@@ -1,5 +1,7 @@
 """Range sets."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ def test_it_holds_exactly_what_was_added(pairs: list[tuple[int, int]]) -> None:
 @given(ranges)
 def test_its_ranges_rise_and_never_touch(pairs: list[tuple[int, int]]) -> None:
     listed = list(RangeSet(pairs))
-    assert all(a[1] + 1 < b[0] for a, b in zip(listed, listed[1:], strict=False))
+    assert all(a[1] + 1 < b[0] for a, b in pairwise(listed))
 
 
 @given(ranges, st.integers(1, 70), st.integers(0, 20))
