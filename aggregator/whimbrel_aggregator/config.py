@@ -1,0 +1,209 @@
+"""The settings as frozen values, one per component; :mod:`.configfile` reads them from TOML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from whimbrel_protocol.limits import PARTITIONS
+
+MIB: Final = 1024 * 1024
+DEFAULT_MAX_BYTES: Final = 10 * 1024 * MIB
+"""About a week of 100 stores with 2,000 events an hour each, with room to spare."""
+
+DEFAULT_MIN_FREE_BYTES: Final = 64 * MIB
+"""A checkpoint of the write-ahead log must always fit."""
+
+DEFAULT_RETENTION_DAYS: Final = 30.0
+"""Longer than any outage a device's own buffer spans."""
+
+BROKER_SCHEMES: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+FORWARD_KINDS: Final = ("files", "webhook", "postgres")
+
+
+@dataclass(frozen=True, slots=True)
+class RegionConfig:
+    """The region's name and the file of the key that signs receipts."""
+
+    name: str
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerUrl:
+    """Where a broker listens: scheme (mqtt, mqtts, ws, wss), host, port, path (ws only)."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str = "/mqtt"
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.scheme in ("mqtts", "wss")
+
+    @property
+    def websocket(self) -> bool:
+        """Whether MQTT rides in a WebSocket."""
+        return self.scheme in ("ws", "wss")
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.path if self.websocket else ''}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerConfig:
+    """How to reach the brokers; they are tried in order, from the first again after each loss.
+
+    Attributes:
+        urls: the brokers.
+        partitions: the partitions to listen to.
+        username: user name, or empty.
+        password_file: file with the password, readable by its owner only.
+        ca_file: certificate authorities to trust instead of the system's.
+        client_id: must be unique at the broker.
+        qos: of the subscription. 0 by default: the agent resends what gets no receipt, so the
+            broker's own acknowledgements add work and no safety (measured twice as fast).
+        keepalive_s: MQTT keep-alive.
+    """
+
+    urls: tuple[BrokerUrl, ...]
+    partitions: frozenset[int] = frozenset(range(PARTITIONS))
+    username: str = ""
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    client_id: str = ""
+    qos: Literal[0, 1] = 0
+    keepalive_s: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalConfig:
+    """The journal's file and bounds.
+
+    Attributes:
+        path: the SQLite file.
+        max_bytes: byte cap, WAL included; at the cap credit is zero and nothing is receipted.
+        retention_days: frames older than this go when no cursor holds them; None keeps all.
+        retention_bytes: the oldest frames go while more is in use; None means never.
+        min_free_bytes: what must stay free on the file system.
+    """
+
+    path: Path
+    max_bytes: int = DEFAULT_MAX_BYTES
+    retention_days: float | None = DEFAULT_RETENTION_DAYS
+    retention_bytes: int | None = None
+    min_free_bytes: int = DEFAULT_MIN_FREE_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestConfig:
+    """Bounds of the way from the broker to the journal.
+
+    Attributes:
+        queue_bytes: frames waiting to be verified; beyond it they are dropped and counted (the
+            agent resends).
+        group_frames: frames in one durable commit.
+        group_bytes: bytes in one durable commit.
+        credit_bytes: what one device may have in flight when nothing is scarce.
+        credit_lifetime_s: how long a device may rely on that.
+        hold_s: what a device is told to wait when it is not enrolled.
+        verify_threads: signatures are checked in this many threads (they free the GIL).
+    """
+
+    queue_bytes: int = 16 * MIB
+    group_frames: int = 512
+    group_bytes: int = 4 * MIB
+    credit_bytes: int = MIB
+    credit_lifetime_s: int = 300
+    hold_s: int = 60
+    verify_threads: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ApiConfig:
+    """The HTTP API: where it listens, and the bearer token's file (required off loopback)."""
+
+    host: str = "127.0.0.1"
+    port: int = 8450
+    token_file: Path | None = None
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which events a consumer wants; an empty tuple means all of them."""
+
+    tenants: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesSinkConfig:
+    """NDJSON files, rotated by size and time."""
+
+    dir: Path
+    rotate_bytes: int = 64 * MIB
+    rotate_s: int = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSinkConfig:
+    """CloudEvents batches posted to a URL, signed with the secret."""
+
+    url: str
+    secret_file: Path | None = None
+    batch_events: int = 500
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresSinkConfig:
+    """Rows and cursor in one transaction; ``table`` may hold ``{tenant}``."""
+
+    dsn_file: Path
+    schema: str = "public"
+    table: str = "events_{tenant}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardConfig:
+    """One forwarder: its name is its consumer's name in the journal."""
+
+    name: str
+    sink: FilesSinkConfig | WebhookSinkConfig | PostgresSinkConfig
+    select: Selection = field(default_factory=Selection)
+    start: Literal["oldest", "newest"] = "oldest"
+
+    @property
+    def kind(self) -> str:
+        """The sink's kind: one of :data:`FORWARD_KINDS`."""
+        match self.sink:
+            case FilesSinkConfig():
+                return "files"
+            case WebhookSinkConfig():
+                return "webhook"
+            case PostgresSinkConfig():
+                return "postgres"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AggregatorConfig:
+    """The whole file."""
+
+    region: RegionConfig
+    broker: BrokerConfig
+    journal: JournalConfig
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    api: ApiConfig = field(default_factory=ApiConfig)
+    forwards: tuple[ForwardConfig, ...] = ()
+    log_level: str = "info"

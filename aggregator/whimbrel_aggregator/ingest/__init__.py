@@ -1,0 +1,1 @@
+"""From a broker's bytes to committed frames and signed receipts."""

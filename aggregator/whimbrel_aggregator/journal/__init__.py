@@ -1,0 +1,1 @@
+"""The region's record of frames: partitioned, append-only, durable before any receipt."""

@@ -1,0 +1,47 @@
+"""What the aggregator needs from the world, named for the need. Simulated worlds replace these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """The region's clocks."""
+
+    def wall_ns(self) -> int:
+        """Return Unix time in nanoseconds."""
+        ...
+
+    def mono_ns(self) -> int:
+        """Return nanoseconds that never go back."""
+        ...
+
+
+class Random(Protocol):
+    """Randomness; a seeded ``random.Random`` in worlds, the system's in production."""
+
+    def random(self) -> float:
+        """Return a float in [0, 1)."""
+        ...
+
+    def randbytes(self, count: int, /) -> bytes:
+        """Return ``count`` random bytes."""
+        ...
+
+
+class Runner(Protocol):
+    """Runs blocking work in order: in one thread in production, directly in worlds."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run ``work`` after all work handed in before it and return its result.
+
+        Work that has begun is finished even when the waiting task is cancelled.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what was handed in, then stop."""
+        ...

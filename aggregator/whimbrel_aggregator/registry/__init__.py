@@ -1,0 +1,1 @@
+"""Which devices may speak, and with which keys."""
