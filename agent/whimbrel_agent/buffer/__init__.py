@@ -1,0 +1,1 @@
+"""The agent's durable buffer: staged events and sealed frames in one bounded SQLite file."""
