@@ -42,7 +42,7 @@ class SystemClock:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def quality(self) -> ClockQuality:
-        """Synced when the kernel says that something disciplines its clock now.
+        """Return synced when the kernel says that something disciplines its clock now.
 
         NTP and PTP daemons (timesyncd, chrony, ntpd, phc2sys) all set that state. Otherwise
         the best source the time can have come from at boot; unknown where the kernel does not tell.

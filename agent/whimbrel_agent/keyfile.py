@@ -46,7 +46,7 @@ def create_key(path: Path) -> PrivateKey:
         ) from error
     except OSError as error:
         raise KeyFileError(f"key file {path} cannot be made: {error.strerror}") from error
-    with open(handle, "w", encoding="ascii") as stream:
+    with os.fdopen(handle, "w", encoding="ascii") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
