@@ -1,40 +1,23 @@
 """The agent's settings as frozen values, each default with its reason.
 
 A component receives only its own part. Reading them from ``agent.toml`` is
-:mod:`whimbrel_agent.configfile`'s work; these values hold what was already checked.
+:mod:`whimbrel_agent.configfile`'s work; these values hold what was already checked. The
+buffer's own settings stand with the buffer, in :mod:`whimbrel_agent.buffer.values`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from whimbrel_protocol.keys import PublicKey
-from whimbrel_protocol.lanes import LANES, Order
-from whimbrel_protocol.limits import TARGET_FRAME_BYTES
 from whimbrel_protocol.names import Address
 
 from .brokers import BrokerUrl
+from .buffer.values import BufferConfig
 
 MIB: Final = 1024 * 1024
-
-MIN_BUFFER_BYTES: Final = MIB
-"""Less would not hold SQLite's own pages, a WAL and a few hundred frames."""
-
-MAX_BUFFER_BYTES: Final = 1024**4
-
-
-class Overflow(Enum):
-    """What a lane does when the buffer is full."""
-
-    REFUSE = "refuse"
-    """Producers are told no; nothing that was accepted is dropped."""
-    DROP_OLDEST = "drop-oldest"
-    """The oldest events of the lane become gaps, counted by reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,60 +33,6 @@ class DeviceConfig:
     address: Address
     key_file: Path
     region_key: PublicKey
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneConfig:
-    """How one lane is sealed, sent and bounded.
-
-    Attributes:
-        order: ``in-order`` or ``live-first``.
-        overflow: what happens to this lane when the buffer is full.
-        linger_s: the oldest unsealed event waits at most this long.
-        batch_events: so many unsealed events are sealed at once without waiting.
-        target_bytes: so many bytes of unsealed events are sealed without waiting.
-    """
-
-    order: Order = Order.IN_ORDER
-    overflow: Overflow = Overflow.DROP_OLDEST
-    linger_s: float = 1.0  # frames of a quiet store stay small in number and large in size
-    batch_events: int = 500  # where columns stop getting much better on real store data
-    target_bytes: int = 8 * TARGET_FRAME_BYTES  # before columns and codec, about one full frame
-
-
-def default_lanes() -> Mapping[str, LaneConfig]:
-    """Return every lane's settings as they are without any configuration.
-
-    Critical and high seal at once (an alarm waits for nobody) and critical never drops.
-    """
-    return MappingProxyType(
-        {
-            "critical": LaneConfig(overflow=Overflow.REFUSE, linger_s=0.0),
-            "high": LaneConfig(linger_s=0.1),
-            "normal": LaneConfig(),
-            "bulk": LaneConfig(linger_s=10.0),
-        }
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BufferConfig:
-    """Where accepted events are kept, and how many bytes that may take.
-
-    Attributes:
-        path: the SQLite file; its WAL, numbers file and quarantine lie beside it.
-        max_bytes: cap over all of these together.
-        lanes: settings by lane name, all four present.
-    """
-
-    path: Path
-    max_bytes: int = 64 * MIB  # about a week of a busy store, and a fraction of any card
-    lanes: Mapping[str, LaneConfig] = field(default_factory=default_lanes)
-
-    def __post_init__(self) -> None:
-        missing = [lane for lane in LANES if lane not in self.lanes]
-        if missing:
-            raise ValueError(f"lanes lack {', '.join(missing)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

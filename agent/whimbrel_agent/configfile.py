@@ -14,23 +14,18 @@ from whimbrel_protocol.limits import MAX_SEAL_EVENTS
 from whimbrel_protocol.names import Address, check_name
 
 from .brokers import BrokerUrl, BrokerUrlError
+from .buffer.values import MIN_BUFFER_BYTES, BufferConfig, LaneConfig, Overflow, default_lanes
 from .config import (
-    MAX_BUFFER_BYTES,
     MIB,
-    MIN_BUFFER_BYTES,
     AgentConfig,
     BrokerAccess,
-    BufferConfig,
     ControlConfig,
     DeviceConfig,
     HttpIntakeConfig,
-    LaneConfig,
     MachineIntakeConfig,
     MqttIntakeConfig,
-    Overflow,
     TopicRule,
     UplinkConfig,
-    default_lanes,
 )
 from .settings import ConfigError, Table
 
@@ -38,6 +33,9 @@ _ORDERS: Final = {"in-order": Order.IN_ORDER, "live-first": Order.LIVE_FIRST}
 
 MAX_FILE_BYTES: Final = MIB
 """A configuration is a page or two; anything near this is the wrong file."""
+
+MAX_BUFFER_BYTES: Final = 1024**4
+"""No device of this kind has a card beyond a tebibyte; catches a unit too many."""
 
 MAX_BROKERS: Final = 16
 """Each is waited for in turn; more would hide an outage for minutes."""
@@ -141,7 +139,6 @@ def _lane(table: Table, default: LaneConfig) -> LaneConfig:
         overflow=Overflow(overflow),
         linger_s=table.number("linger_s", default.linger_s, 0, 3600),
         batch_events=table.integer("batch_events", default.batch_events, 1, MAX_SEAL_EVENTS),
-        target_bytes=table.size("target_bytes", default.target_bytes, 1024, 4 * MIB),
     )
     table.finish()
     return lane
