@@ -52,19 +52,31 @@ class Buffer:
         """This process's numbering."""
         raise RuntimeError
 
+    # FOR THE BUFFER HELPER, from the intake helper: imports need ``checkpoint`` in the same
+    # transaction as the events, and ``checkpoint()`` to read it back (table checkpoints:
+    # name text primary key, value blob of at most 256 bytes; at most 1,000 rows, oldest go).
     async def accept(
-        self, events: Sequence[Event], *, keys: Sequence[bytes | None] | None = None
+        self,
+        events: Sequence[Event],
+        *,
+        keys: Sequence[bytes | None] | None = None,
+        checkpoint: tuple[str, bytes] | None = None,
     ) -> list[Accepted]:
         """Keep a group of events; returns after the fsync, all or nothing.
 
         Args:
             events: at most MAX_GROUP_EVENTS, of any lanes.
             keys: idempotency keys (namespaced by the caller), one per event.
+            checkpoint: a name and a value that become durable together with the events.
 
         Raises:
             AcceptError, GroupTooBigError, BufferFullError, TooManyWaitingError,
             BufferBrokenError.
         """
+        raise RuntimeError
+
+    async def checkpoint(self, name: str) -> bytes | None:
+        """Give the value that the last accept with this checkpoint name made durable."""
         raise RuntimeError
 
     async def seal_due(self, now_mono_ns: int) -> SealResult:
