@@ -1,0 +1,238 @@
+"""Float columns: as scaled integers where that is exact to the last bit, else as raw bits.
+
+Forms (byte), each followed by an integer stream::
+
+    BITS     the IEEE 754 bits as signed 64-bit integers
+    DECIMAL  byte e;        value = m / 10^e
+    RATIO    varint d;      value = m / d
+    MEAN     varint d;      value = m / d, printed with 15 significant digits, read back
+
+Divisions are correctly rounded doubles of integers below 2^53, so any IEEE machine gets the
+same bits. MEAN is there because sensors average readings and print the result: 572.666666666667
+is 1718 / 3, and 1718 costs two bytes where the printed digits cost six. With 0x80 set in the
+form byte, exceptions (NaN, infinities, -0.0, values that no scale fits) follow the stream:
+``varint count``, the places, and the bits to put there.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import copysign, isfinite
+from typing import Final
+
+from whimbrel_protocol.columns.integers import read_integers, write_integers
+from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
+from whimbrel_protocol.errors import RemoteProtocolError
+
+__all__ = ["read_floats", "write_floats"]
+
+BITS: Final = 0
+DECIMAL: Final = 1
+RATIO: Final = 2
+MEAN: Final = 3
+
+_EXCEPTIONS: Final = 0x80
+_MAX_EXACT: Final = 2**53
+_MAX_EXPONENT: Final = 22
+"""10^22 is the largest power of ten that a double holds exactly."""
+
+_MAX_DIVISOR: Final = 10**12
+_SHORT_DECIMALS: Final = 6
+"""A reading has at most this many decimals; more means that something was computed."""
+
+_COUNTS_OF_MEANS: Final = (3, 7, 9, 11, 13)
+"""Numbers of readings averaged whose division does not end in decimals (2, 4, 5, 8 do)."""
+
+_SAMPLE: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """How to turn distinct values into integers; ``numbers`` lacks those that do not fit."""
+
+    form: int
+    divisor: int
+    exponent: int
+    numbers: dict[float, int]
+
+
+def write_floats(out: BodyWriter, values: Sequence[float]) -> None:
+    """Append a column of floats."""
+    distinct = set(values)
+    odd = not all(map(isfinite, distinct)) or (
+        0.0 in distinct and any(value == 0.0 and _is_negative(value) for value in values)
+    )
+    pure = [value for value in distinct if isfinite(value)] if odd else list(distinct)
+    scale = _find_scale(pure) if pure else None
+    if scale is None:
+        out.head.append(BITS)
+        write_integers(out, _to_bits(values))
+        return
+    numbers = scale.numbers
+    if odd or len(numbers) < len(pure):
+        places = [
+            place
+            for place, value in enumerate(values)
+            if value not in numbers or (value == 0.0 and _is_negative(value))
+        ]
+        if len(places) * 4 > len(values):
+            out.head.append(BITS)
+            write_integers(out, _to_bits(values))
+            return
+        kept = _fill(values, places, numbers)
+    else:
+        places = []
+        kept = list(map(numbers.__getitem__, values))
+    out.head.append(scale.form | (_EXCEPTIONS if places else 0))
+    if scale.form == DECIMAL:
+        out.head.append(scale.exponent)
+    else:
+        put_varint(out.head, scale.divisor)
+    write_integers(out, kept)
+    if places:
+        put_varint(out.head, len(places))
+        write_integers(out, places)
+        write_integers(out, _to_bits([values[place] for place in places]))
+
+
+def read_floats(body: BodyReader, count: int) -> list[float]:
+    """Give back a column of ``count`` floats.
+
+    Raises:
+        RemoteProtocolError: malformed.
+    """
+    form = body.head.byte()
+    kind = form & 0x7F
+    if form == BITS:
+        return _from_bits(read_integers(body, count))
+    if kind == DECIMAL:
+        exponent = body.head.byte()
+        if exponent > _MAX_EXPONENT:
+            raise RemoteProtocolError(f"exponent is {exponent}: must be at most {_MAX_EXPONENT}")
+        divisor = 10**exponent
+    elif kind in (RATIO, MEAN):
+        divisor = body.head.varint(_MAX_DIVISOR, "divisor")
+        if divisor < 1:
+            raise RemoteProtocolError("divisor is 0: must be at least 1")
+    else:
+        raise RemoteProtocolError(f"float form is {form}: not a known form")
+    numbers = read_integers(body, count)
+    if not (min(numbers) > -_MAX_EXACT and max(numbers) < _MAX_EXACT):
+        raise RemoteProtocolError("a scaled float is beyond 53 bits")
+    if kind == MEAN:
+        known = {number: _mean(number, divisor) for number in set(numbers)}
+        values = list(map(known.__getitem__, numbers))
+    else:
+        values = [number / divisor for number in numbers]
+    if form & _EXCEPTIONS:
+        _put_exceptions(body, values)
+    return values
+
+
+def _put_exceptions(body: BodyReader, values: list[float]) -> None:
+    size = body.head.varint(len(values), "exception count")
+    if size < 1:
+        raise RemoteProtocolError("exception count is 0: must be at least 1")
+    places = read_integers(body, size)
+    if min(places) < 0 or max(places) >= len(values):
+        raise RemoteProtocolError(f"an exception is outside its {len(values)} values")
+    for place, value in zip(places, _from_bits(read_integers(body, size)), strict=True):
+        values[place] = value
+
+
+def _is_negative(value: float) -> bool:
+    return copysign(1.0, value) < 0
+
+
+def _mean(number: int, divisor: int) -> float:
+    return float(f"{number / divisor:.15g}")
+
+
+def _fill(values: Sequence[float], places: list[int], numbers: dict[float, int]) -> list[int]:
+    """Give the integers, with each exception standing in as its left neighbour."""
+    excepted = set(places)
+    kept = []
+    last = numbers[next(v for p, v in enumerate(values) if p not in excepted)]
+    for place, value in enumerate(values):
+        if place not in excepted:
+            last = numbers[value]
+        kept.append(last)
+    return kept
+
+
+def _find_scale(pure: list[float]) -> _Scale | None:
+    """Find the cheapest exact scale for distinct finite values, or none."""
+    top = max(map(abs, pure))
+    if top >= _MAX_EXACT:
+        return None
+    decimals = sorted(map(_decimals, pure[:: max(1, len(pure) // _SAMPLE)]))
+    short = [count for count in decimals if count <= _SHORT_DECIMALS]
+    if len(short) * 2 < len(decimals):
+        return _find_mean(pure, top, 2) or _find_decimal(pure, top, decimals[-1])
+    exponent = short[-1]
+    left = pure
+    while exponent <= _SHORT_DECIMALS:
+        power = 10**exponent
+        if top * power >= _MAX_EXACT:
+            return None
+        left = [value for value in left if round(value * power) / power != value]
+        if not left:
+            numbers = {value: round(value * power) for value in pure}
+            return _Scale(DECIMAL, power, exponent, numbers)
+        if len(left) * 4 < len(pure) and exponent >= 2:
+            break
+        exponent += 1
+    return _find_mean(pure, top, exponent) or _find_decimal(pure, top, decimals[-1])
+
+
+def _decimals(value: float) -> int:
+    digits, _, power = repr(value).partition("e")
+    count = len(digits.partition(".")[2])
+    if digits.endswith(".0"):
+        count = 0
+    return max(0, count - int(power)) if power else count
+
+
+def _find_decimal(pure: list[float], top: float, exponent: int) -> _Scale | None:
+    while exponent <= _MAX_EXPONENT and top * 10**exponent < _MAX_EXACT:
+        power = 10**exponent
+        numbers = {value: round(value * power) for value in pure}
+        numbers = {value: number for value, number in numbers.items() if number / power == value}
+        if len(numbers) * 8 >= len(pure) * 7:
+            return _Scale(DECIMAL, power, exponent, numbers)
+        exponent += 1
+    return None
+
+
+def _find_mean(pure: list[float], top: float, exponent: int) -> _Scale | None:
+    """Find a divisor that makes long values integers: they are means of short readings."""
+    base = 10 ** min(exponent, 4)
+    long = [value for value in pure if round(value * base) / base != value]
+    divisor = base
+    for count in _COUNTS_OF_MEANS:
+        trial = base * count
+        if top * trial >= _MAX_EXACT or not long:
+            break
+        missed = [value for value in long if _mean(round(value * trial), trial) != value]
+        if len(missed) * 8 < len(long) * 7 or len(long) - len(missed) > 8:
+            divisor *= count
+            long = missed
+    if divisor == base or top * divisor >= _MAX_EXACT or divisor > _MAX_DIVISOR:
+        return None
+    numbers = {value: round(value * divisor) for value in pure}
+    numbers = {
+        value: number for value, number in numbers.items() if _mean(number, divisor) == value
+    }
+    if len(numbers) * 8 < len(pure) * 7:
+        return None
+    return _Scale(MEAN, divisor, 0, numbers)
+
+
+def _to_bits(values: Sequence[float]) -> list[int]:
+    return list(struct.unpack(f"<{len(values)}q", struct.pack(f"<{len(values)}d", *values)))
+
+
+def _from_bits(numbers: list[int]) -> list[float]:
+    return list(struct.unpack(f"<{len(numbers)}d", struct.pack(f"<{len(numbers)}q", *numbers)))

@@ -1,0 +1,197 @@
+"""Reading the body of one frame: every count is bounded before it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import repeat
+from typing import Any
+
+from whimbrel_protocol.columns.column import read_column
+from whimbrel_protocol.columns.integers import read_integers
+from whimbrel_protocol.columns.regions import BodyReader
+from whimbrel_protocol.columns.series import (
+    AS_ACCEPTED,
+    BY_SERIES,
+    DEDUP_KEY,
+    EXTENSIONS,
+    MAPS,
+    SUBJECT,
+    Series,
+    Shape,
+)
+from whimbrel_protocol.errors import FieldError, RemoteProtocolError
+from whimbrel_protocol.event import LANES, Event, validate_event
+from whimbrel_protocol.limits import (
+    MAX_DATA_KEYS,
+    MAX_FRAME_EVENTS,
+    MAX_FRAME_VALUES,
+    MAX_KEY_BYTES,
+)
+
+__all__ = ["read_body"]
+
+_MAX_NAMES = 65_536
+"""More names than the keys, types, sources and zones of any frame that fits its bytes."""
+
+_Row = tuple[Any, Any, Any, Any]
+
+
+def read_body(raw: bytes) -> list[Event]:
+    """Give back the events of a body, checked against every limit.
+
+    Raises:
+        RemoteProtocolError: malformed, or an event breaks a limit.
+    """
+    body = BodyReader(raw)
+    lane = body.head.byte()
+    if lane >= len(LANES):
+        raise RemoteProtocolError(f"lane number is {lane}: must be below {len(LANES)}")
+    count = body.head.varint(MAX_FRAME_EVENTS, "event count")
+    if count == 0:
+        body.close()
+        return []
+    shapes, series = _read_tables(body, count)
+    places = _read_places(body, count, len(series))
+    by_series = _read_time_order(body)
+    times = read_integers(body, count)
+    rows = _read_shapes(body, shapes, series, list(map(len, places)))
+    body.close()
+    if by_series:
+        grouped = dict(zip((at for part in places for at in part), times, strict=True))
+        times = [grouped[at] for at in range(count)]
+    events: dict[int, Event] = {}
+    try:
+        for one, part in zip(series, places, strict=True):
+            _fill(events, one, LANES[lane], zip(part, rows[one.shape.number], strict=False), times)
+    except FieldError as exc:
+        raise RemoteProtocolError(f"an event in the columns breaks a limit: {exc}") from exc
+    return [events[at] for at in range(count)]
+
+
+def _fill(
+    events: dict[int, Event],
+    one: Series,
+    lane: str,
+    rows: Iterator[tuple[int, _Row]],
+    times: list[int],
+) -> None:
+    name, source, zone = one.shape.type, one.source, one.zone
+    for at, (subject, dedup_key, data, extensions) in rows:
+        event = Event(
+            type=name,
+            source=source,
+            time_ns=times[at],
+            data=data,
+            zone=zone,
+            subject=subject,
+            lane=lane,
+            dedup_key=dedup_key,
+            extensions=extensions,
+        )
+        validate_event(event)
+        events[at] = event
+
+
+def _read_places(body: BodyReader, count: int, series: int) -> list[list[int]]:
+    """Give, for each series, the places of its events among all."""
+    if series == 1:
+        return [list(range(count))]
+    order = read_integers(body, count)
+    if min(order) < 0 or max(order) >= series:
+        raise RemoteProtocolError(f"a series number is outside {series} series")
+    places: list[list[int]] = [[] for _ in range(series)]
+    for at, number in enumerate(order):
+        places[number].append(at)
+    if not all(places):
+        raise RemoteProtocolError("a series is named but has no event")
+    return places
+
+
+def _read_time_order(body: BodyReader) -> bool:
+    order = body.head.byte()
+    if order not in (BY_SERIES, AS_ACCEPTED):
+        raise RemoteProtocolError(f"time order is {order}: must be 0 or 1")
+    return order == BY_SERIES
+
+
+def _read_tables(body: BodyReader, count: int) -> tuple[list[Shape], list[Series]]:
+    head = body.head
+    sizes = [
+        head.varint(MAX_KEY_BYTES, "name length")
+        for _ in range(head.varint(_MAX_NAMES, "name count"))
+    ]
+    try:
+        names = [str(body.text.take(size), "utf-8") for size in sizes]
+    except UnicodeDecodeError as exc:
+        raise RemoteProtocolError(f"a name is not utf-8: {exc}") from exc
+    shapes = [_read_shape(body, names) for _ in range(head.varint(count, "shape count"))]
+    series = []
+    for number in range(head.varint(count, "series count")):
+        shape = _entry(shapes, head.varint(len(shapes), "shape number"))
+        source = _entry(names, head.varint(len(names), "source name"))
+        zone = head.varint(len(names), "zone name")
+        series.append(Series(shape, source, names[zone - 1] if zone else None, number))
+    if not series:
+        raise RemoteProtocolError(f"{count} events have no series")
+    for number, shape in enumerate(shapes):
+        shape.number = number
+    return shapes, series
+
+
+def _read_shape(body: BodyReader, names: list[str]) -> Shape:
+    head = body.head
+    name = _entry(names, head.varint(len(names), "type name"))
+    flags = head.byte()
+    if flags > SUBJECT | DEDUP_KEY | EXTENSIONS | MAPS:
+        raise RemoteProtocolError(f"shape flags are {flags:#04x}: not known")
+    if flags & MAPS:
+        return Shape(name, flags, (), ())
+    keys = _read_keys(body, names)
+    return Shape(name, flags, keys, _read_keys(body, names) if flags & EXTENSIONS else ())
+
+
+def _read_keys(body: BodyReader, names: list[str]) -> tuple[str, ...]:
+    size = body.head.varint(MAX_DATA_KEYS, "key count")
+    keys = tuple(_entry(names, body.head.varint(len(names), "key name")) for _ in range(size))
+    if len(set(keys)) != size:
+        raise RemoteProtocolError("a shape names a key twice")
+    return keys
+
+
+def _entry(table: list[Any], place: int) -> Any:
+    if place >= len(table):
+        raise RemoteProtocolError(f"an index is {place}: its table has {len(table)} entries")
+    return table[place]
+
+
+def _read_shapes(
+    body: BodyReader, shapes: list[Shape], series: list[Series], sizes: list[int]
+) -> list[Iterator[_Row]]:
+    for one, size in zip(series, sizes, strict=True):
+        one.shape.size += size
+    cells = sum(shape.cells() for shape in shapes)
+    if cells > MAX_FRAME_VALUES:
+        raise RemoteProtocolError(f"frame has {cells} values: must be at most {MAX_FRAME_VALUES}")
+    if not all(shape.size for shape in shapes):
+        raise RemoteProtocolError("a shape is named but has no event")
+    return [_read_rows(body, shape) for shape in shapes]
+
+
+def _read_rows(body: BodyReader, shape: Shape) -> Iterator[_Row]:
+    size, flags = shape.size, shape.flags
+    subjects = read_column(body, size) if flags & SUBJECT else repeat(None, size)
+    dedup_keys = read_column(body, size) if flags & DEDUP_KEY else repeat(None, size)
+    if flags & MAPS:
+        data = read_column(body, size)
+        extensions = read_column(body, size) if flags & EXTENSIONS else [{} for _ in range(size)]
+    else:
+        data = _read_maps(body, shape.keys, size)
+        extensions = _read_maps(body, shape.extension_keys, size)
+    return zip(subjects, dedup_keys, data, extensions, strict=True)
+
+
+def _read_maps(body: BodyReader, keys: tuple[str, ...], size: int) -> list[dict[str, Any]]:
+    if not keys:
+        return [{} for _ in range(size)]
+    columns = [read_column(body, size) for _ in keys]
+    return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]

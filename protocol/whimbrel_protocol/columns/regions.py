@@ -1,0 +1,187 @@
+"""The four regions of a column body, and bounded reading from them.
+
+A body is ``varint(len head) varint(len text) varint(len planes)`` and then the four regions:
+head (structure, small numbers), text (strings), planes (structured bytes), noise (bytes that
+no codec shrinks). Keeping like bytes together lets the codec use one entropy table per kind.
+"""
+
+from __future__ import annotations
+
+from whimbrel_protocol.errors import LocalProtocolError, RemoteProtocolError
+from whimbrel_protocol.limits import MAX_FRAME_CBOR_BYTES
+
+__all__ = ["BodyReader", "BodyWriter", "Region", "put_varint", "put_zigzag", "read_varint"]
+
+_MAX_VARINT_BYTES = 10
+
+
+class BodyWriter:
+    """Collects the regions of one body, and counts the CBOR in it."""
+
+    __slots__ = ("_cbor_bytes", "head", "noise", "planes", "text")
+
+    def __init__(self) -> None:
+        self.head = bytearray()
+        self.text = bytearray()
+        self.planes = bytearray()
+        self.noise = bytearray()
+        self._cbor_bytes = 0
+
+    def spend_cbor(self, size_bytes: int) -> None:
+        """Count CBOR towards the limit of a frame.
+
+        Raises:
+            LocalProtocolError: over ``MAX_FRAME_CBOR_BYTES``.
+        """
+        self._cbor_bytes += size_bytes
+        if self._cbor_bytes > MAX_FRAME_CBOR_BYTES:
+            raise LocalProtocolError(
+                f"nested values need {self._cbor_bytes} bytes: a frame holds at most"
+                f" {MAX_FRAME_CBOR_BYTES}, seal fewer events at once"
+            )
+
+    def finish(self) -> tuple[bytes, list[int]]:
+        """Give the body and the offsets at which a region other than the first starts."""
+        lead = bytearray()
+        for region in (self.head, self.text, self.planes):
+            put_varint(lead, len(region))
+        lead += self.head
+        cuts = [len(lead)]
+        cuts.append(cuts[-1] + len(self.text))
+        cuts.append(cuts[-1] + len(self.planes))
+        return bytes(lead + self.text + self.planes + self.noise), cuts
+
+
+class Region:
+    """Reads one region from front to back; never past its end."""
+
+    __slots__ = ("_data", "_place")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._place = 0
+
+    def take(self, size_bytes: int) -> bytes:
+        """Give the next bytes.
+
+        Raises:
+            RemoteProtocolError: fewer are left.
+        """
+        start = self._place
+        end = start + size_bytes
+        if end > len(self._data):
+            raise RemoteProtocolError(
+                f"columns end early: {size_bytes} bytes wanted, {len(self._data) - start} are left"
+            )
+        self._place = end
+        return self._data[start:end]
+
+    def left(self) -> int:
+        """Give how many bytes are left."""
+        return len(self._data) - self._place
+
+    def until(self, mark: bytes, count: int) -> list[bytes]:
+        """Give the next ``count`` pieces, each ended by ``mark`` (one byte, not given)."""
+        data, place = self._data, self._place
+        if count > len(data) - place:
+            raise RemoteProtocolError(f"columns end early: {count} texts wanted")
+        pieces = data[place:].split(mark, count)
+        if len(pieces) <= count:
+            raise RemoteProtocolError(f"columns end early: {count} texts wanted")
+        self._place = len(data) - len(pieces[count])
+        return pieces[:count]
+
+    def byte(self) -> int:
+        """Give the next byte as a number."""
+        place = self._place
+        if place >= len(self._data):
+            raise RemoteProtocolError("columns end early: a byte wanted, none is left")
+        self._place = place + 1
+        return self._data[place]
+
+    def varint(self, limit: int, what: str) -> int:
+        """Give the next varint.
+
+        Raises:
+            RemoteProtocolError: it is cut, too long, or above ``limit``.
+        """
+        value, self._place = read_varint(self._data, self._place)
+        if value > limit:
+            raise RemoteProtocolError(f"{what} is {value}: must be at most {limit}")
+        return value
+
+    def zigzag(self) -> int:
+        """Give the next signed 64-bit number."""
+        value = self.varint(2**64 - 1, "number")
+        return (value >> 1) ^ -(value & 1)
+
+
+class BodyReader:
+    """The four regions of one body, opened for reading, with its budget of CBOR."""
+
+    __slots__ = ("_cbor_bytes", "head", "noise", "planes", "text")
+
+    def __init__(self, body: bytes) -> None:
+        lead = Region(body)
+        sizes = [lead.varint(len(body), f"size of {name}") for name in ("head", "text", "planes")]
+        self.head = Region(lead.take(sizes[0]))
+        self.text = Region(lead.take(sizes[1]))
+        self.planes = Region(lead.take(sizes[2]))
+        self.noise = Region(lead.take(lead.left()))
+        self._cbor_bytes = 0
+
+    def spend_cbor(self, size_bytes: int) -> None:
+        """Count CBOR towards the limit of a frame.
+
+        Raises:
+            RemoteProtocolError: over ``MAX_FRAME_CBOR_BYTES``.
+        """
+        self._cbor_bytes += size_bytes
+        if self._cbor_bytes > MAX_FRAME_CBOR_BYTES:
+            raise RemoteProtocolError(
+                f"nested values take {self._cbor_bytes} bytes: must be at most"
+                f" {MAX_FRAME_CBOR_BYTES} in a frame"
+            )
+
+    def close(self) -> None:
+        """Check that every region was read to its end.
+
+        Raises:
+            RemoteProtocolError: bytes are left over.
+        """
+        left = sum(r.left() for r in (self.head, self.text, self.planes, self.noise))
+        if left:
+            raise RemoteProtocolError(f"{left} bytes are left over after the last column")
+
+
+def put_varint(out: bytearray, value: int) -> None:
+    """Append an unsigned LEB128 number."""
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+
+
+def put_zigzag(out: bytearray, value: int) -> None:
+    """Append a signed 64-bit number: zigzag, then LEB128."""
+    put_varint(out, value << 1 if value >= 0 else (~value << 1) | 1)
+
+
+def read_varint(data: bytes, place: int) -> tuple[int, int]:
+    """Read an unsigned LEB128 number of at most ten bytes; give it and the place after it.
+
+    Raises:
+        RemoteProtocolError: cut off, longer than needed, or beyond 64 bits.
+    """
+    value = 0
+    for shift in range(0, 7 * _MAX_VARINT_BYTES, 7):
+        if place >= len(data):
+            raise RemoteProtocolError("columns end early: inside a number")
+        byte = data[place]
+        place += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            if value >= 2**64 or (byte == 0 and shift):
+                break
+            return value, place
+    raise RemoteProtocolError("number is not a shortest varint of at most 64 bits")

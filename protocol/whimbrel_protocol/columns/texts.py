@@ -1,0 +1,169 @@
+"""Text columns: distinct texts once, then which of them comes where.
+
+A column is one form byte, ``varint distinct``, the distinct texts in order of first
+appearance, and, when there is more than one, a stream of codes: 0 means "the next text not
+seen yet", ``k`` means the text with number ``k - 1``. So a column of texts that are all new
+costs nothing for its codes, and two columns whose texts go together have equal codes.
+
+Form bits: 0x0F how the texts lie (SPLIT, SIZED, NUMBERS), 0x10 codes are given per run of
+equal neighbours, with a stream of run lengths after them (and ``varint runs`` before).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, repeat
+from operator import ne
+from typing import Final
+
+from whimbrel_protocol.columns.integers import (
+    read_integers,
+    run_lengths,
+    run_starts,
+    write_integers,
+)
+from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
+from whimbrel_protocol.errors import RemoteProtocolError
+
+__all__ = ["read_texts", "write_texts"]
+
+SPLIT: Final = 0
+SIZED: Final = 1
+NUMBERS: Final = 2
+
+_BY_RUNS: Final = 0x10
+_END: Final = b"\x00"
+
+
+def write_texts(out: BodyWriter, values: Sequence[str]) -> None:
+    """Append a column of texts."""
+    places = {text: place for place, text in enumerate(dict.fromkeys(values))}
+    table = list(places)
+    head = out.head
+    if len(table) == 1:
+        _write_table(out, table, 0)
+        return
+    indices = list(map(places.__getitem__, values))
+    changes = sum(map(ne, indices, indices[1:]))
+    if changes * 3 < len(indices):
+        starts = run_starts(indices)
+        _write_table(out, table, _BY_RUNS)
+        put_varint(head, len(starts))
+        write_integers(out, _to_codes([indices[start] for start in starts]))
+        write_integers(out, run_lengths(starts, len(indices)))
+        return
+    _write_table(out, table, 0)
+    write_integers(out, _to_codes(indices))
+
+
+def read_texts(body: BodyReader, count: int) -> list[str]:
+    """Give back a column of ``count`` texts.
+
+    Raises:
+        RemoteProtocolError: malformed.
+    """
+    form = body.head.byte()
+    size = body.head.varint(count, "distinct texts")
+    if size < 1 or form & ~(_BY_RUNS | 0x0F):
+        raise RemoteProtocolError(f"text form is {form} with {size} texts: not possible")
+    table = _read_table(body, size, form & 0x0F)
+    if size == 1:
+        return table * count
+    if not form & _BY_RUNS:
+        return _from_codes(table, read_integers(body, count))
+    runs = body.head.varint(count, "run count")
+    if runs < size:
+        raise RemoteProtocolError(f"run count is {runs}: must be at least {size}")
+    texts = _from_codes(table, read_integers(body, runs))
+    lengths = read_integers(body, runs)
+    if min(lengths) < 1 or sum(lengths) != count:
+        raise RemoteProtocolError(f"run lengths must be positive and add up to {count}")
+    return list(chain.from_iterable(map(repeat, texts, lengths)))
+
+
+def _to_codes(indices: list[int]) -> list[int]:
+    codes = []
+    seen = 0
+    for index in indices:
+        if index == seen:
+            seen += 1
+            codes.append(0)
+        else:
+            codes.append(index + 1)
+    return codes
+
+
+def _from_codes(table: list[str], codes: list[int]) -> list[str]:
+    indices = []
+    seen = 0
+    for code in codes:
+        if code:
+            indices.append(code - 1)
+        else:
+            indices.append(seen)
+            seen += 1
+    if seen > len(table):
+        raise RemoteProtocolError(f"codes ask for {seen} texts of a table of {len(table)}")
+    if min(indices) < 0 or max(indices) >= len(table):
+        raise RemoteProtocolError(f"a code is outside its table of {len(table)} texts")
+    return list(map(table.__getitem__, indices))
+
+
+def _write_table(out: BodyWriter, table: list[str], flags: int) -> None:
+    numbers = _as_numbers(table)
+    form = NUMBERS if numbers else SPLIT
+    if numbers is None and any("\x00" in text for text in table):
+        form = SIZED
+    out.head.append(form | flags)
+    put_varint(out.head, len(table))
+    if numbers is not None:
+        width = len(table[0]) if any(text[0] == "0" for text in table) else 0
+        out.head.append(width)
+        write_integers(out, numbers)
+        return
+    if form == SPLIT:
+        out.text += "\x00".join(table).encode()
+        out.text += _END
+        return
+    pieces = [text.encode() for text in table]
+    write_integers(out, list(map(len, pieces)))
+    out.text += b"".join(pieces)
+
+
+def _as_numbers(table: list[str]) -> list[int] | None:
+    """Give texts that are plain decimal numbers (of one width, or without leading zeros)."""
+    joined = "".join(table)
+    if not (joined.isascii() and joined.isdigit()) or len(table) < 4 or not all(table):
+        return None
+    if max(map(len, table)) > 18:
+        return None
+    if any(text[0] == "0" for text in table) and len(set(map(len, table))) > 1:
+        return None
+    return list(map(int, table))
+
+
+def _read_table(body: BodyReader, size: int, form: int) -> list[str]:
+    try:
+        if form == SPLIT:
+            return [str(piece, "utf-8") for piece in body.text.until(_END, size)]
+        if form == SIZED:
+            return [
+                str(body.text.take(_size(length)), "utf-8") for length in read_integers(body, size)
+            ]
+    except UnicodeDecodeError as exc:
+        raise RemoteProtocolError(f"a text is not utf-8: {exc}") from exc
+    if form != NUMBERS:
+        raise RemoteProtocolError(f"text form is {form}: not a known form")
+    width = body.head.byte()
+    if width > 18:
+        raise RemoteProtocolError(f"number width is {width}: must be at most 18")
+    numbers = read_integers(body, size)
+    if min(numbers) < 0:
+        raise RemoteProtocolError("a number in a text column is negative")
+    return [str(number).zfill(width) for number in numbers] if width else list(map(str, numbers))
+
+
+def _size(length: int) -> int:
+    if length < 0:
+        raise RemoteProtocolError(f"text length is {length}: must not be negative")
+    return length
