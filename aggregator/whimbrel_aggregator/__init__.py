@@ -1,0 +1,1 @@
+"""The regional aggregator: verifies, deduplicates, commits, receipts and forwards."""

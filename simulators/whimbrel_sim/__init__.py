@@ -1,0 +1,1 @@
+"""Simulators: fleets, links and faults around the shipped agent and aggregator."""
