@@ -1,0 +1,1 @@
+"""Forwarders: consumers that deliver committed events to outside systems."""

@@ -1,0 +1,1 @@
+"""The outside systems that a forwarder can deliver to."""

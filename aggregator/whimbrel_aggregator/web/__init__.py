@@ -1,0 +1,1 @@
+"""The HTTP API: health, metrics, events and devices."""
