@@ -18,7 +18,7 @@ import cbor2
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.limits import MAX_DEPTH
 
-__all__ = ["dump_value", "load_value"]
+__all__ = ["dump_value", "load_value", "load_values"]
 
 _TAG_DECIMAL: Final = 4
 _TAG_EXTENDED_DECIMAL: Final = 268
@@ -64,15 +64,7 @@ def load_value(data: bytes) -> Any:
         RemoteProtocolError: malformed, a forbidden tag, too deep, or trailing bytes.
     """
     try:
-        decoder = cbor2.CBORDecoder(
-            io.BytesIO(data),
-            semantic_decoders=_DECODERS,
-            tag_hook=_refuse,
-            max_depth=_LIBRARY_DEPTH,
-            allow_indefinite=False,
-            allow_duplicate_keys=False,
-            strict_hashable_types=True,
-        )
+        decoder = _decoder(io.BytesIO(data))
         value = decoder.decode()
     except (cbor2.CBORError, ValueError, ArithmeticError) as exc:
         # ValueError: the library prints a too long integer into its own error message and
@@ -83,6 +75,35 @@ def load_value(data: bytes) -> Any:
     except cbor2.CBORDecodeEOF:
         return value
     raise RemoteProtocolError(f"cbor of {len(data)} bytes goes on after its value")
+
+
+def load_values(data: bytes) -> list[Any]:
+    """Decode a sequence of values (RFC 8742) that fills ``data`` exactly; see ``load_value``.
+
+    Raises:
+        RemoteProtocolError: malformed, a forbidden tag, too deep, or cut off.
+    """
+    stream = io.BytesIO(data)
+    values: list[Any] = []
+    try:
+        decoder = _decoder(stream)
+        while stream.tell() < len(data):  # the decoder puts back what it read ahead
+            values.append(decoder.decode())
+    except (cbor2.CBORError, ValueError, ArithmeticError) as exc:
+        raise RemoteProtocolError(f"malformed cbor of {len(data)} bytes: {exc}") from exc
+    return values
+
+
+def _decoder(stream: io.BytesIO) -> cbor2.CBORDecoder:
+    return cbor2.CBORDecoder(
+        stream,
+        semantic_decoders=_DECODERS,
+        tag_hook=_refuse,
+        max_depth=_LIBRARY_DEPTH,
+        allow_indefinite=False,
+        allow_duplicate_keys=False,
+        strict_hashable_types=True,
+    )
 
 
 def _refuse(*_: object) -> NoReturn:

@@ -1,0 +1,1 @@
+"""Ways in: everything that turns what producers hand over into accepted events."""

@@ -1,0 +1,298 @@
+"""The HTTP intake: ``POST /v1/events`` answers when the events are safe, not before.
+
+Bodies: one JSON object or an array (``application/json``), NDJSON (``application/x-ndjson``),
+CBOR (``application/cbor``: a map, an array or a sequence of maps), CloudEvents structured
+(``application/cloudevents+json``), batched (``application/cloudevents-batch+json``) and in
+binary mode (``ce-`` headers).
+
+``?on_error=refuse`` (the default) takes all events of a body or none. ``?on_error=skip`` takes
+the good ones and lists the bad ones; an NDJSON body may then be of any size, since it is taken
+slice by slice, and an answer that is no 202 still says what was accepted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from whimbrel_agent.buffer.store import Buffer
+from whimbrel_agent.buffer.values import (
+    MAX_GROUP_EVENTS,
+    AcceptError,
+    BufferError,  # noqa: A004  ours
+)
+from whimbrel_agent.intake.answers import Outcome, refusal_of
+from whimbrel_agent.intake.bodies import (
+    LineReader,
+    LineTooLongError,
+    Problem,
+    Slice,
+    ToEvent,
+    items_of,
+    parse_cbor,
+    parse_json,
+)
+from whimbrel_agent.intake.cloudevents import binary_event, cloud_event, is_json_type
+from whimbrel_agent.intake.idempotency import MAX_REQUEST_KEY_BYTES, keys_of, request_prefix
+from whimbrel_agent.intake.lines import event_of
+from whimbrel_agent.localhttp.message import HttpError, Request, Response, json_response
+from whimbrel_agent.ports import Clock
+from whimbrel_protocol.errors import FieldError
+from whimbrel_protocol.event import validate_event
+
+__all__ = ["EventIntake"]
+
+MAX_WHOLE_BYTES: Final = 1024 * 1024
+"""A body that can only be decoded as a whole (JSON, CBOR, CloudEvents): decoded it may take
+seventy times its size. NDJSON has no such bound."""
+
+MAX_ATOMIC_BYTES: Final = 4 * 1024 * 1024
+"""An NDJSON body that is taken whole or not at all; its events must fit one transaction."""
+
+SLICE_EVENTS: Final = 500
+"""Events of one NDJSON body that are committed together with ``on_error=skip``; about what one
+read of the socket brings, so that memory stays flat."""
+
+_NDJSON: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+_CLOUD_EVENT: Final = "application/cloudevents+json"
+_CLOUD_BATCH: Final = "application/cloudevents-batch+json"
+_CBOR: Final = frozenset({"application/cbor", "application/cbor-seq"})
+_KNOWN_TYPES: Final = (
+    f"application/json, application/x-ndjson, application/cbor, {_CLOUD_EVENT}, {_CLOUD_BATCH}"
+)
+
+
+class EventIntake:
+    """Takes events by HTTP into the buffer.
+
+    Args:
+        buffer: where they are kept.
+        clock: gives the time of events that bring none.
+    """
+
+    def __init__(self, buffer: Buffer, clock: Clock) -> None:
+        self._buffer = buffer
+        self._clock = clock
+        self.counters: Counter[str] = Counter()
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request.
+
+        Raises:
+            HttpError: it is refused.
+        """
+        match request.path:
+            case "/v1/events":
+                _allow(request, "POST")
+                self.counters["requests"] += 1
+                try:
+                    return await self.post(request)
+                except HttpError as exc:
+                    self.counters[f"answered_{exc.status}"] += 1
+                    raise
+            case "/healthz":
+                _allow(request, "GET")
+                return json_response(200, {"status": "ok"})
+            case _:
+                raise HttpError(404, f"nothing is at {request.path[:80]!r}: post to /v1/events")
+
+    async def post(self, request: Request) -> Response:
+        """Take the events of one request.
+
+        Raises:
+            HttpError: they are refused, wholly or (``on_error=skip``) in part.
+        """
+        skip = _skips(request)
+        prefix = _prefix(request)
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise HttpError(415, "content-encoding is not supported: send the body as it is")
+        if request.media_type in _NDJSON:
+            outcome = Outcome("line")
+            if skip:
+                await self._take_lines(request, outcome, prefix)
+            else:
+                await self._take(await self._all_lines(request), outcome, prefix, skip=False)
+        else:
+            outcome = Outcome("index")
+            await self._take(await self._items(request), outcome, prefix, skip=skip)
+        self.counters["events"] += outcome.count
+        self.counters["repeated"] += outcome.repeated
+        self.counters["refused"] += outcome.refused
+        if outcome.refused and not outcome.count:
+            raise HttpError(400, "no event of the body was accepted", outcome.members())
+        return json_response(202, outcome.members())
+
+    async def _take_lines(self, request: Request, outcome: Outcome, prefix: bytes | None) -> None:
+        waiting = Slice()
+
+        async def take(part: Slice) -> None:
+            nonlocal waiting
+            _join(waiting, part)
+            if len(waiting.events) >= SLICE_EVENTS:
+                taken, waiting = waiting, Slice()
+                await self._take(taken, outcome, prefix, skip=True)
+
+        try:
+            await _read_lines(request, self._clock.wall_ns(), take)
+            await self._take(waiting, outcome, prefix, skip=True)
+        except HttpError as exc:
+            self.counters["events"] += outcome.count
+            exc.details = {**exc.details, **outcome.members()}
+            raise
+
+    async def _all_lines(self, request: Request) -> Slice:
+        whole = Slice()
+
+        async def take(part: Slice) -> None:
+            _join(whole, part)
+            if len(whole.events) > MAX_GROUP_EVENTS:
+                raise HttpError(
+                    413,
+                    f"the body has over {MAX_GROUP_EVENTS} events, too many to be taken all or "
+                    "none: send it in parts, or with ?on_error=skip",
+                )
+
+        await _read_lines(request, self._clock.wall_ns(), take, limit_bytes=MAX_ATOMIC_BYTES)
+        return whole
+
+    async def _items(self, request: Request) -> Slice:
+        now_ns = self._clock.wall_ns()
+        try:
+            if "ce-specversion" in request.headers:
+                return await _binary(request, now_ns)
+            value, to_event = await _whole(request)
+        except FieldError as exc:
+            return Slice(problems=[Problem.of(0, exc)])
+        return items_of(value, to_event, now_ns)
+
+    async def _take(
+        self, part: Slice, outcome: Outcome, prefix: bytes | None, *, skip: bool
+    ) -> None:
+        """Accept a slice: its good events, or all or none of them."""
+        while part.events and (skip or not part.problems):
+            try:
+                accepted = await self._buffer.accept(
+                    part.events, keys=keys_of(part.events, prefix, part.places)
+                )
+            except AcceptError as exc:
+                part = _sift(part, exc)
+            except BufferError as exc:
+                raise refusal_of(exc) from exc
+            else:
+                outcome.accept(accepted)
+                break
+        else:
+            # nothing went in: name everything that is wrong, not only what was found first
+            part = _sift(part, None)
+        outcome.refuse(part.problems)
+
+
+def _allow(request: Request, method: str) -> None:
+    if request.method != method:
+        raise HttpError(
+            405,
+            f"{request.path} takes {method}, not {request.method}",
+            headers=(("allow", method),),
+        )
+
+
+def _skips(request: Request) -> bool:
+    for name in request.query:
+        if name != "on_error":
+            raise HttpError(400, f"query field {name[:80]!r} is not known (known: on_error)")
+    choice = request.query.get("on_error", "refuse")
+    if choice not in ("refuse", "skip"):
+        raise HttpError(400, f"on_error is {choice[:80]!r}: must be refuse or skip")
+    return choice == "skip"
+
+
+def _prefix(request: Request) -> bytes | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MAX_REQUEST_KEY_BYTES:
+        raise HttpError(
+            400, f"idempotency-key has {len(key)} bytes: must be 1 to {MAX_REQUEST_KEY_BYTES}"
+        )
+    return request_prefix(key)
+
+
+async def _read_lines(
+    request: Request,
+    now_ns: int,
+    take: Callable[[Slice], Awaitable[None]],
+    *,
+    limit_bytes: int | None = None,
+) -> None:
+    """Read an NDJSON body to its end and hand on what each piece completes."""
+    reader = LineReader(now_ns)
+    size_bytes = 0
+    try:
+        while (piece := await request.body.piece()) is not None:
+            size_bytes += len(piece)
+            if limit_bytes is not None and size_bytes > limit_bytes:
+                raise HttpError(
+                    413,
+                    f"the body is over {limit_bytes} bytes, too much to be taken all or none: "
+                    "send it in parts, or with ?on_error=skip",
+                )
+            for part in reader.feed(piece):
+                await take(part)
+        for part in reader.finish():
+            await take(part)
+    except LineTooLongError as exc:
+        raise HttpError(413, str(exc), {"line": exc.line}) from exc
+
+
+def _join(into: Slice, part: Slice) -> None:
+    if not into.events and not into.problems:
+        into.events, into.places, into.problems = part.events, part.places, part.problems
+        return
+    into.events += part.events
+    into.places += part.places
+    into.problems += part.problems
+
+
+def _sift(part: Slice, refused: AcceptError | None) -> Slice:
+    """Move every event that breaks a limit to the problems."""
+    sifted = Slice(problems=list(part.problems))
+    for index, (event, place) in enumerate(zip(part.events, part.places, strict=True)):
+        try:
+            validate_event(event)
+            if refused is not None and index == refused.index:
+                raise refused.error
+        except FieldError as exc:
+            sifted.problems.append(Problem.of(place, exc))
+        else:
+            sifted.events.append(event)
+            sifted.places.append(place)
+    return sifted
+
+
+async def _whole(request: Request) -> tuple[Any, ToEvent]:
+    media_type = request.media_type
+    if media_type == "application/json":
+        return parse_json(await request.body.read(MAX_WHOLE_BYTES)), event_of
+    if media_type in (_CLOUD_EVENT, _CLOUD_BATCH):
+        value = parse_json(await request.body.read(MAX_WHOLE_BYTES))
+        if (type(value) is list) is not (media_type == _CLOUD_BATCH):
+            kind = "an array" if media_type == _CLOUD_BATCH else "one object"
+            raise FieldError("body", value, f"must be {kind} in {media_type}")
+        return value, cloud_event
+    if media_type in _CBOR:
+        return parse_cbor(await request.body.read(MAX_WHOLE_BYTES)), event_of
+    raise HttpError(415, f"content-type is {media_type[:80]!r}: must be one of {_KNOWN_TYPES}")
+
+
+async def _binary(request: Request, now_ns: int) -> Slice:
+    body = await request.body.read(MAX_WHOLE_BYTES)
+    data: Any = {}
+    if body and is_json_type(request.media_type or "application/json"):
+        value = parse_json(body)
+        data = value if type(value) is dict else {"value": value}
+    elif body:
+        data = {"bytes": body}
+    part = Slice()
+    part.add(0, None, lambda _value, now: binary_event(request.headers, data, now), now_ns)
+    return part
