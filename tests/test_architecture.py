@@ -152,7 +152,9 @@ def is_placeholder(statement: ast.stmt) -> bool:
     ids=module_name,
 )
 def test_some_test_uses_it(path: Path) -> None:
-    assert module_name(path) in names_used_by_tests()
+    name = module_name(path)
+    used = name in names_used_by_tests()
+    assert used, f"no test imports {name}: its tests belong in test_{path.stem}.py"
 
 
 def test_the_agent_loads_nothing_heavy() -> None:
