@@ -1,0 +1,299 @@
+"""Which frame goes next and when it goes again: lanes, flights, window. Pure.
+
+The session decides whether anything may be sent at all; this decides what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from whimbrel_agent.buffer.values import FrameRef
+from whimbrel_agent.uplink.counts import Counts
+from whimbrel_agent.uplink.lanequeue import Flight, FrameKey, LaneQueue, key_of
+from whimbrel_agent.uplink.turns import Turns
+from whimbrel_agent.uplink.values import LoadFrames, Now, RecheckFrame, SendFrames, Sending
+from whimbrel_agent.uplink.window import Window
+from whimbrel_protocol.lanes import LANES, Order
+from whimbrel_protocol.messages import Receipt, Status, StreamState
+
+RECHECK_SENDS: Final = 5
+"""After so many sends without an answer the frame's own bytes are checked, and every so many
+again: the region is silent about what it cannot read."""
+
+SENDS_KEPT_WINDOWS: Final = 4
+"""Counts of sends are kept for at most so many full windows; losing one only delays a recheck."""
+
+BATCH_BYTES: Final = 512 * 1024
+"""Frames handed out at once: their bytes are in memory together while they are published."""
+
+URGENT_EXTRA_BYTES: Final = 128 * 1024
+"""What critical frames may have in flight beyond a full window, within the credit."""
+
+_STATUS_COUNTERS: Final[Mapping[Status, str]] = {
+    Status.COMMITTED: "frames_committed",
+    Status.GAPPED: "frames_gapped",
+    Status.COMMITTED_UNKNOWN: "frames_unknown",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a receipt was about: frames of ours it named, and the newest first send among them."""
+
+    matched: int
+    newest: Flight | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """What time-outs led to: frames to recheck, and whether the region was silent all along."""
+
+    rechecks: tuple[RecheckFrame, ...]
+    silent: bool
+
+
+@dataclass(slots=True)
+class _Wanted:
+    expected: int
+    since_s: float
+    filling: bool = False
+
+
+class Outbox:
+    """The frames of every lane on their way to the region."""
+
+    def __init__(self, lanes: Mapping[str, Order], window: Window, counts: Counts) -> None:
+        self.window = window
+        self._queues = {lane: LaneQueue(lane, lanes[lane]) for lane in LANES}
+        self._counts = counts
+        self._turns = Turns()
+        self._sends: dict[FrameKey, int] = {}
+        self._wanted: dict[tuple[int, str], _Wanted] = {}
+        self._flying_bytes = 0
+        self._more_now = False
+
+    # ------------------------------------------------------------------ the buffer's side
+
+    def restart(self, newest: Mapping[str, int]) -> None:
+        """Begin anew from what the buffer has; nothing is in flight any more."""
+        for lane, queue in self._queues.items():
+            queue.restart(newest.get(lane, 0))
+        self._wanted.clear()
+        self._flying_bytes = 0
+        if len(self._sends) > SENDS_KEPT_WINDOWS * self.window.max_frames:
+            self._sends.clear()  # frames evicted between links leave their count behind
+
+    def sealed(self) -> None:
+        """Note that there may be new frames in any lane."""
+        for queue in self._queues.values():
+            queue.sealed()
+
+    def drained(self) -> None:
+        """Look again into lanes that ran dry: a newer epoch's frames may be allowed now."""
+        for queue in self._queues.values():
+            if queue.idle:
+                queue.sealed()
+
+    def loads(self) -> list[LoadFrames]:
+        """Return what to read from the buffer now."""
+        asked = (queue.next_load() for queue in self._queues.values())
+        return [load for load in asked if load is not None]
+
+    def loaded(self, asked: LoadFrames, frames: Sequence[FrameRef]) -> bool:
+        """Take what was read; False when the region wants what the buffer no longer has."""
+        queue = self._queues[asked.lane]
+        taken = queue.loaded(asked, frames)
+        found = True
+        for (epoch, lane), wanted in self._wanted.items():
+            if lane == asked.lane and wanted.filling and taken:
+                wanted.filling = False
+                oldest = queue.oldest_ready(epoch)
+                found = found and (oldest is None or oldest <= wanted.expected)
+        return found
+
+    def gone(self, frames: Iterable[FrameRef]) -> None:
+        """Drop frames that the buffer no longer has, and read their lanes again."""
+        lanes = set()
+        for frame in frames:
+            queue = self._queues[frame.lane]
+            if key_of(frame) in queue.flights:
+                self._flying_bytes -= frame.size_bytes
+            queue.gone(frame)
+            self._sends.pop(key_of(frame), None)
+            self._counts.add("frames_gone")
+            lanes.add(frame.lane)
+        for lane in lanes:
+            self._queues[lane].reload()
+
+    # ------------------------------------------------------------------ the region's side
+
+    def receipt(self, receipt: Receipt, now: Now) -> Answered:
+        """Take what a verified receipt of the known generation settles."""
+        full = self._flying_bytes * 2 >= self.window.allowance(now.mono_s)
+        matched = settled_bytes = 0
+        newest: Flight | None = None
+        for entry in receipt.entries:
+            frame, flight = self._queues[entry.lane].settled(entry)
+            if frame is None:
+                continue
+            matched += 1
+            self._counts.add(_STATUS_COUNTERS[entry.status])
+            self._sends.pop(key_of(frame), None)
+            if flight is not None:
+                self._flying_bytes -= frame.size_bytes
+                settled_bytes += frame.size_bytes
+                if flight.sends == 1 and (newest is None or flight.sent_s >= newest.sent_s):
+                    newest = flight
+        round_trip_s = None
+        if newest is not None:
+            round_trip_s = now.mono_s - newest.sent_s
+            self.window.measured(round_trip_s, now.mono_s)
+        self.window.settled(settled_bytes, round_trip_s, full=full)
+        return Answered(matched, newest)
+
+    def in_flight_of(self, epoch: int, lane: str) -> bool:
+        """Say whether frames of a stream wait for a receipt."""
+        return any(f.frame.epoch == epoch for f in self._queues[lane].flights.values())
+
+    def want(self, state: StreamState, now_s: float) -> bool:
+        """Go back to what the region expects next of a stream; False when that is under way."""
+        stream = (state.epoch, state.lane)
+        expected = state.high_water + 1
+        before = self._wanted.get(stream)
+        if (
+            before is not None
+            and expected <= before.expected
+            and now_s - before.since_s < self.window.timeout_s(1)
+        ):
+            return False
+        self._wanted[stream] = _Wanted(expected, now_s, filling=True)
+        self._flying_bytes -= self._bytes_in(state.lane)
+        self._queues[state.lane].refill()
+        return True
+
+    def give_back(self) -> None:
+        """Take everything in flight as not arrived."""
+        for queue in self._queues.values():
+            queue.give_back(list(queue.flights.values()))
+        self._flying_bytes = 0
+
+    def overdue(self, now_s: float, *, heard_s: float) -> Overdue | None:
+        """Give back frames whose receipt is overdue; None when there are none.
+
+        Args:
+            now_s: monotonic now.
+            heard_s: when the region last said anything that we could verify.
+        """
+        rechecks: list[RecheckFrame] = []
+        late = 0
+        silent = True
+        for queue in self._queues.values():
+            overdue = [f for f in queue.flights.values() if f.deadline_s <= now_s]
+            if not overdue:
+                continue
+            late += len(overdue)
+            silent = silent and all(heard_s < flight.sent_s for flight in overdue)
+            rechecks += [
+                RecheckFrame(flight.frame, flight.sends)
+                for flight in overdue
+                if flight.sends % RECHECK_SENDS == 0
+            ]
+            if queue.order is Order.IN_ORDER:  # what follows was not taken either
+                overdue = list(queue.flights.values())
+            queue.give_back(overdue)
+            self._flying_bytes -= sum(flight.frame.size_bytes for flight in overdue)
+        if not late:
+            return None
+        self._counts.add("timeouts", late)
+        self.window.timed_out(silent=silent)
+        return Overdue(tuple(rechecks), silent)
+
+    # ------------------------------------------------------------------ sending
+
+    def sends(self, now: Now) -> SendFrames | None:
+        """Return the frames to send now, in order, and count them as in flight."""
+        sendings: list[Sending] = []
+        size_bytes = 0
+        self._more_now = False
+        while (queue := self._next_queue(now.mono_s)) is not None:
+            frame = queue.take()
+            sendings.append(self._fly(queue, frame, now))
+            size_bytes += frame.size_bytes
+            if size_bytes >= BATCH_BYTES:
+                self._more_now = True
+                break
+        return SendFrames(tuple(sendings)) if sendings else None
+
+    def _next_queue(self, now_s: float) -> LaneQueue | None:
+        waiting = [lane for lane, queue in self._queues.items() if queue.head() is not None]
+        lane = self._turns.next(waiting)
+        for candidate in (lane, "critical"):
+            if candidate in waiting and self._fits(candidate, now_s):
+                return self._queues[candidate]
+        return None
+
+    def _fits(self, lane: str, now_s: float) -> bool:
+        if self.in_flight_frames >= self.window.max_frames:
+            return False
+        if self.window.probing(now_s):
+            return not self.in_flight_frames and self.window.may_probe(now_s)
+        head = self._queues[lane].head()
+        assert head is not None
+        after = self._flying_bytes + head.size_bytes
+        allowance = self.window.allowance(now_s)
+        if after <= allowance or not self.in_flight_frames:
+            return True
+        credit = self.window.credit_left(now_s)
+        return lane == "critical" and after <= min(credit, allowance + URGENT_EXTRA_BYTES)
+
+    def _fly(self, queue: LaneQueue, frame: FrameRef, now: Now) -> Sending:
+        key = key_of(frame)
+        sends = self._sends.get(key, 0) + 1
+        self._sends[key] = sends
+        if self.window.probing(now.mono_s):
+            self.window.probed(now.mono_s)
+            self._counts.add("probes")
+        deadline_s = now.mono_s + self.window.timeout_s(sends)
+        queue.flights[key] = Flight(frame, now.mono_s, now.wall_ns, deadline_s, sends)
+        self._flying_bytes += frame.size_bytes
+        self._turns.sent(queue.lane, frame.size_bytes)
+        self._counts.add("frames_sent")
+        self._counts.add("bytes_sent", frame.size_bytes)
+        if sends > 1:
+            self._counts.add("frames_resent")
+        return Sending(frame, replay=sends > 1 or frame.published or queue.is_backlog(frame))
+
+    # ------------------------------------------------------------------ figures
+
+    @property
+    def in_flight_frames(self) -> int:
+        """Frames that wait for a receipt."""
+        return sum(len(queue.flights) for queue in self._queues.values())
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """Their bytes."""
+        return self._flying_bytes
+
+    @property
+    def ready_frames(self) -> int:
+        """Frames read ahead and not sent."""
+        return sum(queue.ready_frames for queue in self._queues.values())
+
+    def next_deadline(self, now_s: float) -> float | None:
+        """Return when to look again: a receipt is overdue, or a probe may go."""
+        if self._more_now:
+            return now_s
+        deadlines = [
+            flight.deadline_s
+            for queue in self._queues.values()
+            for flight in queue.flights.values()
+        ]
+        if self.window.probing(now_s) and not deadlines and self.ready_frames:
+            deadlines.append(self.window.probe_at_s)
+        return min(deadlines, default=None)
+
+    def _bytes_in(self, lane: str) -> int:
+        return sum(flight.frame.size_bytes for flight in self._queues[lane].flights.values())

@@ -1,0 +1,41 @@
+"""Whose turn it is among the lanes: urgent first, and nobody starves.
+
+Stride scheduling (C. Waldspurger, W. Weihl, "Stride Scheduling: Deterministic
+Proportional-Share Resource Management", MIT 1995): each lane has a pass value that grows by the
+bytes it sent over its weight; the lowest pass is next, the more urgent lane when equal. A lane
+that was idle joins at the present pass, so it neither waits for nor makes up for lost time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from whimbrel_protocol.lanes import LANES
+
+WEIGHTS: Final[Mapping[str, int]] = {"critical": 64, "high": 16, "normal": 4, "bulk": 1}
+"""Shares of a full link: bulk keeps 1/85 of it beside three busy lanes, critical has 3/4."""
+
+
+class Turns:
+    """Deals out sends among lanes."""
+
+    def __init__(self) -> None:
+        self._pass = dict.fromkeys(LANES, 0.0)
+        self._present = 0.0
+        self._waiting: frozenset[str] = frozenset()
+
+    def next(self, waiting: Collection[str]) -> str | None:
+        """Return which of the lanes that have something to send goes next."""
+        joined = frozenset(waiting) - self._waiting
+        for lane in joined:
+            self._pass[lane] = max(self._pass[lane], self._present)
+        self._waiting = frozenset(waiting)
+        if not waiting:
+            return None
+        return min(waiting, key=lambda lane: (self._pass[lane], LANES.index(lane)))
+
+    def sent(self, lane: str, size_bytes: int) -> None:
+        """Charge a lane for what it sent."""
+        self._present = self._pass[lane]
+        self._pass[lane] += size_bytes / WEIGHTS[lane]
