@@ -20,7 +20,7 @@ from whimbrel_protocol.columns.reading import read_body
 from whimbrel_protocol.columns.regions import put_varint, read_varint
 from whimbrel_protocol.columns.writing import write_body
 from whimbrel_protocol.errors import FieldError, LocalProtocolError, RemoteProtocolError
-from whimbrel_protocol.event import LANES, Event, validate_event
+from whimbrel_protocol.event import LANE_NUMBERS, Event, validate_event
 from whimbrel_protocol.limits import MAX_FRAME_EVENTS, MAX_FRAME_RAW_BYTES
 
 __all__ = ["columns_info", "decode_events", "encode_events"]
@@ -53,12 +53,15 @@ def encode_events(events: Sequence[Event], *, codec: str = "auto") -> bytes:
         raise LocalProtocolError(
             f"frame has {len(events)} events: must be at most {MAX_FRAME_EVENTS}"
         )
-    for event in events:
-        validate_event(event)
-    lanes = {event.lane for event in events}
-    if len(lanes) > 1:
-        raise FieldError("lane", sorted(lanes), "must be the same for all events of a frame")
-    raw, cuts = write_body(events, LANES.index(lanes.pop()) if lanes else 0)
+    try:
+        lanes = {event.lane for event in events}
+        if len(lanes) > 1:
+            raise FieldError("lane", sorted(lanes), "must be the same for all events of a frame")
+        raw, cuts = write_body(events, LANE_NUMBERS.get(lanes.pop(), 0) if lanes else 0)
+    except (TypeError, AttributeError, ValueError):
+        for event in events:
+            validate_event(event)  # names what is wrong with which field
+        raise
     if len(raw) > MAX_FRAME_RAW_BYTES:
         raise LocalProtocolError(
             f"columns are {len(raw)} bytes: must be at most {MAX_FRAME_RAW_BYTES},"

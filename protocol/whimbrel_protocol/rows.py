@@ -13,16 +13,14 @@ that ``MAX_EVENT_BYTES`` bounds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from whimbrel_protocol.cbor import dump_value, load_value
 from whimbrel_protocol.errors import FieldError, RemoteProtocolError
-from whimbrel_protocol.event import LANE_NUMBERS, LANES, Event, event_row, validate_event
+from whimbrel_protocol.event import LANES, Event, event_row, make_event, validate_event
 from whimbrel_protocol.limits import MAX_EVENT_BYTES, MAX_FRAME_EVENTS
 
 __all__ = ["pack_event", "pack_events", "unpack_event", "unpack_events"]
-
-_NORMAL: Final = LANE_NUMBERS["normal"]
 
 
 def pack_event(event: Event) -> bytes:
@@ -56,11 +54,16 @@ def unpack_event(data: bytes) -> Event:
         raise RemoteProtocolError(
             f"event row is {len(data)} bytes: must be at most {MAX_EVENT_BYTES}"
         )
-    return _event(load_value(data))
+    return _events([load_value(data)], trusted=False)[0]
 
 
-def unpack_events(data: bytes) -> list[Event]:
-    """Give back the events of a group of rows, checked, in order.
+def unpack_events(data: bytes, *, trusted: bool = False) -> list[Event]:
+    """Give back the events of a group of rows, in order.
+
+    Args:
+        data: what ``pack_events`` gave.
+        trusted: skip the check of limits, for bytes that are known to come from ``pack_events``
+            (a checksum over them held); ``encode_events`` checks the events again anyway.
 
     Raises:
         RemoteProtocolError: ``data`` is not an array of valid rows, or of more than
@@ -69,29 +72,43 @@ def unpack_events(data: bytes) -> list[Event]:
     rows = load_value(data)
     if type(rows) is not list or len(rows) > MAX_FRAME_EVENTS:
         raise RemoteProtocolError(f"rows must be an array of at most {MAX_FRAME_EVENTS} rows")
-    return [_event(row) for row in rows]
+    return _events(rows, trusted=trusted)
 
 
-def _event(row: Any) -> Event:
-    if type(row) is not list or not 4 <= len(row) <= 9:
-        raise RemoteProtocolError("event row must be an array of 4 to 9 fields")
-    count = len(row)
-    lane = row[4] if count > 4 else _NORMAL
-    if type(lane) is not int or not 0 <= lane < len(LANES):
-        raise RemoteProtocolError(f"lane number is {lane!r:.40}: must be below {len(LANES)}")
+def _events(rows: list[Any], *, trusted: bool) -> list[Event]:
+    events = []
     try:
-        event = Event(
-            type=row[0],
-            source=row[1],
-            time_ns=row[2],
-            data=row[3],
-            zone=row[5] if count > 5 else None,
-            subject=row[6] if count > 6 else None,
-            lane=LANES[lane],
-            dedup_key=row[7] if count > 7 else None,
-            extensions=row[8] if count > 8 else {},
-        )
-        validate_event(event)
+        for row in rows:
+            if type(row) is not list or not 4 <= len(row) <= 9:
+                raise RemoteProtocolError("event row must be an array of 4 to 9 fields")
+            if len(row) == 4:
+                name, source, time_ns, data = row
+                event = make_event(name, source, time_ns, data, None, None, "normal", None, {})
+            else:
+                event = _long_row(*row)
+            if not trusted:
+                validate_event(event)
+            events.append(event)
     except FieldError as exc:
         raise RemoteProtocolError(f"event row breaks a limit: {exc}") from exc
-    return event
+    return events
+
+
+def _long_row(  # noqa: PLR0917
+    name: Any,
+    source: Any,
+    time_ns: Any,
+    data: Any,
+    lane: Any,
+    zone: Any = None,
+    subject: Any = None,
+    dedup_key: Any = None,
+    extensions: Any = None,
+) -> Event:
+    if type(lane) is not int or not 0 <= lane < len(LANES):
+        raise RemoteProtocolError(f"lane number is {lane!r:.40}: must be below {len(LANES)}")
+    if extensions is None:
+        extensions = {}
+    return make_event(
+        name, source, time_ns, data, zone, subject, LANES[lane], dedup_key, extensions
+    )

@@ -22,7 +22,7 @@ from whimbrel_protocol.limits import (
     MAX_KEY_BYTES,
 )
 
-__all__ = ["SHORT_TEXT", "check_key", "check_text", "check_value", "map_bound"]
+__all__ = ["SHORT_TEXT", "check_key", "check_text", "check_value", "join_path"]
 
 SHORT_TEXT: Final = 1_024
 """Text below this many ASCII characters is accepted without a closer look."""
@@ -54,12 +54,7 @@ def check_key(path: str, key: Any) -> int:
         raise FieldError(path, key, "must have text keys only")
     if key.isascii() and 0 < len(key) <= MAX_KEY_BYTES:
         return len(key)
-    return check_text(_join(path, key), key, MAX_KEY_BYTES)
-
-
-def map_bound(keys: tuple[str, ...]) -> int:
-    """Give an upper bound of the packed bytes of a map's head and keys."""
-    return 3 + 3 * len(keys) + 4 * len("".join(keys))
+    return check_text(join_path(path, key), key, MAX_KEY_BYTES)
 
 
 def check_value(path: str, value: Any, depth: int = 1) -> int:
@@ -94,7 +89,8 @@ def check_value(path: str, value: Any, depth: int = 1) -> int:
     return _check_list(path, value, depth) if kind is list else _check_dict(path, value, depth)
 
 
-def _join(path: str, key: str) -> str:
+def join_path(path: str, key: str) -> str:
+    """Give the path of a key inside a map, printable whatever the key holds."""
     return f"{path}.{key}" if key.isprintable() else f"{path}.{key!r}"
 
 
@@ -155,7 +151,7 @@ def _check_dict(path: str, values: dict[Any, Any], depth: int) -> int:
     bound = 5
     for key, value in values.items():
         bound += 3 + check_key(path, key)
-        bound += check_value(_join(path, key), value, depth + 1)
+        bound += check_value(join_path(path, key), value, depth + 1)
         if bound > _HOPELESS_BYTES:
             raise _too_big(path)
     return bound

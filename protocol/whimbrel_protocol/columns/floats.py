@@ -46,6 +46,8 @@ _COUNTS_OF_MEANS: Final = (3, 7, 9, 11, 13)
 """Numbers of readings averaged whose division does not end in decimals (2, 4, 5, 8 do)."""
 
 _SAMPLE: Final = 12
+_MEAN_SAMPLE: Final = 24
+"""So many distinct values decide what is tried on all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +217,11 @@ def _find_mean(pure: list[float], top: float, exponent: int) -> _Scale | None:
         trial = base * count
         if top * trial >= _MAX_EXACT or not long:
             break
-        missed = [value for value in long if _mean(round(value * trial), trial) != value]
-        if len(missed) * 8 < len(long) * 7 or len(long) - len(missed) > 8:
+        sample = long[:: max(1, len(long) // _MEAN_SAMPLE)]
+        missed = sum(_mean(round(value * trial), trial) != value for value in sample)
+        if missed * 8 < len(sample) * 7:
             divisor *= count
-            long = missed
+            long = [value for value in long if _mean(round(value * trial), trial) != value]
     if divisor == base or top * divisor >= _MAX_EXACT or divisor > _MAX_DIVISOR:
         return None
     numbers = {value: round(value * divisor) for value in pure}

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, repeat
-from math import gcd, log2
+from math import fsum, gcd, log2
 from operator import ne, sub
 from typing import Final
 
@@ -51,6 +51,9 @@ _MAX_NEST: Final = 3
 
 _NOISE_BITS: Final = 7.4
 """A plane above this many bits of entropy per byte goes where no codec need look at it."""
+
+_REPEATS_BITS: Final = 2.5
+"""A plane above this entropy has no long repeats worth looking for."""
 
 _UINT64: Final = 2**64
 _LOGS: Final = [0.0, *(n * log2(n) for n in range(1, 1025))]
@@ -96,10 +99,13 @@ def plan_integers(values: Sequence[int], nest: int = 0, *, smooth: bool = False)
     if low == high:
         return Plan(6.0, CONST, firsts=(low,))
     plans = [_plan_direct(values, low, high)]
-    if size > 2:
-        plans.append(_plan_delta(values))
-    if size > 3 and smooth:
-        plans.append(_plan_delta2(values))
+    if size > 2 and high - low > 1:
+        deltas = list(map(sub, values[1:], values))
+        if smooth or sum(map(abs, deltas)) * 2 < sum(values) - low * size:
+            plans.append(_plan_signed(DELTA, (values[0],), deltas))
+        if smooth and size > 3 and -(2**63) <= deltas[0] < 2**63:
+            second = list(map(sub, deltas[1:], deltas))
+            plans.append(_plan_signed(DELTA2, (values[0], deltas[0]), second))
     if nest < _MAX_NEST and size >= 16:
         changes = sum(map(ne, values, values[1:]))
         if changes * 3 < size:
@@ -165,18 +171,6 @@ def _plan_direct(values: Sequence[int], low: int, high: int) -> Plan:
     return _best_bits(DIRECT, (low,), divisor, rest, span // divisor)
 
 
-def _plan_delta(values: Sequence[int]) -> Plan:
-    deltas = list(map(sub, values[1:], values))
-    return _plan_signed(DELTA, (values[0],), deltas)
-
-
-def _plan_delta2(values: Sequence[int]) -> Plan:
-    deltas = list(map(sub, values[1:], values))
-    if not -(2**63) <= deltas[0] < 2**63:
-        return Plan(float("inf"), PLANES)
-    return _plan_signed(DELTA2, (values[0], deltas[0]), list(map(sub, deltas[1:], deltas)))
-
-
 def _plan_signed(transform: int, firsts: tuple[int, ...], deltas: list[int]) -> Plan:
     divisor = gcd(*deltas)
     if divisor > 1:
@@ -209,8 +203,11 @@ def _planes_cost(rest: Sequence[int], bits: int) -> float:
 
 def _plane_cost(plane: bytes) -> float:
     """Estimate what a codec makes of one plane: entropy coded, or mostly long repeats."""
-    changes = sum(map(ne, plane, plane[1:]))
-    return min(len(plane) * max(_entropy(plane), 1.05) / 8, 3 + 2.5 * changes)
+    entropy = _entropy(plane)
+    cost = len(plane) * max(entropy, 1.05) / 8
+    if entropy > _REPEATS_BITS:
+        return cost
+    return min(cost, 3 + 2.5 * sum(map(ne, plane, plane[1:])))
 
 
 def _entropy(plane: bytes) -> float:
@@ -220,10 +217,10 @@ def _entropy(plane: bytes) -> float:
         return 0.0
     counts = Counter(plane).values()
     if size <= 1024:
-        used = sum(map(_LOGS.__getitem__, counts))
+        used = fsum(map(_LOGS.__getitem__, counts))
     else:
-        used = sum(count * log2(count) for count in counts)
-    return float(log2(size) - used / size)
+        used = fsum(count * log2(count) for count in counts)
+    return log2(size) - used / size
 
 
 def _split(rest: Sequence[int], width: int) -> list[bytes]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
+from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import read_column
 from whimbrel_protocol.columns.integers import read_integers
 from whimbrel_protocol.columns.regions import BodyReader
@@ -20,7 +21,7 @@ from whimbrel_protocol.columns.series import (
     Shape,
 )
 from whimbrel_protocol.errors import FieldError, RemoteProtocolError
-from whimbrel_protocol.event import LANES, Event, validate_event
+from whimbrel_protocol.event import LANES, Event, make_event, validate_event
 from whimbrel_protocol.limits import (
     MAX_DATA_KEYS,
     MAX_FRAME_EVENTS,
@@ -54,13 +55,13 @@ def read_body(raw: bytes) -> list[Event]:
     places = _read_places(body, count, len(series))
     by_series = _read_time_order(body)
     times = read_integers(body, count)
-    rows = _read_shapes(body, shapes, series, list(map(len, places)))
-    body.close()
     if by_series:
         grouped = dict(zip((at for part in places for at in part), times, strict=True))
         times = [grouped[at] for at in range(count)]
     events: dict[int, Event] = {}
     try:
+        rows = _read_shapes(body, shapes, series, list(map(len, places)))
+        body.close()
         for one, part in zip(series, places, strict=True):
             _fill(events, one, LANES[lane], zip(part, rows[one.shape.number], strict=False), times)
     except FieldError as exc:
@@ -75,21 +76,17 @@ def _fill(
     rows: Iterator[tuple[int, _Row]],
     times: list[int],
 ) -> None:
+    """Make the events of one series; the first of it stands for the names of all."""
     name, source, zone = one.shape.type, one.source, one.zone
+    close_look = one.shape.close_look
     for at, (subject, dedup_key, data, extensions) in rows:
-        event = Event(
-            type=name,
-            source=source,
-            time_ns=times[at],
-            data=data,
-            zone=zone,
-            subject=subject,
-            lane=lane,
-            dedup_key=dedup_key,
-            extensions=extensions,
+        event = make_event(
+            name, source, times[at], data, zone, subject, lane, dedup_key, extensions
         )
-        validate_event(event)
+        if close_look:
+            validate_event(event)
         events[at] = event
+    validate_event(event)
 
 
 def _read_places(body: BodyReader, count: int, series: int) -> list[list[int]]:
@@ -179,19 +176,35 @@ def _read_shapes(
 
 def _read_rows(body: BodyReader, shape: Shape) -> Iterator[_Row]:
     size, flags = shape.size, shape.flags
-    subjects = read_column(body, size) if flags & SUBJECT else repeat(None, size)
-    dedup_keys = read_column(body, size) if flags & DEDUP_KEY else repeat(None, size)
-    if flags & MAPS:
-        data = read_column(body, size)
-        extensions = read_column(body, size) if flags & EXTENSIONS else [{} for _ in range(size)]
+    maps = bool(flags & MAPS)
+    data_columns = 1 if maps else len(shape.keys)
+    extension_columns = int(bool(flags & EXTENSIONS)) if maps else len(shape.extension_keys)
+    columns = ShapeColumns(
+        subjects=read_column(body, size) if flags & SUBJECT else (),
+        dedup_keys=read_column(body, size) if flags & DEDUP_KEY else (),
+        data=[read_column(body, size) for _ in range(data_columns)],
+        extensions=[read_column(body, size) for _ in range(extension_columns)],
+    )
+    shape.close_look = not check_columns(shape, columns)
+    if maps:
+        data = columns.data[0]
+        extensions = columns.extensions[0] if extension_columns else _empty(size)
     else:
-        data = _read_maps(body, shape.keys, size)
-        extensions = _read_maps(body, shape.extension_keys, size)
+        data = _turn(shape.keys, columns.data, size)
+        extensions = _turn(shape.extension_keys, columns.extensions, size)
+    subjects = columns.subjects or repeat(None, size)
+    dedup_keys = columns.dedup_keys or repeat(None, size)
     return zip(subjects, dedup_keys, data, extensions, strict=True)
 
 
-def _read_maps(body: BodyReader, keys: tuple[str, ...], size: int) -> list[dict[str, Any]]:
+def _turn(
+    keys: tuple[str, ...], columns: Sequence[Sequence[Any]], size: int
+) -> list[dict[str, Any]]:
+    """Turn columns back into maps."""
     if not keys:
-        return [{} for _ in range(size)]
-    columns = [read_column(body, size) for _ in keys]
+        return _empty(size)
     return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _empty(size: int) -> list[dict[str, Any]]:
+    return [{} for _ in range(size)]

@@ -48,7 +48,11 @@ than its keys cost in CBOR."""
 
 @dataclass(slots=True)
 class Shape:
-    """What events share to lie in the same columns; ``size`` counts them."""
+    """What events share to lie in the same columns; ``size`` counts them.
+
+    ``events`` are filled while writing only, series by series; ``close_look`` is set while
+    reading, when each event must be checked on its own.
+    """
 
     type: str
     flags: int
@@ -56,6 +60,8 @@ class Shape:
     extension_keys: tuple[str, ...]
     number: int = 0
     size: int = 0
+    events: list[Event] = field(default_factory=list)
+    close_look: bool = False
 
     def cells(self) -> int:
         """Give how many values its columns hold."""
@@ -81,14 +87,26 @@ def group_events(events: Sequence[Event]) -> tuple[list[int], list[Series], list
     """
     found: dict[tuple[Any, ...], Series] = {}
     shapes: dict[tuple[Any, ...], Shape] = {}
-    keys = list(map(_series_key, events))
+    keys: list[tuple[Any, ...]] = [
+        (
+            e.source,
+            e.zone,
+            e.type,
+            e.subject is None,
+            e.dedup_key is None,
+            tuple(e.extensions),
+            tuple(e.data),
+        )
+        for e in events
+    ]
     for key, event in zip(keys, events, strict=True):
         one = found.get(key)
         if one is None:
             shape = shapes.setdefault(key[2:], _shape_of(event))
             found[key] = one = Series(shape, event.source, event.zone, len(found))
         one.events.append(event)
-        one.shape.size += 1
+    for one in found.values():
+        one.shape.size += len(one.events)
     if len(shapes) > _MANY_SHAPES and any(s.size < _FEW_EVENTS for s in shapes.values()):
         return _group_rare(events, keys, {k for k, s in shapes.items() if s.size < _FEW_EVENTS})
     for number, shape in enumerate(shapes.values()):
@@ -119,19 +137,6 @@ def _group_rare(
     for number, shape in enumerate(shapes.values()):
         shape.number = number
     return order, list(found.values()), list(shapes.values())
-
-
-def _series_key(event: Event) -> tuple[Any, ...]:
-    extensions = event.extensions
-    return (
-        event.source,
-        event.zone,
-        event.type,
-        event.subject is None,
-        event.dedup_key is None,
-        tuple(extensions) if extensions else None,
-        *event.data,
-    )
 
 
 def _shape_of(event: Event) -> Shape:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
+from itertools import chain
+from typing import Any, Final
 
+from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import write_column
 from whimbrel_protocol.columns.integers import plan_integers, write_integers, write_planned
 from whimbrel_protocol.columns.regions import BodyWriter, put_varint
@@ -20,16 +22,22 @@ from whimbrel_protocol.columns.series import (
     group_events,
 )
 from whimbrel_protocol.errors import LocalProtocolError
-from whimbrel_protocol.event import Event
+from whimbrel_protocol.event import Event, validate_event
 from whimbrel_protocol.limits import MAX_FRAME_VALUES
 
 __all__ = ["write_body"]
 
+_INT64: Final = 2**63
+
 
 def write_body(events: Sequence[Event], lane: int) -> tuple[bytes, list[int]]:
-    """Lay out checked events of one lane; give the body and where its regions start.
+    """Lay out events of one lane; give the body and where its regions start.
+
+    Every limit is checked on the way, by columns. What is not even shaped like an event can
+    end in TypeError, AttributeError or ValueError; ``validate_event`` then names the field.
 
     Raises:
+        FieldError: an event breaks a limit.
         LocalProtocolError: more values or nested bytes than a frame may hold.
     """
     out = BodyWriter()
@@ -43,12 +51,15 @@ def write_body(events: Sequence[Event], lane: int) -> tuple[bytes, list[int]]:
                 f"frame has {cells} values: must be at most {MAX_FRAME_VALUES},"
                 " seal fewer events at once"
             )
+        for one in series:
+            validate_event(one.events[0])
+            one.shape.events += one.events
         _write_tables(out, series, shapes)
         if len(series) > 1:
             write_integers(out, order)
         _write_times(out, events, series)
         for shape in shapes:
-            _write_shape(out, shape, [e for s in series if s.shape is shape for e in s.events])
+            _write_shape(out, shape)
     return out.finish()
 
 
@@ -89,6 +100,8 @@ def _write_tables(out: BodyWriter, series: list[Series], shapes: list[Shape]) ->
 
 def _write_times(out: BodyWriter, events: Sequence[Event], series: list[Series]) -> None:
     accepted = [event.time_ns for event in events]
+    if set(map(type, accepted)) != {int} or not -_INT64 <= min(accepted) <= max(accepted) < _INT64:
+        raise ValueError("a time is not an integer of 64 bits")
     plan = plan_integers(accepted, smooth=True)
     if len(series) > 1:
         grouped = [event.time_ns for one in series for event in one.events]
@@ -101,21 +114,29 @@ def _write_times(out: BodyWriter, events: Sequence[Event], series: list[Series])
     write_planned(out, accepted, plan)
 
 
-def _write_shape(out: BodyWriter, shape: Shape, events: list[Event]) -> None:
-    if shape.flags & SUBJECT:
-        write_column(out, [event.subject for event in events])
-    if shape.flags & DEDUP_KEY:
-        write_column(out, [event.dedup_key for event in events])
-    data = list(map(attrgetter("data"), events))
-    if shape.flags & MAPS:
-        write_column(out, data)
-    else:
-        for column in zip(*map(dict.values, data), strict=True):
-            write_column(out, column)
-    if shape.flags & EXTENSIONS:
-        extensions = [event.extensions for event in events]
-        if shape.flags & MAPS:
-            write_column(out, extensions)
-        else:
-            for column in zip(*map(dict.values, extensions), strict=True):
-                write_column(out, column)
+def _write_shape(out: BodyWriter, shape: Shape) -> None:
+    events, flags = shape.events, shape.flags
+    data = [event.data for event in events]
+    extensions = [event.extensions for event in events] if flags & EXTENSIONS else []
+    if set(map(type, chain(data, extensions))) != {dict}:
+        raise TypeError("data and extensions must be maps")
+    columns = ShapeColumns(
+        subjects=[event.subject for event in events] if flags & SUBJECT else (),
+        dedup_keys=[event.dedup_key for event in events] if flags & DEDUP_KEY else (),
+        data=[data] if flags & MAPS else _turn(data),
+        extensions=([extensions] if extensions else []) if flags & MAPS else _turn(extensions),
+    )
+    if not check_columns(shape, columns):
+        for event in events:
+            validate_event(event)
+    if columns.subjects:
+        write_column(out, columns.subjects)
+    if columns.dedup_keys:
+        write_column(out, columns.dedup_keys)
+    for column in chain(columns.data, columns.extensions):
+        write_column(out, column)
+
+
+def _turn(maps: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Turn maps of the same keys into their columns."""
+    return list(zip(*map(dict.values, maps), strict=True))
