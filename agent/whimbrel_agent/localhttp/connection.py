@@ -257,6 +257,10 @@ class StreamBody:
 
 
 def _request(head: h11.Request, connection: Connection, *, local: bool) -> Request:
+    # h11 bounds only a head that has not ended yet
+    size_bytes = len(head.target) + sum(len(name) + len(value) + 4 for name, value in head.headers)
+    if size_bytes > connection.limits.max_head_bytes:
+        raise HttpError(431, f"the head has over {connection.limits.max_head_bytes} bytes")
     headers: dict[str, str] = {}
     for raw_name, raw_value in head.headers:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")

@@ -115,6 +115,7 @@ def test_cbor_is_a_map_an_array_or_a_sequence() -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_are_cbor_or_a_field_error(body: bytes) -> None:
     try:
-        parse_cbor(body)
-    except FieldError as exc:
-        assert exc.field == "body"
+        values = parse_cbor(body)
+    except FieldError:
+        return
+    assert isinstance(values, list)
