@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from whimbrel_protocol import messages
+from whimbrel_protocol.envelope import open_message, seal_message
 from whimbrel_protocol.frame import FrameHeader, InnerGap, open_frame, seal_frame
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import ClockQuality, Order
-from whimbrel_protocol.messages import open_message, seal_message
 from whimbrel_protocol.names import Address
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whimbrel_protocol import cborform, cose
+from whimbrel_protocol.envelope import open_message, seal_message
 from whimbrel_protocol.errors import LocalProtocolError, RemoteProtocolError
 from whimbrel_protocol.frame import UnsupportedVersionError
 from whimbrel_protocol.keys import PrivateKey
@@ -22,8 +23,6 @@ from whimbrel_protocol.messages import (
     StreamQuestion,
     StreamState,
     Want,
-    open_message,
-    seal_message,
 )
 from whimbrel_protocol.names import Address
 
