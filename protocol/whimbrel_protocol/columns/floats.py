@@ -20,6 +20,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import copysign, isfinite
+from operator import truediv
 from typing import Final
 
 from whimbrel_protocol.columns.integers import read_integers, write_integers
@@ -35,6 +36,9 @@ MEAN: Final = 3
 
 _EXCEPTIONS: Final = 0x80
 _MAX_EXACT: Final = 2**53
+_MAX_MEAN: Final = 10**15
+"""Below it every integer has at most the 15 digits that MEAN prints."""
+
 _MAX_EXPONENT: Final = 22
 """10^22 is the largest power of ten that a double holds exactly."""
 
@@ -172,10 +176,9 @@ def _find_scale(pure: list[float]) -> _Scale | None:
     decimals = sorted(map(_decimals, pure[:: max(1, len(pure) // _SAMPLE)]))
     short = [count for count in decimals if count <= _SHORT_DECIMALS]
     if len(short) * 2 < len(decimals):
-        return _find_mean(pure, top, 2) or _find_decimal(pure, top, decimals[-1])
-    exponent = short[-1]
+        return _find_decimal(pure, top, decimals[-1]) or _find_ratio(pure, pure, top, 2)
     left = pure
-    while exponent <= _SHORT_DECIMALS:
+    for exponent in range(short[-1], _SHORT_DECIMALS + 1):
         power = 10**exponent
         if top * power >= _MAX_EXACT:
             return None
@@ -185,15 +188,13 @@ def _find_scale(pure: list[float]) -> _Scale | None:
             return _Scale(DECIMAL, power, exponent, numbers)
         if len(left) * 4 < len(pure) and exponent >= 2:
             break
-        exponent += 1
-    return _find_mean(pure, top, exponent) or _find_decimal(pure, top, decimals[-1])
+    return _find_ratio(pure, left, top, exponent) or _find_decimal(pure, top, decimals[-1])
 
 
 def _decimals(value: float) -> int:
+    """Give how many decimals the shortest decimal form of a value has."""
     digits, _, power = repr(value).partition("e")
-    count = len(digits.partition(".")[2])
-    if digits.endswith(".0"):
-        count = 0
+    count = 0 if digits.endswith(".0") else len(digits.partition(".")[2])
     return max(0, count - int(power)) if power else count
 
 
@@ -201,36 +202,50 @@ def _find_decimal(pure: list[float], top: float, exponent: int) -> _Scale | None
     while exponent <= _MAX_EXPONENT and top * 10**exponent < _MAX_EXACT:
         power = 10**exponent
         numbers = {value: round(value * power) for value in pure}
-        numbers = {value: number for value, number in numbers.items() if number / power == value}
-        if len(numbers) * 8 >= len(pure) * 7:
+        missed = [value for value, number in numbers.items() if number / power != value]
+        if len(missed) * 8 <= len(pure):
+            for value in missed:
+                del numbers[value]
             return _Scale(DECIMAL, power, exponent, numbers)
         exponent += 1
     return None
 
 
-def _find_mean(pure: list[float], top: float, exponent: int) -> _Scale | None:
-    """Find a divisor that makes long values integers: they are means of short readings."""
+def _find_ratio(pure: list[float], long: list[float], top: float, exponent: int) -> _Scale | None:
+    """Find a divisor that makes long values integers: they are means of short readings.
+
+    Args:
+        pure: distinct finite values.
+        long: those of them that have more than ``exponent`` decimals.
+        top: the largest magnitude.
+        exponent: decimals of a short reading.
+    """
     base = 10 ** min(exponent, 4)
-    long = [value for value in pure if round(value * base) / base != value]
+    form = MEAN if float(f"{long[0]:.15g}") == long[0] else RATIO
+    divide = _mean if form == MEAN else truediv
     divisor = base
+    left = long
     for count in _COUNTS_OF_MEANS:
         trial = base * count
-        if top * trial >= _MAX_EXACT or not long:
+        if top * trial >= _MAX_MEAN or not left:
             break
-        sample = long[:: max(1, len(long) // _MEAN_SAMPLE)]
-        missed = sum(_mean(round(value * trial), trial) != value for value in sample)
+        sample = left[:: max(1, len(left) // _MEAN_SAMPLE)]
+        missed = sum(divide(round(value * trial), trial) != value for value in sample)
         if missed * 8 < len(sample) * 7:
             divisor *= count
-            long = [value for value in long if _mean(round(value * trial), trial) != value]
-    if divisor == base or top * divisor >= _MAX_EXACT or divisor > _MAX_DIVISOR:
+            left = [value for value in left if divide(round(value * trial), trial) != value]
+    if divisor == base or top * divisor >= _MAX_MEAN or divisor > _MAX_DIVISOR:
         return None
     numbers = {value: round(value * divisor) for value in pure}
-    numbers = {
-        value: number for value, number in numbers.items() if _mean(number, divisor) == value
-    }
-    if len(numbers) * 8 < len(pure) * 7:
+    # a short value has at most 15 digits below the bound, so printing 15 of them keeps it
+    missed_values = [v for v in long if divide(numbers[v], divisor) != v]
+    if form == RATIO or exponent > 4:
+        missed_values = [v for v in pure if divide(numbers[v], divisor) != v]
+    if len(missed_values) * 8 > len(pure):
         return None
-    return _Scale(MEAN, divisor, 0, numbers)
+    for value in missed_values:
+        del numbers[value]
+    return _Scale(form, divisor, 0, numbers)
 
 
 def _to_bits(values: Sequence[float]) -> list[int]:

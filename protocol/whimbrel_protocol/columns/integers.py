@@ -5,71 +5,40 @@ A stream's count is always known from outside, so a stream starts with its form 
     CONST   zigzag value                                   all values are this one
     PLANES  transform, first values, divisor, width byte   byte planes of what is left
     PACKED  transform, first values, divisor, bits         bit-packed instead
-    TABLE   varint size, gap stream, index stream          ascending distinct values
+    TABLE   varint size, zigzag first, gaps, indices       ascending distinct values
     RUNS    varint runs, value stream, length stream       repeated neighbours
 
-The writer tries the forms that could pay and keeps the one with the lowest estimated cost
-after an entropy coder. Only sizes are estimated; every form is exact.
+Which form is used is decided in ``planning``.
 """
 
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate, chain, repeat
-from math import fsum, gcd, log2
 from operator import ne, sub
 from typing import Final
 
+from whimbrel_protocol.columns.planning import (
+    CONST,
+    DELTA2,
+    DIRECT,
+    MAX_NEST,
+    PACKED,
+    PLANES,
+    RUNS,
+    TABLE,
+    Plan,
+    plan_integers,
+    split_planes,
+)
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint, put_zigzag
 from whimbrel_protocol.errors import RemoteProtocolError
 
-__all__ = [
-    "plan_integers",
-    "read_integers",
-    "run_lengths",
-    "run_starts",
-    "write_integers",
-    "write_planned",
-]
-
-CONST: Final = 0
-TABLE: Final = 1
-RUNS: Final = 2
-PLANES: Final = 3
-PACKED: Final = 4
-
-DIRECT: Final = 0
-DELTA: Final = 1
-DELTA2: Final = 2
+__all__ = ["read_integers", "run_lengths", "run_starts", "write_integers", "write_planned"]
 
 _HAS_DIVISOR: Final = 0x80
-_MAX_NEST: Final = 3
-"""A table of runs of a table is the deepest nesting that ever paid."""
-
-_NOISE_BITS: Final = 7.4
-"""A plane above this many bits of entropy per byte goes where no codec need look at it."""
-
-_REPEATS_BITS: Final = 2.5
-"""A plane above this entropy has no long repeats worth looking for."""
-
 _UINT64: Final = 2**64
-_LOGS: Final = [0.0, *(n * log2(n) for n in range(1, 1025))]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One way to write a stream: its estimated cost in bytes and what it needs."""
-
-    cost: float
-    form: int
-    transform: int = DIRECT
-    firsts: tuple[int, ...] = ()
-    divisor: int = 1
-    rest: Sequence[int] = ()
-    bits: int = 0
 
 
 def write_integers(out: BodyWriter, values: Sequence[int], nest: int = 0) -> None:
@@ -81,40 +50,6 @@ def write_integers(out: BodyWriter, values: Sequence[int], nest: int = 0) -> Non
         nest: how many streams are around this one.
     """
     write_planned(out, values, plan_integers(values, nest), nest)
-
-
-def plan_integers(values: Sequence[int], nest: int = 0, *, smooth: bool = False) -> Plan:
-    """Choose how to write a stream.
-
-    Args:
-        values: as for ``write_integers``.
-        nest: as for ``write_integers``.
-        smooth: also try second differences, which pay for clocks and little else.
-
-    Returns:
-        The plan with the lowest estimated cost in bytes.
-    """
-    size = len(values)
-    low, high = min(values), max(values)
-    if low == high:
-        return Plan(6.0, CONST, firsts=(low,))
-    plans = [_plan_direct(values, low, high)]
-    if size > 2 and high - low > 1:
-        deltas = list(map(sub, values[1:], values))
-        if smooth or sum(map(abs, deltas)) * 2 < sum(values) - low * size:
-            plans.append(_plan_signed(DELTA, (values[0],), deltas))
-        if smooth and size > 3 and -(2**63) <= deltas[0] < 2**63:
-            second = list(map(sub, deltas[1:], deltas))
-            plans.append(_plan_signed(DELTA2, (values[0], deltas[0]), second))
-    if nest < _MAX_NEST and size >= 16:
-        changes = sum(map(ne, values, values[1:]))
-        if changes * 3 < size:
-            plans.append(Plan(6 + changes * 2.0, RUNS))
-        if high - low > 255:
-            distinct = len(set(values))
-            if distinct * 4 < size * 3:
-                plans.append(_plan_table(values, low, high, distinct))
-    return min(plans, key=_cost)
 
 
 def write_planned(out: BodyWriter, values: Sequence[int], plan: Plan, nest: int = 0) -> None:
@@ -139,8 +74,8 @@ def read_integers(body: BodyReader, count: int, nest: int = 0) -> list[int]:
     form = body.head.byte()
     if form == CONST:
         return [body.head.zigzag()] * count
-    if nest > _MAX_NEST:
-        raise RemoteProtocolError(f"integer streams must nest at most {_MAX_NEST} deep")
+    if nest > MAX_NEST:
+        raise RemoteProtocolError(f"integer streams must nest at most {MAX_NEST} deep")
     if form == RUNS:
         return _read_runs(body, count, nest)
     if form == TABLE:
@@ -148,84 +83,6 @@ def read_integers(body: BodyReader, count: int, nest: int = 0) -> list[int]:
     if form & 0x0F not in (PLANES, PACKED):
         raise RemoteProtocolError(f"integer form is {form}: not a known form")
     return _read_plan(body, count, form)
-
-
-def _cost(plan: Plan) -> float:
-    return plan.cost
-
-
-# -- planes and packed bits --------------------------------------------------------------------
-
-
-def _plan_direct(values: Sequence[int], low: int, high: int) -> Plan:
-    span = high - low
-    divisor = 1
-    if low:
-        rest: Sequence[int] = [value - low for value in values]
-    else:
-        rest = values
-    if span > 255:
-        divisor = gcd(*rest)
-        if divisor > 1:
-            rest = [value // divisor for value in rest]
-    return _best_bits(DIRECT, (low,), divisor, rest, span // divisor)
-
-
-def _plan_signed(transform: int, firsts: tuple[int, ...], deltas: list[int]) -> Plan:
-    divisor = gcd(*deltas)
-    if divisor > 1:
-        deltas = [delta // divisor for delta in deltas]
-    divisor = max(divisor, 1)
-    rest = [delta << 1 if delta >= 0 else ~(delta << 1) for delta in deltas]
-    top = max(rest)
-    if top >= _UINT64:
-        return Plan(float("inf"), PLANES)
-    return _best_bits(transform, firsts, divisor, rest, top)
-
-
-def _best_bits(
-    transform: int, firsts: tuple[int, ...], divisor: int, rest: Sequence[int], top: int
-) -> Plan:
-    bits = top.bit_length()
-    overhead = 4.0 + (bits > 8)
-    packed = overhead + len(rest) * bits / 8
-    planes = overhead + _planes_cost(rest, bits)
-    if packed <= planes:
-        return Plan(packed, PACKED, transform, firsts, divisor, rest, bits)
-    return Plan(planes, PLANES, transform, firsts, divisor, rest, bits)
-
-
-def _planes_cost(rest: Sequence[int], bits: int) -> float:
-    if bits <= 8:
-        return _plane_cost(bytes(rest))
-    return sum(map(_plane_cost, _split(rest, (bits + 7) // 8)))
-
-
-def _plane_cost(plane: bytes) -> float:
-    """Estimate what a codec makes of one plane: entropy coded, or mostly long repeats."""
-    entropy = _entropy(plane)
-    cost = len(plane) * max(entropy, 1.05) / 8
-    if entropy > _REPEATS_BITS:
-        return cost
-    return min(cost, 3 + 2.5 * sum(map(ne, plane, plane[1:])))
-
-
-def _entropy(plane: bytes) -> float:
-    """Bits per byte of an order-0 model."""
-    size = len(plane)
-    if size == 0:
-        return 0.0
-    counts = Counter(plane).values()
-    if size <= 1024:
-        used = fsum(map(_LOGS.__getitem__, counts))
-    else:
-        used = fsum(count * log2(count) for count in counts)
-    return log2(size) - used / size
-
-
-def _split(rest: Sequence[int], width: int) -> list[bytes]:
-    data = struct.pack(f"<{len(rest)}Q", *rest)
-    return [data[place::8] for place in range(width)]
 
 
 def _write_plan(out: BodyWriter, plan: Plan) -> None:
@@ -240,14 +97,8 @@ def _write_plan(out: BodyWriter, plan: Plan) -> None:
         if plan.bits:
             out.noise += _pack(plan.rest, plan.bits)
         return
-    width = (plan.bits + 7) // 8
-    planes = [bytes(plan.rest)] if width == 1 else _split(plan.rest, width)
-    noisy = 0
-    for plane in planes:
-        if _entropy(plane) * len(plane) < _NOISE_BITS * min(len(plane), 64) / 64 * len(plane):
-            break
-        noisy += 1
-    head.append(width << 4 | noisy)
+    planes, noisy = split_planes(plan)
+    head.append(len(planes) << 4 | noisy)
     for plane in planes[:noisy]:
         out.noise += plane
     for plane in planes[noisy:]:
@@ -331,14 +182,6 @@ def _check_range(values: list[int]) -> None:
 
 
 # -- tables and runs ---------------------------------------------------------------------------
-
-
-def _plan_table(values: Sequence[int], low: int, high: int, distinct: int) -> Plan:
-    gap_bits = max(1.0, log2((high - low) / distinct) + 1.5)
-    counts = Counter(values).values()
-    size = len(values)
-    index_bits = log2(size) - sum(count * log2(count) for count in counts) / size
-    return Plan(8 + distinct * gap_bits / 8 + size * max(index_bits, 1.05) / 8, TABLE)
 
 
 def _write_table(out: BodyWriter, values: Sequence[int], nest: int) -> None:

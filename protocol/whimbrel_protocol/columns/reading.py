@@ -11,8 +11,6 @@ from whimbrel_protocol.columns.column import read_column
 from whimbrel_protocol.columns.integers import read_integers
 from whimbrel_protocol.columns.regions import BodyReader
 from whimbrel_protocol.columns.series import (
-    AS_ACCEPTED,
-    BY_SERIES,
     DEDUP_KEY,
     EXTENSIONS,
     MAPS,
@@ -20,6 +18,7 @@ from whimbrel_protocol.columns.series import (
     Series,
     Shape,
 )
+from whimbrel_protocol.columns.times import read_times
 from whimbrel_protocol.errors import FieldError, RemoteProtocolError
 from whimbrel_protocol.event import LANES, Event, make_event, validate_event
 from whimbrel_protocol.limits import (
@@ -53,11 +52,7 @@ def read_body(raw: bytes) -> list[Event]:
         return []
     shapes, series = _read_tables(body, count)
     places = _read_places(body, count, len(series))
-    by_series = _read_time_order(body)
-    times = read_integers(body, count)
-    if by_series:
-        grouped = dict(zip((at for part in places for at in part), times, strict=True))
-        times = [grouped[at] for at in range(count)]
+    times = read_times(body, places, count)
     events: dict[int, Event] = {}
     try:
         rows = _read_shapes(body, shapes, series, list(map(len, places)))
@@ -102,13 +97,6 @@ def _read_places(body: BodyReader, count: int, series: int) -> list[list[int]]:
     if not all(places):
         raise RemoteProtocolError("a series is named but has no event")
     return places
-
-
-def _read_time_order(body: BodyReader) -> bool:
-    order = body.head.byte()
-    if order not in (BY_SERIES, AS_ACCEPTED):
-        raise RemoteProtocolError(f"time order is {order}: must be 0 or 1")
-    return order == BY_SERIES
 
 
 def _read_tables(body: BodyReader, count: int) -> tuple[list[Shape], list[Series]]:

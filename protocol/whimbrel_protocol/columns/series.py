@@ -19,8 +19,6 @@ from typing import Any, Final
 from whimbrel_protocol.event import Event
 
 __all__ = [
-    "AS_ACCEPTED",
-    "BY_SERIES",
     "DEDUP_KEY",
     "EXTENSIONS",
     "MAPS",
@@ -35,10 +33,6 @@ DEDUP_KEY: Final = 2
 EXTENSIONS: Final = 4
 MAPS: Final = 8
 """Shape flags: the events have a subject, a dedup key, extensions; they are CBOR maps."""
-
-BY_SERIES: Final = 0
-AS_ACCEPTED: Final = 1
-"""Orders in which the times of a frame can lie."""
 
 _MANY_SHAPES: Final = 16
 _FEW_EVENTS: Final = 3

@@ -8,11 +8,9 @@ from typing import Any, Final
 
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import write_column
-from whimbrel_protocol.columns.integers import plan_integers, write_integers, write_planned
+from whimbrel_protocol.columns.integers import write_integers
 from whimbrel_protocol.columns.regions import BodyWriter, put_varint
 from whimbrel_protocol.columns.series import (
-    AS_ACCEPTED,
-    BY_SERIES,
     DEDUP_KEY,
     EXTENSIONS,
     MAPS,
@@ -21,6 +19,7 @@ from whimbrel_protocol.columns.series import (
     Shape,
     group_events,
 )
+from whimbrel_protocol.columns.times import write_times
 from whimbrel_protocol.errors import LocalProtocolError
 from whimbrel_protocol.event import Event, validate_event
 from whimbrel_protocol.limits import MAX_FRAME_VALUES
@@ -57,7 +56,12 @@ def write_body(events: Sequence[Event], lane: int) -> tuple[bytes, list[int]]:
         _write_tables(out, series, shapes)
         if len(series) > 1:
             write_integers(out, order)
-        _write_times(out, events, series)
+        accepted = [event.time_ns for event in events]
+        if set(map(type, accepted)) != {int} or not (
+            min(accepted) >= -_INT64 and max(accepted) < _INT64
+        ):
+            raise ValueError("a time is not an integer of 64 bits")
+        write_times(out, accepted, [event.time_ns for one in series for event in one.events])
         for shape in shapes:
             _write_shape(out, shape)
     return out.finish()
@@ -96,22 +100,6 @@ def _write_tables(out: BodyWriter, series: list[Series], shapes: list[Shape]) ->
         put_varint(out.head, len(piece))
     out.text += b"".join(pieces)
     out.head += rows
-
-
-def _write_times(out: BodyWriter, events: Sequence[Event], series: list[Series]) -> None:
-    accepted = [event.time_ns for event in events]
-    if set(map(type, accepted)) != {int} or not -_INT64 <= min(accepted) <= max(accepted) < _INT64:
-        raise ValueError("a time is not an integer of 64 bits")
-    plan = plan_integers(accepted, smooth=True)
-    if len(series) > 1:
-        grouped = [event.time_ns for one in series for event in one.events]
-        other = plan_integers(grouped, smooth=True)
-        if other.cost < plan.cost:
-            out.head.append(BY_SERIES)
-            write_planned(out, grouped, other)
-            return
-    out.head.append(AS_ACCEPTED)
-    write_planned(out, accepted, plan)
 
 
 def _write_shape(out: BodyWriter, shape: Shape) -> None:

@@ -1,0 +1,206 @@
+"""Choosing how to write a stream of integers: estimated costs, never guesses about exactness.
+
+The writer tries the forms that could pay and keeps the one with the lowest estimated cost after
+an entropy coder. Streams of up to 16 bits are judged by the entropy of their byte planes, wider
+ones by the lengths of their numbers. The choice is a pure function of the values.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import fsum, gcd, log2
+from operator import ne, sub
+from typing import Final
+
+__all__ = [
+    "CONST",
+    "DELTA",
+    "DELTA2",
+    "DIRECT",
+    "MAX_NEST",
+    "PACKED",
+    "PLANES",
+    "RUNS",
+    "TABLE",
+    "Plan",
+    "plan_deltas",
+    "plan_integers",
+    "split_planes",
+]
+
+CONST: Final = 0
+TABLE: Final = 1
+RUNS: Final = 2
+PLANES: Final = 3
+PACKED: Final = 4
+"""Forms of a stream."""
+
+DIRECT: Final = 0
+DELTA: Final = 1
+DELTA2: Final = 2
+"""What is written: the values less the least, their differences, or those of the differences."""
+
+MAX_NEST: Final = 3
+"""A table of runs of a table is the deepest nesting that ever paid."""
+
+_SMALL: Final = 16
+"""Below this many values neither a table nor runs can pay for their heads."""
+
+_NOISE_BITS: Final = 7.4
+_NOISE_SHARE: Final = 0.92
+"""A plane above this entropy per byte, or this share of what so few bytes can have at all, goes
+where no codec need look at it."""
+
+_REPEATS_BITS: Final = 2.5
+"""A plane above this entropy has no long repeats worth looking for."""
+
+_LEAST_BITS: Final = 1.05
+"""The entropy coders in use spend at least one bit on a byte."""
+
+_UINT64: Final = 2**64
+_LOGS: Final[list[float]] = [0.0, *(n * log2(n) for n in range(1, 1025))]
+
+
+@dataclass(slots=True)
+class Plan:
+    """One way to write a stream: its estimated cost in bytes and what it needs.
+
+    ``planes`` and ``entropies`` are there when judging the plan made them anyway.
+    """
+
+    cost: float
+    form: int
+    transform: int = DIRECT
+    firsts: tuple[int, ...] = ()
+    divisor: int = 1
+    rest: Sequence[int] = ()
+    bits: int = 0
+    planes: Sequence[bytes] = ()
+    entropies: Sequence[float] = ()
+
+
+def plan_integers(values: Sequence[int], nest: int = 0) -> Plan:
+    """Choose how to write a stream.
+
+    Args:
+        values: at least one value, each within signed 64 bits.
+        nest: how many streams are around this one.
+
+    Returns:
+        The plan with the lowest estimated cost in bytes.
+    """
+    size = len(values)
+    low, high = min(values), max(values)
+    span = high - low
+    if span == 0:
+        return Plan(6.0, CONST, firsts=(low,))
+    best = _plan_direct(values, low, span)
+    if size > 2 and span > 1:
+        deltas = list(map(sub, values[1:], values))
+        if sum(map(abs, deltas)) * 2 < sum(values) - low * size:
+            best = _cheaper(best, plan_deltas(DELTA, (values[0],), deltas))
+    if nest >= MAX_NEST or size < _SMALL:
+        return best
+    distinct = len(set(values))
+    if distinct * 3 < size:
+        changes = sum(map(ne, values, values[1:]))
+        if changes * 3 < size:
+            best = _cheaper(best, Plan(6 + changes * 2.0, RUNS))
+    if span > 255 and distinct * 4 < size * 3:
+        gap_bits = max(1.0, log2(span / distinct) + 1.5)
+        cost = 8 + distinct * gap_bits / 8 + size * max(0.9 * log2(distinct), _LEAST_BITS) / 8
+        best = _cheaper(best, Plan(cost, TABLE))
+    return best
+
+
+def plan_deltas(transform: int, firsts: tuple[int, ...], deltas: list[int]) -> Plan:
+    """Plan signed differences; the cost is infinite where they need more than 64 bits."""
+    divisor = gcd(*deltas)
+    if divisor > 1:
+        deltas = [delta // divisor for delta in deltas]
+    rest = [delta << 1 if delta >= 0 else ~(delta << 1) for delta in deltas]
+    top = max(rest)
+    if top >= _UINT64:
+        return Plan(float("inf"), PLANES)
+    return _plan_rest(transform, firsts, max(divisor, 1), rest, top)
+
+
+def split_planes(plan: Plan) -> tuple[Sequence[bytes], int]:
+    """Give the byte planes of a plan, lowest first, and how many of the low ones are noise."""
+    planes = plan.planes or _split(plan.rest, (plan.bits + 7) // 8)
+    size = len(plan.rest)
+    limit = min(_NOISE_BITS, _NOISE_SHARE * log2(size)) if size >= 8 else 8.0
+    noisy = 0
+    for place, plane in enumerate(planes):
+        entropy = plan.entropies[place] if plan.entropies else _entropy(plane)
+        if entropy < limit:
+            break
+        noisy += 1
+    return planes, noisy
+
+
+def _cheaper(best: Plan, other: Plan) -> Plan:
+    return other if other.cost < best.cost else best
+
+
+def _plan_direct(values: Sequence[int], low: int, span: int) -> Plan:
+    rest = [value - low for value in values] if low else values
+    divisor = 1
+    if span > 255:
+        divisor = gcd(*rest)
+        if divisor > 1:
+            rest = [value // divisor for value in rest]
+    return _plan_rest(DIRECT, (low,), divisor, rest, span // divisor)
+
+
+def _plan_rest(
+    transform: int, firsts: tuple[int, ...], divisor: int, rest: Sequence[int], top: int
+) -> Plan:
+    bits = top.bit_length()
+    size = len(rest)
+    packed = size * bits / 8
+    planes: Sequence[bytes] = ()
+    entropies: list[float] = []
+    if bits > 16:
+        cost = min(packed, (sum(map(int.bit_length, rest)) + size) / 8)
+    elif bits:
+        planes = [bytes(rest)] if bits <= 8 else _split(rest, 2)
+        entropies = list(map(_entropy, planes))
+        cost = sum(map(_plane_cost, planes, entropies))
+    else:
+        cost = 0.0
+    overhead = 4.0 + (bits > 8)
+    if packed <= cost and bits <= 16:
+        return Plan(packed + overhead, PACKED, transform, firsts, divisor, rest, bits)
+    return Plan(cost + overhead, PLANES, transform, firsts, divisor, rest, bits, planes, entropies)
+
+
+def _plane_cost(plane: bytes, entropy: float) -> float:
+    """Estimate what a codec makes of one plane: entropy coded, or mostly long repeats."""
+    cost = len(plane) * max(entropy, _LEAST_BITS) / 8
+    if entropy > _REPEATS_BITS:
+        return cost
+    return min(cost, 3 + 2.5 * sum(map(ne, plane, plane[1:])))
+
+
+def _entropy(plane: bytes) -> float:
+    """Bits per byte of an order-0 model."""
+    size = len(plane)
+    counts = Counter(plane).values()
+    if size <= 1024:
+        used = fsum([_LOGS[count] for count in counts])
+    else:
+        used = fsum(count * log2(count) for count in counts)
+    entropy: float = log2(size) - used / size
+    return entropy
+
+
+def _split(rest: Sequence[int], width: int) -> list[bytes]:
+    if width == 2:
+        data = struct.pack(f"<{len(rest)}H", *rest)
+        return [data[0::2], data[1::2]]
+    data = struct.pack(f"<{len(rest)}Q", *rest)
+    return [data[place::8] for place in range(width)]
