@@ -283,9 +283,6 @@ class PartitionState:
     head: int
 
 
-# ------------------------------------------------------------------------- cursors, parked
-
-
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """``offset`` is the first offset that the consumer has not handled yet; starts at 1."""
@@ -377,9 +374,6 @@ class JournalSize:
         if self.full:
             return 0
         return max(0, min(self.max_bytes - self.used_bytes, self.disk_free_bytes))
-
-
-# ------------------------------------------------------------------------------- enrolment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

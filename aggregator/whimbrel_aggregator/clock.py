@@ -1,0 +1,23 @@
+"""The system's clocks and randomness; the only place here that reads them."""
+
+from __future__ import annotations
+
+import random
+import time
+
+
+class SystemClock:
+    """See :class:`whimbrel_aggregator.ports.Clock`."""
+
+    def wall_ns(self) -> int:
+        """Return Unix time in nanoseconds."""
+        return time.time_ns()  # noqa: TID251 - the adapter of the Clock port
+
+    def mono_ns(self) -> int:
+        """Return nanoseconds that never go back."""
+        return time.monotonic_ns()  # noqa: TID251 - the adapter of the Clock port
+
+
+def system_random() -> random.Random:
+    """Return the operating system's randomness; see :class:`whimbrel_aggregator.ports.Random`."""
+    return random.SystemRandom()

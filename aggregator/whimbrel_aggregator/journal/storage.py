@@ -1,0 +1,257 @@
+"""The SQLite file under the journal: connections, transactions, room, checkpoints, failures.
+
+Everything here blocks; :mod:`.sqlite` runs it in threads. ``write`` is for one thread,
+``read`` for another. SQLite's errors become the journal's:
+
+==========================  ==============================================================
+SQLite says                 raised
+==========================  ==============================================================
+full (or no room left)      ``JournalFullError``: rolled back, nothing was committed
+corrupt, not a database     ``JournalDamagedError``
+anything else               ``JournalFailedError``: whether a commit took place is not
+                            known; all connections are closed, and the next call opens
+                            them again, which makes SQLite recover its log
+==========================  ==============================================================
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from .errors import JournalDamagedError, JournalError, JournalFailedError, JournalFullError
+from .identities import Identities
+from .lock import JournalLock
+from .retention import used_bytes
+from .schema import check_before_opening, connect, prepare
+from .values import JournalSize
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection, Identities], T]
+
+MAX_WAL_BYTES: Final = 16 * 1024 * 1024
+"""The write-ahead log is brought into the file beyond this: a restart replays no more, and a
+checkpoint stays under a quarter of a second."""
+
+_OVERHEAD: Final = 1.3
+"""Pages, index and log an append takes beyond its frames' bytes, at most (measured 1.1)."""
+
+
+class Storage:
+    """An open journal file, locked against other processes.
+
+    Args:
+        path: the file; made if it does not exist.
+        max_bytes: the byte cap, log included.
+        min_free_bytes: what must stay free on the file system.
+        new_generation: eight random bytes, used when the file is new or a restored backup.
+
+    Raises:
+        JournalError: it is in use, newer than this program, damaged or not a journal.
+    """
+
+    def __init__(
+        self, path: Path, *, max_bytes: int, min_free_bytes: int, new_generation: bytes
+    ) -> None:
+        self.path = path
+        self._max_bytes = max_bytes
+        self._min_free_bytes = min_free_bytes
+        self._max_wal_bytes = min(MAX_WAL_BYTES, max_bytes // 8)
+        self._reading = threading.Lock()  # held while the reading connection is used
+        self._full = ""
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = JournalLock(path)
+        try:
+            check_before_opening(path)
+            self._open(new_generation)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, new_generation: bytes) -> sqlite3.Connection:
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.close(descriptor)
+            self._writer = connect(self.path)
+            prepare(self._writer, self.path, new_generation)
+            self._writer.execute(f"PRAGMA journal_size_limit = {self._max_wal_bytes}")
+            self._reader = connect(self.path, readonly=True)
+            row = self._reader.execute("SELECT value FROM meta WHERE key='generation'").fetchone()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+        if row is None or type(row[0]) is not bytes or len(row[0]) != 8:
+            raise JournalDamagedError(f"{self.path} has no readable generation; restore a backup")
+        self.generation = row[0]
+        self._writer_ids = Identities(self._writer)
+        self._reader_ids = Identities(self._reader)
+        return self._writer
+
+    def _reopen(self) -> tuple[sqlite3.Connection, Identities]:
+        """Open again after a failure; the log is recovered, then brought home and synced."""
+        if self._writer is not None:
+            return self._writer, self._writer_ids
+        with self._reading:
+            self._close_connections()
+            writer = self._open(self.generation)
+            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return writer, self._writer_ids
+
+    # ---- transactions
+
+    def write(self, work: Work[T], *, grows_bytes: int = 0) -> T:
+        """Run ``work`` in one durable transaction.
+
+        Args:
+            work: gets the connection and its identities.
+            grows_bytes: bytes that it adds; 0 for what may run when the journal is full.
+
+        Raises:
+            JournalError: see the module.
+        """
+        try:
+            connection, identities = self._reopen()
+            if grows_bytes:
+                self._check_room(int(grows_bytes * _OVERHEAD))
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection, identities)
+                connection.execute("COMMIT")
+            except BaseException:
+                identities.forget()
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            if self._wal_bytes() > self._max_wal_bytes:
+                self._checkpoint(connection)
+        except (sqlite3.Error, OSError) as error:
+            raise self._failed(error) from error
+        else:
+            if grows_bytes:
+                self._full = ""
+            return result
+
+    def read(self, work: Work[T]) -> T:
+        """Run ``work`` on the read-only connection, in one snapshot.
+
+        Raises:
+            JournalError: see the module.
+        """
+        with self._reading:
+            if self._reader is None:
+                raise JournalFailedError(f"{self.path} is being opened again after a failure")
+            try:
+                self._reader.execute("BEGIN")
+                try:
+                    return work(self._reader, self._reader_ids)
+                finally:
+                    self._reader.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                raise self._translated(error) from error
+
+    # ---- room
+
+    def _wal_bytes(self) -> int:
+        try:
+            return self.path.with_name(self.path.name + "-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _free_bytes(self) -> int:
+        state = os.statvfs(self.path.parent)
+        return max(0, state.f_bavail * state.f_frsize - self._min_free_bytes)
+
+    def _used(self, connection: sqlite3.Connection) -> int:
+        return used_bytes(connection) + self._wal_bytes()
+
+    def _check_room(self, needed: int) -> None:
+        assert self._writer is not None
+        used = self._used(self._writer)
+        if used + needed > self._max_bytes and self._wal_bytes():
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            used = self._used(self._writer)
+        if used + needed > self._max_bytes:
+            self._full = (
+                f"journal is full: {used} of {self._max_bytes} bytes are used and {needed} more "
+                "are needed; raise max_bytes, shorten retention, or detach a dead consumer"
+            )
+            raise JournalFullError(self._full)
+        free = self._free_bytes()
+        if free < needed:
+            self._full = (
+                f"the disk under {self.path} is full: {free} bytes are free above the reserve of "
+                f"{self._min_free_bytes}, {needed} are needed; free some space"
+            )
+            raise JournalFullError(self._full)
+
+    def size(self) -> JournalSize:
+        """Return how full the journal is (on the reading thread)."""
+        used = self.read(lambda connection, _: used_bytes(connection)) + self._wal_bytes()
+        free = self._free_bytes()
+        return JournalSize(
+            used_bytes=used,
+            file_bytes=self.path.stat().st_size + self._wal_bytes(),
+            max_bytes=self._max_bytes,
+            disk_free_bytes=free,
+            full=self._full if used >= self._max_bytes or not free else "",
+        )
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        """Bring the log home. A full disk only postpones it: the log itself is durable."""
+        kind = "TRUNCATE" if self._wal_bytes() > 2 * self._max_wal_bytes else "PASSIVE"
+        try:
+            connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+        except sqlite3.OperationalError as error:
+            if not _is_full(error):
+                raise
+
+    def checkpoint(self) -> None:
+        """Bring all of the write-ahead log into the file and empty it (on the writing thread)."""
+        try:
+            connection, _ = self._reopen()
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except (sqlite3.Error, OSError) as error:
+            raise self._failed(error) from error
+
+    # ---- failures and the end
+
+    def _translated(self, error: Exception) -> JournalError:
+        if isinstance(error, sqlite3.Error) and _is_full(error):
+            self._full = f"the disk under {self.path} is full ({error}); free some space"
+            return JournalFullError(self._full)
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return JournalDamagedError(
+                f"{self.path} is damaged ({error}); stop, run whimbrel-aggregator verify, then "
+                "restore a backup"
+            )
+        return JournalFailedError(f"{self.path}: {error}; check the disk and the kernel's log")
+
+    def _failed(self, error: Exception) -> JournalError:
+        """Translate an error of the writing side, and let go of a connection it broke."""
+        translated = self._translated(error)
+        if isinstance(translated, JournalFailedError):
+            with self._reading:
+                self._close_connections()
+        return translated
+
+    def _close_connections(self) -> None:
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
+
+    def close(self) -> None:
+        """Close the file and let go of the lock; harmless when repeated."""
+        with self._reading:
+            self._close_connections()
+        self._lock.release()
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
