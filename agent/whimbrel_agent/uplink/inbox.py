@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from whimbrel_agent.ports import Delivery
+from whimbrel_protocol.envelope import open_message
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.frame import UnsupportedVersionError
 from whimbrel_protocol.keys import BadSignatureError, PublicKey
@@ -21,7 +22,6 @@ from whimbrel_protocol.messages import (
     Resume,
     ResumeAnswer,
     Want,
-    open_message,
 )
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.topics import DownTopic, parse_down

@@ -157,21 +157,26 @@ class Outbox:
         """Say whether frames of a stream wait for a receipt."""
         return any(f.frame.epoch == epoch for f in self._queues[lane].flights.values())
 
-    def want(self, state: StreamState, now_s: float) -> bool:
-        """Go back to what the region expects next of a stream; False when that is under way."""
+    def want(self, state: StreamState, now_s: float) -> str:
+        """Go back to what the region expects next of a stream, unless that is under way.
+
+        Returns the name of the counter for what was done.
+        """
         stream = (state.epoch, state.lane)
         expected = state.high_water + 1
         before = self._wanted.get(stream)
+        if before is None and not self.in_flight_of(*stream):
+            return "down_unasked"
         if (
             before is not None
             and expected <= before.expected
             and now_s - before.since_s < self.window.timeout_s(1)
         ):
-            return False
+            return "wants_repeated"
         self._wanted[stream] = _Wanted(expected, now_s, filling=True)
         self._flying_bytes -= self._bytes_in(state.lane)
         self._queues[state.lane].refill()
-        return True
+        return "wants"
 
     def give_back(self) -> None:
         """Take everything in flight as not arrived."""

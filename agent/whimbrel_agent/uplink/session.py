@@ -326,16 +326,21 @@ class Session:
         return [ApplyResume(answer)]
 
     def _want(self, want: Want, now_s: float) -> None:
-        if want.generation != self._generation or self._resume is not ResumeState.DONE:
+        streams = [(state.epoch, state.lane) for state in want.streams]
+        if self._resume is not ResumeState.DONE:
             self.counts.add("down_replayed")
-            return
-        for state in want.streams:
-            if not self._outbox.in_flight_of(state.epoch, state.lane):
-                self.counts.add("down_unasked")
-                continue
-            self._heard_s = now_s
-            followed = self._outbox.want(state, now_s)
-            self.counts.add("wants" if followed else "wants_repeated")
+        elif want.generation != self._generation:
+            if any(self._outbox.in_flight_of(*stream) for stream in streams):
+                self.counts.add("generations")
+                self._ask_again(now_s)
+            else:
+                self.counts.add("down_replayed")
+        else:
+            for state in want.streams:
+                counter = self._outbox.want(state, now_s)
+                self.counts.add(counter)
+                if counter != "down_unasked":
+                    self._heard_s = now_s
 
     def _hold(self, hold: Hold, now_s: float) -> None:
         waiting = self._resume is ResumeState.ASKED or self._outbox.in_flight_frames

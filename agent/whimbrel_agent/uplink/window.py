@@ -120,8 +120,8 @@ class Window:
     # ------------------------------------------------------------------ what happened
 
     def linked(self) -> None:
-        """Begin on a new link: half the window, and a probe may go at once."""
-        self._bytes = max(float(MIN_WINDOW_BYTES), self._bytes / 2)
+        """Begin on a new link, which may be a slower one, and where a probe may go at once."""
+        self._bytes = min(self._bytes, float(FIRST_WINDOW_BYTES))
         self._probe_at_s = 0.0
         self._probe_wait_s = FIRST_PROBE_S
 
