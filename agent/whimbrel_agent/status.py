@@ -1,0 +1,195 @@
+"""The agent's figures at one moment: a value, its JSON form, and a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from whimbrel_agent.buffer.values import BufferStats
+from whimbrel_agent.plain import plain
+from whimbrel_agent.uplink.session import SessionFigures
+from whimbrel_protocol.lanes import ClockQuality
+from whimbrel_protocol.names import Address
+
+__all__ = ["Status", "status_table"]
+
+_NS: Final = 1_000_000_000
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Everything an operator asks a device.
+
+    Attributes:
+        version: of the program.
+        pid: of the running agent.
+        address: tenant, region, store, device.
+        key_id: names the device's key.
+        started_wall_ns, wall_ns: when the agent started, and now, by the device's clock.
+        clock: what is known about that clock.
+        memory_bytes: resident memory.
+        buffer: the buffer's figures.
+        brokers: the configured brokers, in order.
+        uplink: the session's figures; None before it has started.
+        intakes: counters by intake.
+    """
+
+    version: str
+    pid: int
+    address: Address
+    key_id: bytes
+    started_wall_ns: int
+    wall_ns: int
+    clock: ClockQuality
+    memory_bytes: int
+    buffer: BufferStats
+    brokers: tuple[str, ...] = ()
+    uplink: SessionFigures | None = None
+    intakes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the machine-readable twin of the table."""
+        members: dict[str, Any] = plain(self)
+        buffer = members["buffer"]
+        buffer["accepted"] = sum(lane["ledger"]["accepted"] for lane in buffer["lanes"])
+        buffer["pending"] = sum(lane["ledger"]["pending"] for lane in buffer["lanes"])
+        buffer["delivered"] = sum(lane["ledger"]["delivered"] for lane in buffer["lanes"])
+        buffer["gapped"] = sum(sum(lane["ledger"]["gapped"].values()) for lane in buffer["lanes"])
+        return members
+
+
+def status_table(status: Mapping[str, Any]) -> str:
+    """Give the figures as text for people.
+
+    Args:
+        status: what ``Status.to_json`` gave.
+    """
+    return "\n".join([*_identity(status), "", *_uplink(status), "", *_buffer(status), ""])
+
+
+def _identity(status: Mapping[str, Any]) -> Iterator[str]:
+    address = status["address"]
+    now_ns = status["wall_ns"]
+    yield _line(
+        "device", "/".join(address[part] for part in ("tenant", "region", "store", "device"))
+    )
+    yield _line("key", status["key_id"])
+    yield _line(
+        "agent",
+        f"{status['version']}, process {status['pid']}, up "
+        f"{_span((now_ns - status['started_wall_ns']) / _NS)}, {_size(status['memory_bytes'])}",
+    )
+    yield _line("clock", f"{_moment(now_ns)}, {status['clock']}{_offset(status['uplink'])}")
+
+
+def _uplink(status: Mapping[str, Any]) -> Iterator[str]:
+    uplink = status["uplink"]
+    if uplink is None:
+        yield _line("uplink", "not started")
+        return
+    brokers = status["brokers"]
+    broker = brokers[uplink["broker"]] if uplink["broker"] < len(brokers) else "?"
+    yield _line("uplink", f"{uplink['link']} ({broker}), resume {uplink['resume']}")
+    yield _line("doing", uplink["doing"])
+    if uplink["last_failure"]:
+        yield _line("last failure", uplink["last_failure"])
+    window = uplink["window"]
+    credit = window["credit_bytes"]
+    yield _line(
+        "in flight",
+        f"{uplink['in_flight_frames']} frames, {_size(uplink['in_flight_bytes'])} of "
+        f"{_size(window['window_bytes'])}, credit {'none' if credit is None else _size(credit)}",
+    )
+
+
+def _buffer(status: Mapping[str, Any]) -> Iterator[str]:
+    buffer = status["buffer"]
+    share = 100 * buffer["size_bytes"] / buffer["max_bytes"]
+    yield _line(
+        "buffer", f"{_size(buffer['size_bytes'])} of {_size(buffer['max_bytes'])} ({share:.0f} %)"
+    )
+    yield _line("durability", buffer["durability"])
+    yield _line("epoch", buffer["epoch"])
+    if buffer["damage"]:
+        damage = buffer["damage"]
+        yield _line("damage", f"{damage['found']}; kept as {damage['kept_as']}")
+    yield ""
+    rows = [("lane", "accepted", "delivered", "gapped", "pending", "staged", "oldest")]
+    for lane in buffer["lanes"]:
+        ledger = lane["ledger"]
+        oldest_ns = lane["oldest_wall_ns"]
+        rows.append(
+            (
+                lane["lane"],
+                str(ledger["accepted"]),
+                str(ledger["delivered"]),
+                str(sum(ledger["gapped"].values())),
+                str(ledger["pending"]),
+                str(lane["staged_events"]),
+                "-" if oldest_ns is None else _span((status["wall_ns"] - oldest_ns) / _NS),
+            )
+        )
+    yield from _columns(rows)
+    yield from _gaps(buffer["lanes"])
+    yield from _intakes(status["intakes"])
+
+
+def _gaps(lanes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for lane in lanes:
+        for reason, count in lane["ledger"]["gapped"].items():
+            if count:
+                yield _line("gaps", f"{count} in {lane['lane']}: {reason}")
+
+
+def _intakes(intakes: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    for name, counters in intakes.items():
+        shown = ", ".join(f"{count} {counter}" for counter, count in sorted(counters.items()))
+        yield _line(f"intake {name}", shown or "nothing yet")
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:<14}{text}"
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    for row in rows:
+        first, *rest = (
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield "  ".join([first, *rest]).rstrip()
+
+
+def _offset(uplink: Mapping[str, Any] | None) -> str:
+    sample = uplink and uplink["clock"]
+    if not sample:
+        return ""
+    return (
+        f", region is {sample['offset_ns'] / 1e6:+.1f} ms "
+        f"(within {sample['delay_ns'] / 2e6:.1f} ms)"
+    )
+
+
+def _moment(wall_ns: int) -> str:
+    moment = datetime.fromtimestamp(wall_ns // _NS, UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7_200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} d"
+
+
+def _size(size_bytes: float) -> str:
+    for unit in _UNITS:
+        if size_bytes < 1024 or unit == _UNITS[-1]:
+            return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1024
+    raise AssertionError
