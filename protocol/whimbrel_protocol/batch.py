@@ -20,7 +20,8 @@ from whimbrel_protocol.columns.reading import read_body
 from whimbrel_protocol.columns.regions import put_varint, read_varint
 from whimbrel_protocol.columns.writing import write_body
 from whimbrel_protocol.errors import FieldError, LocalProtocolError, RemoteProtocolError
-from whimbrel_protocol.event import LANE_NUMBERS, Event, validate_event
+from whimbrel_protocol.event import Event, validate_event
+from whimbrel_protocol.lanes import LANE_NUMBERS
 from whimbrel_protocol.limits import MAX_FRAME_EVENTS, MAX_FRAME_RAW_BYTES
 
 __all__ = ["columns_info", "decode_events", "encode_events"]

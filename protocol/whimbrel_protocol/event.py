@@ -8,28 +8,23 @@ can be staged, sealed, carried and given back exactly as it was.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from whimbrel_protocol.cbor import dump_value
 from whimbrel_protocol.errors import FieldError
+from whimbrel_protocol.lanes import LANE_NUMBERS, LANES
 from whimbrel_protocol.limits import (
     MAX_DATA_KEYS,
     MAX_DEDUP_KEY_BYTES,
     MAX_EVENT_BYTES,
     MAX_KEY_BYTES,
 )
+from whimbrel_protocol.names import is_name
 from whimbrel_protocol.values import SHORT_TEXT, check_key, check_text, check_value, join_path
 
-__all__ = ["LANES", "LANE_NUMBERS", "Event", "event_row", "make_event", "validate_event"]
+__all__ = ["Event", "event_row", "make_event", "validate_event"]
 
-LANES: Final = ("critical", "high", "normal", "bulk")
-"""Urgency classes, most urgent first; the index is the lane's number on the wire."""
-
-LANE_NUMBERS: Final = {lane: number for number, lane in enumerate(LANES)}
-
-_ZONE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _INT64: Final = 2**63
 _EVENT_OVERHEAD_BYTES: Final = 64
 """More than array head, time, lane, zone and the heads of the texts of a row can take."""
@@ -170,9 +165,7 @@ def _check_names(event: Event) -> int:
     bound += check_text("type", event.type, MAX_KEY_BYTES)
     bound += check_text("source", event.source, MAX_KEY_BYTES)
     zone = event.zone
-    if zone is not None and (
-        type(zone) is not str or _ZONE.fullmatch(zone) is None or zone == "all"
-    ):
+    if zone is not None and (type(zone) is not str or not is_name(zone)):
         raise FieldError("zone", zone, "must match [a-z0-9][a-z0-9_-]{0,31} and not be 'all'")
     if len(_known_names) >= _KNOWN_MAX:
         _known_names.clear()

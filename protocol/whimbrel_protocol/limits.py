@@ -89,3 +89,8 @@ of events, so bytes alone would let 6 kB claim ten million values."""
 MAX_FRAME_CBOR_BYTES: Final = 1024 * 1024
 """CBOR inside the columns of one frame (nested lists and maps). One byte of CBOR can become
 72 bytes of Python objects (an empty map), so this holds a reader under about 80 MB."""
+
+MAX_FRAME_ROWS_BYTES: Final = 64 * 1024 * 1024
+"""The texts, keys and byte strings of a frame's events, each counted in every event: 1,000
+events of the largest size. A constant column costs nothing, so without this limit a payload of
+1 kB could make a consumer write 640 MB."""

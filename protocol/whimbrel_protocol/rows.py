@@ -17,7 +17,8 @@ from typing import Any
 
 from whimbrel_protocol.cbor import dump_value, load_value
 from whimbrel_protocol.errors import FieldError, RemoteProtocolError
-from whimbrel_protocol.event import LANES, Event, event_row, make_event, validate_event
+from whimbrel_protocol.event import Event, event_row, make_event, validate_event
+from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.limits import MAX_EVENT_BYTES, MAX_FRAME_EVENTS
 
 __all__ = ["pack_event", "pack_events", "unpack_event", "unpack_events"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from whimbrel_protocol.columns.budget import Budget
 from whimbrel_protocol.columns.series import MAPS, Shape
 from whimbrel_protocol.limits import MAX_DEDUP_KEY_BYTES, MAX_EVENT_BYTES, MAX_KEY_BYTES
 from whimbrel_protocol.values import check_text, check_value, join_path
@@ -26,7 +27,7 @@ class ShapeColumns(NamedTuple):
     extensions: Sequence[Sequence[Any]]
 
 
-def check_columns(shape: Shape, columns: ShapeColumns) -> bool:
+def check_columns(shape: Shape, columns: ShapeColumns, budget: Budget) -> bool:
     """Check the values of one shape; its names and keys are checked with its first event.
 
     Returns:
@@ -35,6 +36,7 @@ def check_columns(shape: Shape, columns: ShapeColumns) -> bool:
 
     Raises:
         FieldError: as ``validate_event`` says it.
+        ProtocolError: the budget is spent.
     """
     if shape.flags & MAPS:
         return False
@@ -47,32 +49,31 @@ def check_columns(shape: Shape, columns: ShapeColumns) -> bool:
         ("data", shape.keys, columns.data),
         ("extensions", shape.extension_keys, columns.extensions),
     ):
+        budget.spend_rows(shape.size * len("".join(keys)))
         for key, values in zip(keys, group, strict=True):
-            bound += len(key) * 4 + 3 + _column_bound(part, key, values)
+            bound += len(key) * 4 + 3 + _check_column(join_path(part, key), values, budget)
     return bound <= MAX_EVENT_BYTES
 
 
-def _column_bound(part: str, key: str, values: Sequence[Any]) -> int:
-    """Check one column; give an upper bound of the packed bytes of any value in it.
-
-    Raises:
-        FieldError: a value breaks a limit; the path is ``part.key``.
-    """
+def _check_column(path: str, values: Sequence[Any], budget: Budget) -> int:
+    """Check one column; give an upper bound of the packed bytes of any value in it."""
     types = set(map(type, values))
     if types <= _SMALL:
         return 9
     bound = 9
     if str in types:
         texts = values if len(types) == 1 else [v for v in values if type(v) is str]
-        longest = max(map(len, texts))
-        if "".join(texts).isascii() and longest <= MAX_EVENT_BYTES:
+        budget.spend_rows(sum(map(len, texts)))
+        distinct = set(texts)
+        longest = max(map(len, distinct))
+        if longest <= MAX_EVENT_BYTES and "".join(distinct).isascii():
             bound = 5 + longest
         else:
-            bound = max(check_value(join_path(part, key), text) for text in texts)
+            bound = max(check_value(path, text) for text in distinct)
     if int in types:
         numbers = values if len(types) == 1 else [v for v in values if type(v) is int]
         if not (min(numbers) >= -_INT64 and max(numbers) < _INT64):
-            bound = max(bound, *(check_value(join_path(part, key), n) for n in numbers))
+            bound = max(bound, *(check_value(path, number) for number in numbers))
     if types - _SMALL - {str, int}:
-        bound = max(bound, *(check_value(join_path(part, key), value) for value in values))
+        bound = max(bound, *(check_value(path, value) for value in values))
     return bound

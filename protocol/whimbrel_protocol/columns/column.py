@@ -164,14 +164,14 @@ def _read_bytes(body: BodyReader, count: int) -> list[Any]:
 
 def _write_cbor(out: BodyWriter, values: Sequence[Any]) -> None:
     data = dump_value(values)
-    out.spend_cbor(len(data))
+    out.budget.spend_cbor(len(data))
     put_varint(out.head, len(data))
     out.text += data
 
 
 def _read_cbor(body: BodyReader, count: int) -> list[Any]:
     size_bytes = body.head.varint(MAX_FRAME_CBOR_BYTES, "nested values in bytes")
-    body.spend_cbor(size_bytes)
+    body.budget.spend_cbor(size_bytes)
     values = load_value(body.text.take(size_bytes))
     if type(values) is not list or len(values) != count:
         raise RemoteProtocolError(f"nested values must be an array of {count}")

@@ -183,7 +183,8 @@ def _plane_cost(plane: bytes, entropy: float) -> float:
     cost = len(plane) * max(entropy, _LEAST_BITS) / 8
     if entropy > _REPEATS_BITS:
         return cost
-    return min(cost, 3 + 2.5 * sum(map(ne, plane, plane[1:])))
+    changes: int = sum(map(ne, plane, plane[1:]))
+    return min(cost, 3 + 2.5 * changes)
 
 
 def _entropy(plane: bytes) -> float:

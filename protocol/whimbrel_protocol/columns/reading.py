@@ -20,7 +20,8 @@ from whimbrel_protocol.columns.series import (
 )
 from whimbrel_protocol.columns.times import read_times
 from whimbrel_protocol.errors import FieldError, RemoteProtocolError
-from whimbrel_protocol.event import LANES, Event, make_event, validate_event
+from whimbrel_protocol.event import Event, make_event, validate_event
+from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.limits import (
     MAX_DATA_KEYS,
     MAX_FRAME_EVENTS,
@@ -173,7 +174,7 @@ def _read_rows(body: BodyReader, shape: Shape) -> Iterator[_Row]:
         data=[read_column(body, size) for _ in range(data_columns)],
         extensions=[read_column(body, size) for _ in range(extension_columns)],
     )
-    shape.close_look = not check_columns(shape, columns)
+    shape.close_look = not check_columns(shape, columns, body.budget)
     if maps:
         data = columns.data[0]
         extensions = columns.extensions[0] if extension_columns else _empty(size)

@@ -7,8 +7,8 @@ no codec shrinks). Keeping like bytes together lets the codec use one entropy ta
 
 from __future__ import annotations
 
+from whimbrel_protocol.columns.budget import Budget
 from whimbrel_protocol.errors import LocalProtocolError, RemoteProtocolError
-from whimbrel_protocol.limits import MAX_FRAME_CBOR_BYTES
 
 __all__ = ["BodyReader", "BodyWriter", "Region", "put_varint", "put_zigzag", "read_varint"]
 
@@ -16,29 +16,16 @@ _MAX_VARINT_BYTES = 10
 
 
 class BodyWriter:
-    """Collects the regions of one body, and counts the CBOR in it."""
+    """Collects the regions of one body, within its budget."""
 
-    __slots__ = ("_cbor_bytes", "head", "noise", "planes", "text")
+    __slots__ = ("budget", "head", "noise", "planes", "text")
 
     def __init__(self) -> None:
         self.head = bytearray()
         self.text = bytearray()
         self.planes = bytearray()
         self.noise = bytearray()
-        self._cbor_bytes = 0
-
-    def spend_cbor(self, size_bytes: int) -> None:
-        """Count CBOR towards the limit of a frame.
-
-        Raises:
-            LocalProtocolError: over ``MAX_FRAME_CBOR_BYTES``.
-        """
-        self._cbor_bytes += size_bytes
-        if self._cbor_bytes > MAX_FRAME_CBOR_BYTES:
-            raise LocalProtocolError(
-                f"nested values need {self._cbor_bytes} bytes: a frame holds at most"
-                f" {MAX_FRAME_CBOR_BYTES}, seal fewer events at once"
-            )
+        self.budget = Budget(LocalProtocolError)
 
     def finish(self) -> tuple[bytes, list[int]]:
         """Give the body and the offsets at which a region other than the first starts."""
@@ -117,9 +104,9 @@ class Region:
 
 
 class BodyReader:
-    """The four regions of one body, opened for reading, with its budget of CBOR."""
+    """The four regions of one body, opened for reading within a budget."""
 
-    __slots__ = ("_cbor_bytes", "head", "noise", "planes", "text")
+    __slots__ = ("budget", "head", "noise", "planes", "text")
 
     def __init__(self, body: bytes) -> None:
         lead = Region(body)
@@ -128,20 +115,7 @@ class BodyReader:
         self.text = Region(lead.take(sizes[1]))
         self.planes = Region(lead.take(sizes[2]))
         self.noise = Region(lead.take(lead.left()))
-        self._cbor_bytes = 0
-
-    def spend_cbor(self, size_bytes: int) -> None:
-        """Count CBOR towards the limit of a frame.
-
-        Raises:
-            RemoteProtocolError: over ``MAX_FRAME_CBOR_BYTES``.
-        """
-        self._cbor_bytes += size_bytes
-        if self._cbor_bytes > MAX_FRAME_CBOR_BYTES:
-            raise RemoteProtocolError(
-                f"nested values take {self._cbor_bytes} bytes: must be at most"
-                f" {MAX_FRAME_CBOR_BYTES} in a frame"
-            )
+        self.budget = Budget(RemoteProtocolError)
 
     def close(self) -> None:
         """Check that every region was read to its end.

@@ -114,7 +114,7 @@ def _write_shape(out: BodyWriter, shape: Shape) -> None:
         data=[data] if flags & MAPS else _turn(data),
         extensions=([extensions] if extensions else []) if flags & MAPS else _turn(extensions),
     )
-    if not check_columns(shape, columns):
+    if not check_columns(shape, columns, out.budget):
         for event in events:
             validate_event(event)
     if columns.subjects:
