@@ -1,0 +1,179 @@
+"""One region, some agents, a broker that can be killed, a bad network, and a ledger beside it all.
+
+Tests, ``scripts/soak`` and ``scripts/demo`` say what happens in it; this holds the parts together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Final, Protocol, Self
+
+from .fleet import Agent, Patch, Region, Settings
+from .journalfile import count_events
+from .ledger import Ledger
+from .ports import free_port
+from .producer import Load, Producer
+from .proxy import NO_FAULTS, Faults, Proxy
+from .reconcile import Reconciliation, reconcile
+
+DRAIN_TIMEOUT_S: Final = 90.0
+"""After the last fault everything must be committed within this; the agent's longest wait between
+two tries is two minutes, but only after an outage of that order."""
+
+_POLL_S: Final = 0.2
+
+
+class Broker(Protocol):
+    """A real broker's process; blocking calls."""
+
+    name: str
+    host: str
+    port: int
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        ...
+
+    def start(self) -> None:
+        """Start and wait until it serves."""
+        ...
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        ...
+
+
+class World:
+    """Everything that one run needs, in one folder.
+
+    Attributes:
+        random: the run's only source of chance.
+        ledger: what the producers know.
+        region: the aggregator.
+        agents: the agents, in the order in which they were added.
+        near: the network between agents and broker.
+        far: the network between broker and aggregator.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        broker: Broker,
+        *,
+        seed: int,
+        region_patch: Patch | None = None,
+        region_settings: Settings | None = None,
+    ) -> None:
+        self.folder = folder
+        self.broker = broker
+        self.random = Random(seed)
+        self.ledger = Ledger()
+        self.near = self._proxy()
+        self.far = self._proxy()
+        self.region = Region(
+            folder / "region", [self.far.url], patch=region_patch, settings=region_settings
+        )
+        self.agents: list[Agent] = []
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._stack.callback(self.broker.kill)
+        if not self.broker.running:
+            await asyncio.to_thread(self.broker.start)
+        await self._stack.enter_async_context(self.near)
+        await self._stack.enter_async_context(self.far)
+        self._stack.callback(self.region.program.kill)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for agent in self.agents:
+            agent.program.kill()
+        await self._stack.aclose()
+
+    async def add_agent(
+        self,
+        *,
+        device: str = "till-1",
+        patch: Patch | None = None,
+        settings: Settings | None = None,
+    ) -> Agent:
+        """Make an agent, enrol its key, and start it."""
+        agent = await asyncio.to_thread(
+            lambda: Agent(
+                self.folder / f"agent-{device}", self.region, self.near.url,
+                device=device, patch=patch, settings=settings,
+            )
+        )  # fmt: skip
+        await asyncio.to_thread(self.region.enrol, agent)
+        self.agents.append(agent)
+        agent.program.start()
+        return agent
+
+    def producer(self, agent: Agent, load: Load) -> Producer:
+        """Return a producer at an agent."""
+        seed = self.random.getrandbits(64)
+        return Producer(self.ledger, load, url=lambda: agent.url, random=Random(seed))
+
+    @asynccontextmanager
+    async def load(self, producers: Sequence[Producer]) -> AsyncIterator[None]:
+        """Let producers run during the block; at its end each finishes its post."""
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for producer in producers:
+                group.create_task(producer.run(stop), name=f"producer.{producer.load.sender}")
+            try:
+                yield
+            finally:
+                stop.set()
+
+    def set_faults(self, up: Faults = NO_FAULTS, down: Faults = NO_FAULTS) -> None:
+        """Let both networks do this to publications; towards the region is ``up``."""
+        self.near.up, self.near.down = up, down
+        self.far.down, self.far.up = up, down
+
+    async def drain(self, timeout_s: float = DRAIN_TIMEOUT_S) -> Reconciliation:
+        """Wait until the ledger agrees with the journal, and return the comparison.
+
+        It returns at once when they agree, and at the deadline when they do not.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while True:
+            result = await asyncio.to_thread(self.compare)
+            if result.agrees or loop.time() > deadline:
+                return result
+            await self._until_more_events(deadline)
+
+    def compare(self) -> Reconciliation:
+        """Compare ledger and journal now."""
+        return reconcile(self.ledger, self.region.contents())
+
+    def check_alive(self) -> None:
+        """Raise ProgramError when a process ended by itself."""
+        for agent in self.agents:
+            agent.program.check_alive()
+        self.region.program.check_alive()
+
+    async def _until_more_events(self, deadline: float) -> None:
+        """Wait for the journal to grow; reading all of it again and again would slow the drain."""
+        loop = asyncio.get_running_loop()
+        before = await asyncio.to_thread(count_events, self.region.journal_file)
+        until = min(deadline, loop.time() + 5 * _POLL_S)
+        while loop.time() < until:
+            self.check_alive()
+            await asyncio.sleep(_POLL_S)
+            if await asyncio.to_thread(count_events, self.region.journal_file) != before:
+                return
+
+    def _proxy(self) -> Proxy:
+        return Proxy(
+            port=free_port(),
+            broker_host=self.broker.host,
+            broker_port=self.broker.port,
+            random=Random(self.random.getrandbits(64)),
+        )
