@@ -112,6 +112,10 @@ class Sink(Protocol):
         """
         ...
 
+    async def idle(self) -> None:
+        """Do what is due by time alone; called every few seconds, beside deliveries."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections and files; nothing that was settled may be lost by it."""
         ...

@@ -92,6 +92,7 @@ class ForwarderStatus:
         delivered: events delivered since the start.
         parked: events parked since the start.
         retries: deliveries that must be repeated, since the start.
+        lag_frames: frames of selected partitions that are not handled yet.
     """
 
     name: str
@@ -101,6 +102,7 @@ class ForwarderStatus:
     delivered: int = 0
     parked: int = 0
     retries: int = 0
+    lag_frames: int = 0
 
 
 class Forwarder:
@@ -119,7 +121,7 @@ class Forwarder:
         from_newest: bool = False,
         in_flight: int = PARTITIONS_IN_FLIGHT,
     ) -> None:
-        self.status = ForwarderStatus(name=name, guarantee=sink.guarantee)
+        self._status = ForwarderStatus(name=name, guarantee=sink.guarantee)
         self._name = name
         self._sink = sink
         self._selection = selection
@@ -137,6 +139,17 @@ class Forwarder:
         self._refusals = Refusals()
         self._skipped_at_ns: int | None = None
 
+    @property
+    def status(self) -> ForwarderStatus:
+        """How it is doing now."""
+        start = Position(1)
+        lag = sum(
+            max(0, head + 1 - self._positions.get(partition, start).offset)
+            for partition, head in self._heads.items()
+            if self._selection.takes_partition(partition.tenant, partition.store)
+        )
+        return replace(self._status, lag_frames=lag)
+
     async def run(self) -> None:
         """Forward for ever; returns only when an operator must act (``status`` says why)."""
         backoff = Backoff()
@@ -147,7 +160,7 @@ class Forwarder:
                 _log.error("forwarder %s stopped: %s", self._name, failure)
                 return
             backoff = backoff.failed(self._random)
-            if self.status.state != "retrying":
+            if self._status.state != "retrying":
                 expected = isinstance(failure, SinkError | JournalError | OSError)
                 # a defect in one sink must not stop the others, but its trace must be seen
                 _log.warning(
@@ -203,6 +216,7 @@ class Forwarder:
                 if self._selection.takes_partition(state.key.tenant, state.key.store):
                     self._offer(state.key)
             await self._skip_unselected()
+            await self._sink.idle()
             await asyncio.sleep(SETTLE_S)
 
     def _offer(self, partition: PartitionKey) -> None:
@@ -244,9 +258,9 @@ class Forwarder:
         backoff = before.failed(self._random, wish_s=outcome.wish_s)
         self._backoffs[partition] = backoff
         reason = outcome.retry or "the sink settled nothing"
-        level = logging.DEBUG if self.status.state == "retrying" else logging.WARNING
+        level = logging.DEBUG if self._status.state == "retrying" else logging.WARNING
         _log.log(level, "forwarder %s: %s: %s", self._name, partition, reason)
-        self.status = replace(self.status, retries=self.status.retries + 1)
+        self._status = replace(self._status, retries=self._status.retries + 1)
         self._set_state("retrying", f"{partition}: {reason}")
         await asyncio.sleep(backoff.delay_s)
 
@@ -289,10 +303,10 @@ class Forwarder:
         if outcome.poison:
             await self._park(outcome.poison)
         accepted = outcome.settled - len(outcome.poison)
-        self.status = replace(
-            self.status,
-            delivered=self.status.delivered + accepted,
-            parked=self.status.parked + len(outcome.poison),
+        self._status = replace(
+            self._status,
+            delivered=self._status.delivered + accepted,
+            parked=self._status.parked + len(outcome.poison),
         )
         whole = outcome.settled == len(events)
         await self._reach(partition, after if whole else events[outcome.settled].position)
@@ -323,14 +337,15 @@ class Forwarder:
         _log.warning("forwarder %s parked %d events", self._name, len(poison))
 
     async def _position(self, partition: PartitionKey) -> Position:
-        """Where to go on: the furthest that journal and sink know to be settled."""
+        """Where to go on: what the sink itself says, else the cursor."""
         known = self._positions.get(partition)
         if known is None:
             cursor = await self._journal.cursor(self._name, partition)
             known = Position(max(cursor.offset, 1))
             outside = await self._sink.position(partition)
             if outside is not None:
-                known = max(known, outside)
+                # its own word wins, behind the cursor too: it may have been restored
+                known = outside
             self._positions[partition] = known
         return known
 
@@ -345,7 +360,7 @@ class Forwarder:
         await self._journal.put_cursor(self._name, partition, cursor)
 
     def _set_state(self, state: str, reason: str = "") -> None:
-        self.status = replace(self.status, state=state, reason=reason)
+        self._status = replace(self._status, state=state, reason=reason)
 
     def _wants_frame(self, record: FrameRecord) -> bool:
         return self._selection.takes_zones(record.zones)

@@ -1,0 +1,50 @@
+"""What the HTTP API and the forwarders work on, put together by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from whimbrel_aggregator.forward.worker import ForwarderStatus
+from whimbrel_aggregator.journal.port import Journal
+from whimbrel_aggregator.ports import Clock
+from whimbrel_aggregator.reading import EventReader
+
+
+def _nothing() -> Mapping[str, int]:
+    return {}
+
+
+def _none() -> Sequence[ForwarderStatus]:
+    return ()
+
+
+def _ready() -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Ports and sources of figures.
+
+    Attributes:
+        region: the region's name.
+        version: of the program.
+        journal: the journal.
+        reader: decodes its frames.
+        clock: the region's clock.
+        ingest: totals since the start by name, such as ``frames_committed``; each only grows.
+        forwarders: the state of every forwarder.
+        not_ready: why no events can be taken now; empty when they can.
+        enrolled: called after devices changed, so that ingest forgets what it remembered.
+    """
+
+    region: str
+    version: str
+    journal: Journal
+    reader: EventReader
+    clock: Clock
+    ingest: Callable[[], Mapping[str, int]] = field(default=_nothing)
+    forwarders: Callable[[], Sequence[ForwarderStatus]] = field(default=_none)
+    not_ready: Callable[[], str] = field(default=_ready)
+    enrolled: Callable[[], None] = field(default=lambda: None)
