@@ -99,6 +99,11 @@ class Delivery:
 class Link(Protocol):
     """One live connection to a broker, already subscribed."""
 
+    @property
+    def dropped(self) -> int:
+        """How many messages that came in were dropped, since they were not read in time."""
+        ...
+
     async def publish(self, topic: str, payload: bytes) -> None:
         """Hand one message to the broker; returns when the client took it, not when it arrived.
 
