@@ -148,7 +148,8 @@ class Control:
         """Wait until nothing is pending, or the time is over; give the figures then."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
-        while _pending(stats := await self._buffer.stats()) and loop.time() < deadline_s:
+        # polled: settling is rare and a drain is an operator's act, so no one else signals it
+        while _pending(stats := await self._buffer.stats()) and loop.time() < deadline_s:  # noqa: ASYNC110
             await asyncio.sleep(_DRAIN_LOOK_S)
         return stats
 

@@ -13,7 +13,7 @@ from whimbrel_agent.uplink.session import SessionFigures
 from whimbrel_protocol.lanes import ClockQuality
 from whimbrel_protocol.names import Address
 
-__all__ = ["Status", "status_table"]
+__all__ = ["Status", "buffer_table", "status_table"]
 
 _NS: Final = 1_000_000_000
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -67,7 +67,21 @@ def status_table(status: Mapping[str, Any]) -> str:
     Args:
         status: what ``Status.to_json`` gave.
     """
-    return "\n".join([*_identity(status), "", *_uplink(status), "", *_buffer(status), ""])
+    return "\n".join(
+        [
+            *_identity(status),
+            "",
+            *_uplink(status),
+            "",
+            *_buffer(status["buffer"], status["wall_ns"]),
+            *_intakes(status["intakes"]),
+        ]
+    )
+
+
+def buffer_table(buffer: Mapping[str, Any]) -> str:
+    """Give the buffer's part of the table alone, without ages."""
+    return "\n".join([*_buffer(buffer, None), ""])
 
 
 def _identity(status: Mapping[str, Any]) -> Iterator[str]:
@@ -105,8 +119,7 @@ def _uplink(status: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _buffer(status: Mapping[str, Any]) -> Iterator[str]:
-    buffer = status["buffer"]
+def _buffer(buffer: Mapping[str, Any], now_ns: int | None) -> Iterator[str]:
     share = 100 * buffer["size_bytes"] / buffer["max_bytes"]
     yield _line(
         "buffer", f"{_size(buffer['size_bytes'])} of {_size(buffer['max_bytes'])} ({share:.0f} %)"
@@ -129,12 +142,11 @@ def _buffer(status: Mapping[str, Any]) -> Iterator[str]:
                 str(sum(ledger["gapped"].values())),
                 str(ledger["pending"]),
                 str(lane["staged_events"]),
-                "-" if oldest_ns is None else _span((status["wall_ns"] - oldest_ns) / _NS),
+                _age(now_ns, oldest_ns),
             )
         )
     yield from _columns(rows)
     yield from _gaps(buffer["lanes"])
-    yield from _intakes(status["intakes"])
 
 
 def _gaps(lanes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -148,6 +160,10 @@ def _intakes(intakes: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     for name, counters in intakes.items():
         shown = ", ".join(f"{count} {counter}" for counter, count in sorted(counters.items()))
         yield _line(f"intake {name}", shown or "nothing yet")
+
+
+def _age(now_ns: int | None, oldest_ns: int | None) -> str:
+    return "-" if now_ns is None or oldest_ns is None else _span((now_ns - oldest_ns) / _NS)
 
 
 def _line(name: str, text: str) -> str:
