@@ -43,7 +43,10 @@ class FieldError(LocalProtocolError):
     """
 
     def __init__(self, field: str, value: object, rule: str) -> None:
-        shown = repr(value)
+        try:
+            shown = repr(value)
+        except (ValueError, RecursionError):  # an integer of thousands of digits, a deep list
+            shown = f"a {type(value).__name__} too long to print"
         if len(shown) > 80:
             shown = shown[:77] + "..."
         super().__init__(f"{field} is {shown}: {rule}")

@@ -107,7 +107,7 @@ def _long_row(  # noqa: PLR0917
     extensions: Any = None,
 ) -> Event:
     if type(lane) is not int or not 0 <= lane < len(LANES):
-        raise RemoteProtocolError(f"lane number is {lane!r:.40}: must be below {len(LANES)}")
+        raise RemoteProtocolError(f"lane number of an event row must be below {len(LANES)}")
     if extensions is None:
         extensions = {}
     return make_event(

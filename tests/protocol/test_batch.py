@@ -1,0 +1,237 @@
+import csv
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from whimbrel_protocol.batch import columns_info, decode_events, encode_events
+from whimbrel_protocol.errors import (
+    FieldError,
+    LocalProtocolError,
+    ProtocolError,
+    RemoteProtocolError,
+)
+from whimbrel_protocol.event import Event
+from whimbrel_protocol.limits import MAX_FRAME_EVENTS, MAX_FRAME_RAW_BYTES
+from whimbrel_sim.storemix import store_events
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+MIX = list(store_events(7, 500))
+
+
+def test_the_lead_names_codec_and_size() -> None:
+    for codec in ("none", "lz4", "zstd"):
+        data = encode_events(MIX, codec=codec)
+        assert columns_info(data)[0] == codec
+        assert columns_info(data)[1] == columns_info(encode_events(MIX))[1]
+
+
+def test_auto_is_never_larger_than_any_codec() -> None:
+    for count in (0, 1, 3, 10, 40, 500):
+        sizes = [len(encode_events(MIX[:count], codec=c)) for c in ("none", "lz4", "zstd")]
+        assert len(encode_events(MIX[:count])) <= min(sizes)
+
+
+def test_no_events_are_tiny() -> None:
+    assert len(encode_events([])) <= 8
+    assert decode_events(encode_events([])) == []
+
+
+def test_lanes_do_not_mix() -> None:
+    events = [Event(type="t", source="s", time_ns=1, lane=lane) for lane in ("high", "bulk")]
+    with pytest.raises(FieldError, match="lane"):
+        encode_events(events)
+
+
+def test_what_a_frame_cannot_hold_is_said() -> None:
+    event = MIX[0]
+    wide = {f"k{number}": 1 for number in range(101)}
+    for events, said in [
+        ([event] * (MAX_FRAME_EVENTS + 1), "10001 events"),
+        ([Event(type="t", source="s", time_ns=1, data=wide)] * MAX_FRAME_EVENTS, "values"),
+        ([Event(type="t", source="s", time_ns=1, data={"v": [0] * 60_000})] * 20, "nested"),
+        ([Event(type="t", source="s", time_ns=1, data={"v": "x" * 60_000})] * 2000, "one by one"),
+        (_noise(80), "columns are"),
+    ]:
+        with pytest.raises(LocalProtocolError, match=said):
+            encode_events(events)
+    with pytest.raises(LocalProtocolError, match="codec"):
+        encode_events([event], codec="gzip")
+
+
+def _noise(count: int) -> list[Event]:
+    rng = random.Random(1)
+    return [
+        Event(type="t", source="s", time_ns=1, data={"v": rng.randbytes(60_000)})
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"data": None},
+        {"data": [("v", 1)]},
+        {"data": {"v": object()}},
+        {"data": {"v": "\ud800"}},
+        {"data": {"v": 2**256}},
+        {"type": ["t"]},
+        {"source": 1},
+        {"time_ns": "now"},
+        {"time_ns": 2**63},
+        {"lane": []},
+        {"subject": 5},
+        {"extensions": 7},
+        {"data": {"v": "x" * 65_536}},
+    ],
+    ids=lambda bad: repr(bad)[:40],
+)
+def test_a_bad_event_among_good_ones_is_named(bad: dict[str, object]) -> None:
+    good = {"type": "t", "source": "s", "time_ns": 1, "data": {"v": 1}, "subject": "u"}
+    events = [Event(**good), Event(**{**good, **bad}), Event(**good)]  # type: ignore[arg-type]
+    with pytest.raises(FieldError) as refused:
+        encode_events(events)
+    assert refused.value.field.partition(".")[0] in {*bad, "event"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x10",
+        b"\x20\x00",
+        b"\x13\x02\x00\x00",
+        b"\x10\x00",
+        b"\x12\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
+        b"\x12" + b"\xff" * 12,
+        b"\x10\x80\x00",
+    ],
+    ids=bytes.hex,
+)
+def test_a_lead_that_is_wrong_is_refused(data: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode_events(data)
+
+
+def test_a_declared_size_beyond_the_limit_is_refused() -> None:
+    with pytest.raises(RemoteProtocolError, match=str(MAX_FRAME_RAW_BYTES)):
+        columns_info(b"\x12\x81\x80\x80\x02")
+
+
+def _mutants(rng: random.Random, seeds: list[bytes], count: int) -> Iterator[bytes]:
+    for _ in range(count):
+        data = bytearray(rng.choice(seeds))
+        for _ in range(rng.choice([1, 1, 2, 5])):
+            at = rng.randrange(min(len(data), rng.choice([24, 120, len(data)])))
+            match rng.randrange(4):
+                case 0:
+                    data[at] = rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)])
+                case 1:
+                    data[at] ^= 1 << rng.randrange(8)
+                case 2 if len(data) > 8:
+                    del data[at : at + rng.randrange(1, 4)]
+                case _:
+                    data[at:at] = rng.randbytes(rng.randrange(1, 4))
+        yield bytes(data)
+    for _ in range(count // 4):
+        yield bytes([0x10 + rng.randrange(3)]) + rng.randbytes(rng.randrange(200))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_and_random_bytes_end_in_events_or_a_protocol_error(seed: int) -> None:
+    rng = random.Random(seed)
+    odd = [
+        Event(
+            type="x",
+            source="s",
+            time_ns=at,
+            subject="u",
+            dedup_key=str(at),
+            extensions={"e": at},
+            data={"l": [at, {"k": None}], "b": b"x" * at, "m": [None, 1, "s", 2.0, 10**30][at % 5]},
+        )
+        for at in range(30)
+    ]
+    seeds = [
+        encode_events(events, codec=codec)
+        for events in (MIX[:2], MIX[:60], odd)
+        for codec in ("none", "none", "lz4", "zstd")
+    ]
+    ends = {"events": 0, "refused": 0}
+    for data in _mutants(rng, seeds, 1_500):
+        try:
+            events = decode_events(data)
+        except ProtocolError:
+            ends["refused"] += 1
+        else:
+            ends["events"] += 1
+            encode_events(events)  # what was read keeps every limit
+    assert ends["refused"] > 500
+    assert ends["events"] > 10
+
+
+def _climate(path: Path) -> list[Event]:
+    with path.open() as lines:
+        return [
+            Event(
+                type="climate",
+                source="room-1",
+                time_ns=_time_ns(row["Date"]),
+                data={
+                    "temperature": float(row["Temperature"]),
+                    "humidity": float(row["Humidity"]),
+                    "light": float(row["Light"]),
+                    "co2": float(row["CO2"]),
+                    "humidity_ratio": float(row["HumidityRatio"]),
+                    "occupied": row["Occupancy"] == "1",
+                },
+            )
+            for row in csv.DictReader(lines)
+        ]
+
+
+def _tills(path: Path) -> list[Event]:
+    with path.open() as lines:
+        return [
+            Event(
+                type="pos.line",
+                source="till-1",
+                time_ns=_time_ns(row["InvoiceDate"]),
+                data={
+                    "invoice": row["InvoiceNo"],
+                    "sku": row["StockCode"],
+                    "description": row["Description"],
+                    "country": row["Country"],
+                    "quantity": int(row["Quantity"]),
+                    "price": float(row["UnitPrice"]),
+                    "customer": int(float(row["CustomerID"])) if row["CustomerID"] else None,
+                },
+            )
+            for row in csv.DictReader(lines)
+        ]
+
+
+def _time_ns(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 10**9
+
+
+def _bytes_per_event(events: list[Event], size: int) -> float:
+    batches = [events[at : at + size] for at in range(0, len(events) - size + 1, size)]
+    encoded = [encode_events(batch) for batch in batches]
+    for batch, data in zip(batches, encoded, strict=True):
+        assert repr(decode_events(data)) == repr(batch)
+    return sum(map(len, encoded)) / (size * len(batches))
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the public data sets are not beside the checkout")
+def test_real_data_stays_under_its_bytes_per_event() -> None:
+    for path in sorted(DATA.glob("occupancy-*.txt")):
+        assert _bytes_per_event(_climate(path), 500) <= 9.5, path.name
+    for path in sorted(DATA.glob("online-retail-*.csv")):
+        assert _bytes_per_event(_tills(path), 500) <= 16.0, path.name
+
+
+def test_the_store_mix_stays_under_its_bytes_per_event() -> None:
+    assert _bytes_per_event(list(store_events(3, 2_000)), 500) <= 10.0
