@@ -5,50 +5,26 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import stat
 from pathlib import Path
 
+from whimbrel_aggregator.secretfile import read_secret
 from whimbrel_protocol.errors import WhimbrelError
 from whimbrel_protocol.keys import SEED_BYTES, PrivateKey
 
 
 class KeyFileError(WhimbrelError):
-    """A key or secret file cannot be used."""
-
-
-def read_secret(path: Path, what: str) -> str:
-    """Return the text of a secret file without the line end.
-
-    Raises:
-        KeyFileError: it cannot be read, is empty, or others than its owner may read it.
-    """
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(64 * 1024).decode("utf-8").strip()
-    except OSError as error:
-        raise KeyFileError(f"{what} {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise KeyFileError(f"{what} {path} is not text") from error
-    if not stat.S_ISREG(mode) or mode & 0o077:
-        raise KeyFileError(
-            f"{what} {path} may be read by others (mode {stat.S_IMODE(mode):04o}); run: "
-            f"chmod 600 {path}"
-        )
-    if not text:
-        raise KeyFileError(f"{what} {path} is empty")
-    return text
+    """A key file cannot be used."""
 
 
 def read_key(path: Path) -> PrivateKey:
     """Read a private key.
 
     Raises:
-        KeyFileError: it cannot be read, is no key, or others than its owner may read it.
+        SecretFileError: it cannot be read, or others than its owner may read it.
+        KeyFileError: it holds no key.
     """
-    text = read_secret(path, "key file")
     try:
-        seed = base64.b64decode(text, validate=True)
+        seed = base64.b64decode(read_secret(path), validate=True)
     except (binascii.Error, ValueError) as error:
         raise KeyFileError(f"key file {path} is not base64") from error
     if len(seed) != SEED_BYTES:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Clock(Protocol):
@@ -40,6 +41,18 @@ class Runner(Protocol):
 
         Work that has begun is finished even when the waiting task is cancelled.
         """
+        ...
+
+    async def close(self) -> None:
+        """Finish what was handed in, then stop."""
+        ...
+
+
+class Workers(Protocol):
+    """Runs one function over many values: in threads in production, directly in worlds."""
+
+    async def map(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Return ``work(item)`` for every item, in their order; an error of any is raised."""
         ...
 
     async def close(self) -> None:

@@ -60,21 +60,26 @@ def state_of(connection: sqlite3.Connection, device: DeviceRow) -> DeviceState:
     )
 
 
-def find_frame(
-    connection: sqlite3.Connection, identities: Identities, key: StreamKey, first: int
+def first_overlapping(
+    connection: sqlite3.Connection, identities: Identities, key: StreamKey, first: int, last: int
 ) -> IndexEntry | None:
-    """Return the kept frame of a stream that begins at ``first``.
+    """Return the first kept frame of a stream that shares a sequence with ``first..last``.
 
     Raises:
         JournalDamagedError: index and row do not agree, or the row's CRC is wrong.
     """
+    before = _at_or_before(connection, identities, key, first)
+    if before is not None and before.first + before.span > first:
+        return before
     ids = identities.stream(key)
     if ids is None:
         return None
     row = connection.execute(
-        "SELECT position FROM frame_index WHERE stream = ? AND first = ?", (ids[0], first)
+        "SELECT first, position FROM frame_index WHERE stream = ? AND first > ? AND first <= ? "
+        "ORDER BY first LIMIT 1",
+        (ids[0], first, last),
     ).fetchone()
-    return None if row is None else _entry(connection, ids[0], ids[1], first, row[0])
+    return None if row is None else _entry(connection, ids[0], ids[1], row)
 
 
 def frame_ending_at(
@@ -85,23 +90,29 @@ def frame_ending_at(
     Raises:
         JournalDamagedError: index and row do not agree, or the row's CRC is wrong.
     """
+    entry = _at_or_before(connection, identities, key, last)
+    return entry if entry is not None and entry.first + entry.span - 1 == last else None
+
+
+def _at_or_before(
+    connection: sqlite3.Connection, identities: Identities, key: StreamKey, sequence: int
+) -> IndexEntry | None:
+    """Return the kept frame with the greatest ``first`` up to ``sequence``."""
     ids = identities.stream(key)
     if ids is None:
         return None
     row = connection.execute(
         "SELECT first, position FROM frame_index WHERE stream = ? AND first <= ? "
         "ORDER BY first DESC LIMIT 1",
-        (ids[0], last),
+        (ids[0], sequence),
     ).fetchone()
-    if row is None:
-        return None
-    entry = _entry(connection, ids[0], ids[1], row[0], row[1])
-    return entry if entry.first + entry.span - 1 == last else None
+    return None if row is None else _entry(connection, ids[0], ids[1], row)
 
 
 def _entry(
-    connection: sqlite3.Connection, stream: int, partition: int, first: int, offset: int
+    connection: sqlite3.Connection, stream: int, partition: int, found: tuple[int, int]
 ) -> IndexEntry:
+    first, offset = found
     row: tuple[Any, ...] | None = connection.execute(
         f"SELECT {_META} FROM frames WHERE id = ?",  # noqa: S608 - a constant list of columns
         (frame_id(partition, offset),),

@@ -135,12 +135,12 @@ class Journal(Protocol):
         """Return the dedup side of each device, empty for one that is not known."""
         ...
 
-    async def find(self, wanted: Sequence[tuple[StreamKey, int]]) -> list[IndexEntry | None]:
-        """Return the kept frame that begins at each (stream, first), None where there is none."""
+    async def find(self, wanted: Sequence[tuple[StreamKey, int, int]]) -> list[IndexEntry | None]:
+        """Return, for each (stream, first, last), the first kept frame that overlaps it."""
         ...
 
-    async def ending_at(self, key: StreamKey, last: int) -> IndexEntry | None:
-        """Return the kept frame whose last sequence is ``last``."""
+    async def ending_at(self, wanted: Sequence[tuple[StreamKey, int]]) -> list[IndexEntry | None]:
+        """Return, for each (stream, last), the kept frame whose last sequence that is."""
         ...
 
     async def fold(self, device: DeviceKey, keep: int) -> int:

@@ -201,18 +201,21 @@ class SqliteJournal:
             lambda connection, ids: [dedup.device_state(connection, ids, key) for key in keys]
         )
 
-    async def find(self, wanted: Sequence[tuple[StreamKey, int]]) -> list[IndexEntry | None]:
+    async def find(self, wanted: Sequence[tuple[StreamKey, int, int]]) -> list[IndexEntry | None]:
         """See the port."""
         return await self._read(
             lambda connection, ids: [
-                dedup.find_frame(connection, ids, key, first) for key, first in wanted
+                dedup.first_overlapping(connection, ids, key, first, last)
+                for key, first, last in wanted
             ]
         )
 
-    async def ending_at(self, key: StreamKey, last: int) -> IndexEntry | None:
+    async def ending_at(self, wanted: Sequence[tuple[StreamKey, int]]) -> list[IndexEntry | None]:
         """See the port."""
         return await self._read(
-            lambda connection, ids: dedup.frame_ending_at(connection, ids, key, last)
+            lambda connection, ids: [
+                dedup.frame_ending_at(connection, ids, key, last) for key, last in wanted
+            ]
         )
 
     async def fold(self, device: DeviceKey, keep: int) -> int:
