@@ -100,3 +100,11 @@ def _collect(found: _Collected, row: tuple[int, str, int, int, int, bytes]) -> N
                 fork=bool(fork),
             )
         )
+
+
+def frame_bytes(path: Path) -> int:
+    """Return the size of all frames in a journal file, as they crossed the air."""
+    with closing(_open(path)) as connection:
+        return int(
+            connection.execute("SELECT coalesce(sum(length(data)), 0) FROM frames").fetchone()[0]
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
@@ -60,13 +60,23 @@ class Load:
 class Producer:
     """Posts to one agent's HTTP intake.
 
+    Args:
+        facts: endless events in the intake's JSON form, each with ``data``; invented sales when
+            there are none. The id and number of the ledger are put in front of the data.
+
     Attributes:
         counts: answers by status, ``no_answer``, ``repeated`` (events whose first answer came
             again).
     """
 
     def __init__(
-        self, ledger: Ledger, load: Load, *, url: Callable[[], str], random: Random
+        self,
+        ledger: Ledger,
+        load: Load,
+        *,
+        url: Callable[[], str],
+        random: Random,
+        facts: Iterator[dict[str, Any]] | None = None,
     ) -> None:
         self.load = load
         self.counts: Counter[str] = Counter()
@@ -74,6 +84,7 @@ class Producer:
         self._url = url
         self._random = random
         self._posts = 0
+        self._facts = facts or self._sales()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Post until ``stop`` is set; the post under way is repeated until it is answered."""
@@ -138,15 +149,16 @@ class Producer:
         raise ProducerError(f"{answer.status} for a correct body: {text[:300]}")
 
     def _line(self, entry: Entry) -> bytes:
-        padding = self._random.randbytes(self.load.padding_bytes // 2).hex()
-        data: dict[str, Any] = {ID_FIELD: entry.event_id, "n": entry.number}
-        event = {
-            "type": "sim.sale",
-            "source": self.load.sender,
-            "lane": self.load.lane,
-            "data": data | ({"padding": padding} if padding else {}),
-        }
+        event = next(self._facts)
+        event["lane"] = self.load.lane
+        event["data"] = {ID_FIELD: entry.event_id, "n": entry.number, **event["data"]}
         return json.dumps(event).encode() + b"\n"
+
+    def _sales(self) -> Iterator[dict[str, Any]]:
+        while True:
+            padding = self._random.randbytes(self.load.padding_bytes // 2).hex()
+            data = {"padding": padding} if padding else {}
+            yield {"type": "sim.sale", "source": self.load.sender, "data": data}
 
 
 def places_of(ranges: Sequence[dict[str, Any]]) -> list[Place]:

@@ -1,0 +1,1 @@
+"""``scripts/demo``: the whole product on one machine in a minute, with a reckoning at its end."""
