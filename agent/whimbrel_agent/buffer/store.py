@@ -1,13 +1,22 @@
 """The buffer's facade: what intakes, uplink and app call.
 
 Every method hands one function to the database thread; nothing here touches SQL.
-(First version: signatures only, so that the other parts can be written against them.)
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final, TypeVar
 
+from whimbrel_agent.buffer import resuming, sending, settling
+from whimbrel_agent.buffer.accepting import Acceptor
+from whimbrel_agent.buffer.exporting import export_slice
+from whimbrel_agent.buffer.idempotency import KeyStore
+from whimbrel_agent.buffer.lock import FileLock
+from whimbrel_agent.buffer.opening import open_state
+from whimbrel_agent.buffer.reporting import stats_of
+from whimbrel_agent.buffer.sealer import Sealer
+from whimbrel_agent.buffer.state import BufferState
 from whimbrel_agent.buffer.values import (
     Accepted,
     BufferConfig,
@@ -19,15 +28,32 @@ from whimbrel_agent.buffer.values import (
     SettleResult,
     VerifyReport,
 )
+from whimbrel_agent.buffer.verifying import verify_state
 from whimbrel_agent.ports import Clock, Random, SqlRunner
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.keys import PrivateKey
+from whimbrel_protocol.lanes import LANE_NUMBERS
 from whimbrel_protocol.messages import Receipt, ResumeAnswer, StreamQuestion
 from whimbrel_protocol.names import Address
+
+T = TypeVar("T")
+
+RESERVE_RETRY_NS: Final = 5_000_000_000
+"""How often a reserve that was given up is tried to be taken back."""
 
 
 class Buffer:
     """Durable, bounded store of accepted events and sealed frames."""
+
+    def __init__(self, state: BufferState, lock: FileLock, runner: SqlRunner) -> None:
+        self._state = state
+        self._lock = lock
+        self._runner = runner
+        self._sealer = Sealer(state)
+        self._acceptor = Acceptor(state, KeyStore(state.database.connection, state.config), runner)
+        self._next_reserve_ns = 0
+        self._closed = False
+        self._on_accept: Callable[[], None] = lambda: None
 
     @classmethod
     async def open(
@@ -40,21 +66,33 @@ class Buffer:
         random: Random,
         runner: SqlRunner,
     ) -> Buffer:
-        """Lock, check, salvage if needed, open a new epoch.
+        """Lock, check, salvage if needed, number anew, seal what an ended process left.
 
         Raises:
-            BufferLockedError, BufferVersionError, BufferFullError.
+            BufferLockedError: another agent has it open.
+            BufferVersionError: a newer program wrote it; it was left unchanged.
+            BufferFullError: the disk has no room for the companion files.
         """
-        raise RuntimeError
+
+        def work() -> Buffer:
+            state, lock = open_state(config, address, key, clock=clock, random=random)
+            try:
+                buffer = cls(state, lock, runner)
+                buffer._seal_where(lambda epoch: epoch != state.epoch)
+            except BaseException:
+                state.database.close(clean=False)
+                state.numbers.abandon()
+                lock.release()
+                raise
+            return buffer
+
+        return await runner.run(work)
 
     @property
     def epoch(self) -> int:
         """This process's numbering."""
-        raise RuntimeError
+        return self._state.epoch
 
-    # FOR THE BUFFER HELPER, from the intake helper: imports need ``checkpoint`` in the same
-    # transaction as the events, and ``checkpoint()`` to read it back (table checkpoints:
-    # name text primary key, value blob of at most 256 bytes; at most 1,000 rows, oldest go).
     async def accept(
         self,
         events: Sequence[Event],
@@ -66,71 +104,146 @@ class Buffer:
 
         Args:
             events: at most MAX_GROUP_EVENTS, of any lanes.
-            keys: idempotency keys (namespaced by the caller), one per event.
+            keys: idempotency keys (namespaced by the caller), one per event or None.
             checkpoint: a name and a value that become durable together with the events.
 
         Raises:
             AcceptError, GroupTooBigError, BufferFullError, TooManyWaitingError,
             BufferBrokenError.
         """
-        raise RuntimeError
+        accepted = await self._acceptor.accept(events, keys, checkpoint)
+        self._on_accept()
+        return accepted
 
     async def checkpoint(self, name: str) -> bytes | None:
         """Give the value that the last accept with this checkpoint name made durable."""
-        raise RuntimeError
+        return await self._run(lambda: sending.read_checkpoint(self._state, name))
 
     async def seal_due(self, now_mono_ns: int) -> SealResult:
         """Seal what is due; call again at the deadline it answers, and after accepts."""
-        raise RuntimeError
+        frames = 0
+        while (made := await self._run(lambda: self._seal_one(now_mono_ns))) is not None:
+            frames += made
+        return SealResult(frames, self._sealer.next_deadline_ns())
 
     async def seal_all(self) -> int:
         """Seal everything staged now (shutdown, drain); returns the number of frames."""
-        raise RuntimeError
+        return await self._run(lambda: self._seal_where(lambda _epoch: True))
 
-    async def streams(self) -> list[StreamQuestion]:
-        """What a resume must ask about."""
-        raise RuntimeError
+    async def streams(self, address: Address | None = None) -> list[StreamQuestion]:
+        """What a resume must ask about at an address (None: the present one)."""
+        place = self._state.address if address is None else address
+        return await self._run(lambda: resuming.questions(self._state, place))
 
     async def apply_resume(self, answer: ResumeAnswer) -> ResumeOutcome:
         """Take the region's word on every stream. Frame ids from before are void."""
-        raise RuntimeError
+        return await self._run(lambda: resuming.apply_resume(self._state, self._sealer, answer))
 
     async def pending(self, lane: str, after_id: int, limit: int) -> list[FrameRef]:
         """Frames to send next in a lane, in send order, after ``after_id`` (0: from the start)."""
-        raise RuntimeError
+        number = LANE_NUMBERS[lane]
+        return await self._run(lambda: sending.pending(self._state, number, after_id, limit))
 
     async def load(self, frame_id: int) -> bytes | None:
-        """The frame's bytes, checked; None when it is gone or was damaged (a gap now)."""
-        raise RuntimeError
+        """Give the frame's bytes, checked; None when it is gone or was damaged (a gap now)."""
+        return await self._run(lambda: sending.load(self._state, frame_id))
+
+    async def load_many(self, frame_ids: Sequence[int]) -> list[bytes | None]:
+        """Load several frames in one trip to the database, each as :meth:`load` does."""
+        return await self._run(lambda: [sending.load(self._state, one) for one in frame_ids])
+
+    async def newest_ids(self) -> dict[str, int]:
+        """Give the greatest frame id per lane so far: what has one up to it is backlog."""
+        return await self._run(lambda: sending.newest_ids(self._state))
+
+    async def addresses(self) -> list[Address]:
+        """Give the addresses of everything that is kept, and our own."""
+        return await self._run(lambda: [row.address for row in self._state.epochs.values()])
+
+    def on_accept(self, listener: Callable[[], None]) -> None:
+        """Have ``listener`` called after each accept, so that nobody needs to look for them."""
+        self._on_accept = listener
 
     async def reserve_published(self, up_to_id: int) -> None:
         """Make "may have been published" durable for frames of that lane up to this id."""
-        raise RuntimeError
+        if not self._state.is_published(up_to_id):
+            await self._run(lambda: sending.reserve_published(self._state, up_to_id))
 
     async def settle(self, receipt: Receipt) -> SettleResult:
         """Free or account what a verified receipt names, on exact matches only."""
-        raise RuntimeError
+        return await self._run(lambda: settling.settle(self._state, receipt))
 
     async def quarantine(self, frame_id: int, why: str) -> None:
         """Put a frame aside; a gap takes its place."""
-        raise RuntimeError
+        await self._run(lambda: sending.quarantine(self._state, frame_id, why))
 
     async def discard(self, lane: str | None = None) -> int:
         """Drop all pending frames (operator's act): gaps take their place; returns events."""
-        raise RuntimeError
+        numbers = range(len(LANE_NUMBERS)) if lane is None else [LANE_NUMBERS[lane]]
+
+        def work() -> int:
+            self._seal_where(lambda _epoch: True)
+            return sum(sending.discard(self._state, number) for number in numbers)
+
+        return await self._run(work)
 
     async def stats(self) -> BufferStats:
         """Figures now."""
-        raise RuntimeError
+        return await self._run(lambda: stats_of(self._state))
 
     async def verify(self) -> VerifyReport:
         """Recompute everything that can be recomputed."""
-        raise RuntimeError
+        return await self._run(lambda: verify_state(self._state))
 
-    def export(self) -> AsyncIterator[ExportedEvent]:
+    async def export(self) -> AsyncIterator[ExportedEvent]:
         """Yield every event that is still here, decoded, lane by lane in order."""
-        raise RuntimeError
+        for lane in range(len(LANE_NUMBERS)):
+            for table in ("receipted", "pending", "staged"):
+                after = 0
+                while True:
+                    after, events = await self._run(
+                        lambda: export_slice(self._state, table, lane, after)  # noqa: B023  awaited here
+                    )
+                    for event in events:
+                        yield event
+                    if after == 0:
+                        break
 
     async def close(self) -> None:
         """Checkpoint, mark the stop as clean, unlock."""
-        raise RuntimeError
+        if not self._closed:
+            self._closed = True
+            await self._runner.run(self._close)
+
+    def _close(self) -> None:
+        clean = self._state.database.broken is None
+        self._state.database.close(clean=clean)
+        if clean:
+            self._state.numbers.stop()
+        else:
+            self._state.numbers.abandon()
+        self._lock.release()
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        def checked() -> T:
+            result = work()
+            self._state.database.checkpoint_if_due()
+            return result
+
+        return await self._runner.run(checked)
+
+    def _seal_one(self, now_mono_ns: int) -> int | None:
+        """Seal one frame's worth if something is due; None when nothing is."""
+        if not self._state.reserve.present and now_mono_ns >= self._next_reserve_ns:
+            self._next_reserve_ns = now_mono_ns + RESERVE_RETRY_NS
+            self._state.reserve.take()
+        lane = self._sealer.due_lane(now_mono_ns)
+        return None if lane is None else self._sealer.seal(lane)
+
+    def _seal_where(self, wanted: Callable[[int], bool]) -> int:
+        frames = 0
+        for lane, staged in enumerate(self._state.staged):
+            while staged.slots and wanted(staged.slots[0].epoch):
+                frames += self._sealer.seal(lane)
+                self._state.database.checkpoint_if_due()
+        return frames

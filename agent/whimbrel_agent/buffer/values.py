@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from whimbrel_protocol.errors import FieldError, WhimbrelError
 from whimbrel_protocol.event import Event
@@ -110,11 +110,12 @@ class BufferConfig:
         object.__setattr__(self, "lanes", {**default_lanes(), **self.lanes})
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """One event's place: its identity for ever is (device, epoch, lane, sequence).
 
     ``repeated`` means that its idempotency key was known and this is the first answer again.
+    A named tuple, since one is made per event on the hottest path (a frozen dataclass costs
+    three times as much to make).
     """
 
     epoch: int

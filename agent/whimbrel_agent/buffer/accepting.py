@@ -1,0 +1,320 @@
+"""Group commit: many concurrent accepts, one transaction, one sync.
+
+The first caller to get the turn commits for everybody who waits; the others find their answer
+ready. Work that never began took nothing from the queue, and work that began is finished even
+when its caller was cancelled, so that an answer is never given for something undone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from whimbrel_agent.buffer import capacity
+from whimbrel_agent.buffer.database import PAGE_BYTES, DiskFullError
+from whimbrel_agent.buffer.idempotency import KeyEntry, KeyStore, hash_key
+from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
+from whimbrel_agent.buffer.staging import Pack, Stamp, join_packs, pack_lane, write_row
+from whimbrel_agent.buffer.state import LANE_COUNT, BufferState, StagedSlot
+from whimbrel_agent.buffer.values import (
+    MAX_GROUP_EVENTS,
+    MAX_WAITING_EVENTS,
+    Accepted,
+    AcceptError,
+    GroupTooBigError,
+    TooManyWaitingError,
+)
+from whimbrel_agent.ports import SqlRunner
+from whimbrel_protocol.errors import FieldError
+from whimbrel_protocol.event import Event, validate_event
+from whimbrel_protocol.lanes import LANE_NUMBERS, LANES
+
+MAX_CHECKPOINT_BYTES: Final = 256
+MAX_CHECKPOINTS: Final = 1_000
+"""Importers whose positions are kept; the oldest go."""
+
+
+class Ticket:
+    """One accept call: what it brought, and its answer once it is durable."""
+
+    __slots__ = (
+        *("abandoned", "answer", "checkpoint", "count", "done"),
+        *("error", "events", "keys", "lanes", "packs", "size_bytes"),
+    )
+
+    def __init__(
+        self,
+        events: Sequence[Event],
+        keys: Sequence[bytes | None] | None,
+        checkpoint: tuple[str, bytes] | None,
+    ) -> None:
+        self.count = len(events)
+        self.keys = None if keys is None else [key and hash_key(key) for key in keys]
+        self.events = events if self.keys is not None else ()
+        self.checkpoint = checkpoint
+        self.lanes, self.packs = pack_group(events)
+        self.size_bytes = sum(len(pack.rows) for pack in self.packs)
+        self.answer: list[Accepted] = []
+        self.error: Exception | None = None
+        self.done = False
+        self.abandoned = False
+
+
+def pack_group(events: Sequence[Event]) -> tuple[list[int], list[Pack]]:
+    """Validate and pack a group.
+
+    Returns:
+        The lane number of each event (one entry only when all are the same), and the packs.
+
+    Raises:
+        AcceptError: an event breaks a limit; it names which.
+    """
+    try:
+        lanes = [LANE_NUMBERS[event.lane] for event in events]
+        present = sorted(set(lanes))
+        if len(present) == 1:
+            return present, pack_lane(present[0], events)
+        packs: list[Pack] = []
+        for number in present:
+            mine = [event for event, lane in zip(events, lanes, strict=True) if lane == number]
+            packs += pack_lane(number, mine)
+    except (FieldError, KeyError, TypeError):
+        for index, event in enumerate(events):
+            try:
+                validate_event(event)
+            except FieldError as error:
+                raise AcceptError(index, error) from error
+        raise
+    return lanes, packs
+
+
+class Acceptor:
+    """The queue of waiting accepts and the commit that empties it."""
+
+    def __init__(self, state: BufferState, keys: KeyStore, runner: SqlRunner) -> None:
+        self._state = state
+        self._keys = keys
+        self._runner = runner
+        self._waiting: deque[Ticket] = deque()
+        self._waiting_events = 0
+        self._turn = asyncio.Lock()
+
+    async def accept(
+        self,
+        events: Sequence[Event],
+        keys: Sequence[bytes | None] | None,
+        checkpoint: tuple[str, bytes] | None,
+    ) -> list[Accepted]:
+        """Queue a group, and return its answer when it is durable."""
+        self._check_size(events, keys, checkpoint)
+        ticket = Ticket(events, keys, checkpoint)
+        limit_bytes = self._state.database.limits.group_bytes
+        if ticket.size_bytes > limit_bytes and ticket.count > 1:
+            raise GroupTooBigError(
+                f"group packs into {ticket.size_bytes} bytes, at most {limit_bytes} fit one "
+                "transaction; send fewer events at once"
+            )
+        self._waiting.append(ticket)
+        self._waiting_events += ticket.count
+        try:
+            async with self._turn:
+                if not ticket.done:
+                    await self._runner.run(lambda: self._commit_until(ticket))
+        except asyncio.CancelledError:
+            ticket.abandoned = True
+            raise
+        finally:
+            self._waiting_events -= ticket.count
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.answer
+
+    def _check_size(
+        self,
+        events: Sequence[Event],
+        keys: Sequence[bytes | None] | None,
+        checkpoint: tuple[str, bytes] | None,
+    ) -> None:
+        if len(events) > MAX_GROUP_EVENTS:
+            raise GroupTooBigError(
+                f"group has {len(events)} events, at most {MAX_GROUP_EVENTS} fit one "
+                "transaction; send fewer at once"
+            )
+        if keys is not None and len(keys) != len(events):
+            raise GroupTooBigError(f"group has {len(events)} events but {len(keys)} keys")
+        if checkpoint is not None and len(checkpoint[1]) > MAX_CHECKPOINT_BYTES:
+            raise GroupTooBigError(
+                f"checkpoint {checkpoint[0][:80]!r} has {len(checkpoint[1])} bytes, at most "
+                f"{MAX_CHECKPOINT_BYTES}"
+            )
+        if self._waiting_events + len(events) > MAX_WAITING_EVENTS:
+            self._state.counters["refused_waiting"] += len(events)
+            raise TooManyWaitingError(
+                f"{self._waiting_events} events wait for a commit, at most "
+                f"{MAX_WAITING_EVENTS} may; try again in a second"
+            )
+
+    def _commit_until(self, ticket: Ticket) -> None:
+        """Commit groups, in order, until this ticket has its answer."""
+        while not ticket.done:
+            group = self._take()
+            try:
+                self._commit(group)
+            except Exception as error:  # noqa: BLE001  each ticket gets its own answer
+                if len(group) == 1:
+                    group[0].error, group[0].done = error, True
+                else:
+                    self._commit_each(group)
+        self._state.database.checkpoint_if_due()
+
+    def _commit_each(self, group: list[Ticket]) -> None:
+        """Commit one by one: what one may not do (no room in its lane) another may."""
+        for ticket in group:
+            try:
+                self._commit([ticket])
+            except Exception as error:  # noqa: BLE001  the ticket's caller raises it
+                ticket.error, ticket.done = error, True
+
+    def _take(self) -> list[Ticket]:
+        """Take from the queue what fits one transaction."""
+        group: list[Ticket] = []
+        room = self._state.database.limits.group_bytes
+        while self._waiting and (not group or self._waiting[0].size_bytes <= room):
+            ticket = self._waiting.popleft()
+            if not ticket.abandoned:
+                group.append(ticket)
+                room -= ticket.size_bytes
+        return group
+
+    def _commit(self, group: list[Ticket]) -> None:
+        try:
+            Commit(self._state, self._keys, group).run()
+        except DiskFullError:
+            capacity.free_what_is_kept(self._state)
+            Commit(self._state, self._keys, group).run()
+
+
+class Commit:
+    """One transaction over a group of tickets."""
+
+    def __init__(self, state: BufferState, keys: KeyStore, group: list[Ticket]) -> None:
+        self._state = state
+        self._keys = keys
+        self._group = group
+        self._next = list(state.next_sequence)
+        self._packs: list[list[Pack]] = [[] for _ in range(LANE_COUNT)]
+        self._slots: list[tuple[int, StagedSlot]] = []
+        self._entries: list[KeyEntry] = []
+        self._answers: list[list[Accepted]] = []
+        clock = state.clock
+        self._stamp = Stamp(clock.mono_ns(), clock.wall_ns(), clock.quality())
+
+    def run(self) -> None:
+        """Commit, then answer the tickets."""
+        state = self._state
+        capacity.make_room(state, self._pages(), self._least_urgent())
+        with state.database.transaction() as connection:
+            if any(ticket.keys for ticket in self._group):
+                self._keys.trim(connection, self._stamp.wall_ns)
+            for ticket in self._group:
+                self._answers.append(self._place(connection, ticket))
+            self._insert(connection)
+        state.next_sequence = self._next
+        for lane, slot in self._slots:
+            state.staged[lane].push(slot)
+            state.next_staged[lane] += 1
+        for ticket, answer in zip(self._group, self._answers, strict=True):
+            state.counters["accepted"] += ticket.count
+            ticket.answer, ticket.done = answer, True
+
+    def _pages(self) -> int:
+        """Estimate from above the pages that the group may take."""
+        size = sum(ticket.size_bytes + 64 * len(ticket.keys or ()) for ticket in self._group)
+        return size // (PAGE_BYTES - 64) + 2 * sum(len(t.packs) for t in self._group) + 8
+
+    def _least_urgent(self) -> int:
+        return max((pack.lane for t in self._group for pack in t.packs), default=0)
+
+    def _place(self, connection: sqlite3.Connection, ticket: Ticket) -> list[Accepted]:
+        """Give sequences to a ticket's events, first answers to repeated ones."""
+        if ticket.checkpoint is not None:
+            _write_checkpoint(connection, *ticket.checkpoint)
+        if ticket.keys is not None:
+            return self._place_keyed(connection, ticket, ticket.keys)
+        for pack in ticket.packs:
+            self._packs[pack.lane].append(pack)
+        return self._number(ticket.lanes, ticket.count)
+
+    def _number(self, lanes: list[int], count: int) -> list[Accepted]:
+        epoch, following = self._state.epoch, self._next
+        if len(lanes) == 1:
+            (lane,) = lanes
+            first = following[lane]
+            following[lane] = first + count
+            name = LANES[lane]
+            return [Accepted(epoch, name, number) for number in range(first, first + count)]
+        answers = []
+        for lane in lanes:
+            answers.append(Accepted(epoch, LANES[lane], following[lane]))
+            following[lane] += 1
+        return answers
+
+    def _place_keyed(
+        self, connection: sqlite3.Connection, ticket: Ticket, keys: list[bytes | None]
+    ) -> list[Accepted]:
+        answers: list[Accepted] = []
+        fresh: list[Event] = []
+        known = {key: self._keys.find(connection, key) for key in keys if key is not None}
+        for event, key in zip(ticket.events, keys, strict=True):
+            first_answer = known.get(key) if key is not None else None
+            if first_answer is not None:
+                answers.append(first_answer)
+                self._state.counters["repeated"] += 1
+                continue
+            fresh.append(event)
+            lane = LANE_NUMBERS[event.lane]
+            (answer,) = self._number([lane], 1)
+            answers.append(answer)
+            if key is not None:
+                known[key] = answer._replace(repeated=True)
+                self._entries.append(KeyEntry(key, lane, answer.sequence))
+        packs = ticket.packs if len(fresh) == ticket.count else pack_group(fresh)[1]
+        for pack in packs:
+            self._packs[pack.lane].append(pack)
+        if self._entries:
+            self._keys.add(connection, self._stamp.wall_ns, self._state.epoch, self._entries)
+            self._entries = []
+        return answers
+
+    def _insert(self, connection: sqlite3.Connection) -> None:
+        state, stamp = self._state, self._stamp
+        for lane, packs in enumerate(self._packs):
+            if not packs:
+                continue
+            first = state.next_sequence[lane]
+            row_id = lane << LANE_SHIFT | state.next_staged[lane]
+            state.reserve_numbers(lane, self._next[lane] - 1)
+            for pack in join_packs(packs):
+                body = write_row(pack, epoch=state.epoch, first=first, stamp=stamp)
+                connection.execute("INSERT INTO staged VALUES (?, ?)", (row_id, body))
+                slot = StagedSlot(
+                    row_id, state.epoch, first, pack.count, len(pack.rows), stamp.mono_ns
+                )
+                self._slots.append((lane, slot))
+                first += pack.count
+                row_id += 1
+
+
+def _write_checkpoint(connection: sqlite3.Connection, name: str, value: bytes) -> None:
+    connection.execute("DELETE FROM checkpoints WHERE name = ?", (name,))
+    connection.execute(
+        "INSERT INTO checkpoints (name, value, sum) VALUES (?, ?, ?)",
+        (name, value, row_sum(name, value)),
+    )
+    connection.execute(
+        "DELETE FROM checkpoints WHERE id <= (SELECT max(id) FROM checkpoints) - ?",
+        (MAX_CHECKPOINTS,),
+    )

@@ -1,0 +1,143 @@
+"""Keeping the buffer under its cap: what gives way, in which order, and when nothing may.
+
+Order: receipted frames kept for a restored region, oldest first; then, where the lanes'
+policies allow it, pending frames of lanes no more urgent than the new events, least urgent
+lane first, never-published ones first, oldest first. What gives way becomes a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from whimbrel_agent.buffer.database import DiskFullError
+from whimbrel_agent.buffer.frames import drop_receipted, frames_with_events, walk
+from whimbrel_agent.buffer.gaps import replace_by_gap
+from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
+from whimbrel_agent.buffer.values import BufferFullError, Overflow
+from whimbrel_protocol.lanes import LANES, GapReason
+
+BATCH: Final = 16
+"""Frames dropped in one transaction: bounds how far it grows the log."""
+
+
+def room(state: BufferState) -> int:
+    """Return the pages that new rows may take before something must give way.
+
+    Without the reserve the file may not grow: only pages free inside it count.
+    """
+    count, free = state.database.pages()
+    limits = state.database.limits
+    usable = free if not state.reserve.present else limits.max_pages - count + free
+    return int(usable) - limits.headroom_pages
+
+
+def is_pressing(state: BufferState) -> bool:
+    """Whether room is so short that staged events should be sealed at once."""
+    return room(state) < state.database.limits.headroom_pages
+
+
+def make_room(state: BufferState, pages: int, lane: int) -> None:
+    """See to it that ``pages`` are free for events of ``lane`` or less urgent ones.
+
+    Raises:
+        BufferFullError: nothing more may be dropped.
+    """
+    if room(state) >= pages:
+        return
+    while (missing := pages - room(state)) > 0:
+        if not (trim_receipted(state, missing) or _evict(state, missing, lane)):
+            state.counters["refused_full"] += 1
+            raise BufferFullError(
+                f"buffer is full: new events in lane {LANES[lane]} need {pages} pages of "
+                f"{state.database.page_bytes} bytes, {max(0, room(state))} are free, and no lane "
+                "may drop more; wait for receipts, or raise [buffer] max_bytes"
+            )
+
+
+def free_what_is_kept(state: BufferState) -> None:
+    """After a full disk: drop receipted frames and copy the log, so that pages are free."""
+    trim_receipted(state, 4 * state.database.limits.headroom_pages)
+    state.database.checkpoint()
+
+
+def trim_receipted(state: BufferState, pages: int) -> int:
+    """Drop some of the oldest receipted frames; returns how many."""
+    dropped = 0
+    need = pages * state.database.page_bytes
+
+    def work() -> None:
+        nonlocal dropped
+        dropped = freed = 0
+        with state.change() as connection:
+            for lane in reversed(range(LANE_COUNT)):
+                if freed < need and state.totals[lane].receipted_frames:
+                    for row in list(walk(state, connection, "receipted", lane, limit=BATCH)):
+                        drop_receipted(state, connection, row)
+                        dropped += 1
+                        freed += row.size
+                        if freed >= need:
+                            break
+
+    if any(totals.receipted_frames for totals in state.totals):
+        freeing(state, work)
+    return dropped
+
+
+def trim_to_share(state: BufferState) -> None:
+    """Keep receipted frames within their share of the cap."""
+    share = int(state.config.max_bytes * state.config.retain_share)
+    while (over := sum(totals.receipted_bytes for totals in state.totals) - share) > 0:
+        if not trim_receipted(state, over // state.database.page_bytes + 1):
+            return
+
+
+def _evict(state: BufferState, pages: int, lane: int) -> int:
+    """Turn some pending frames into gaps; returns how many."""
+    for victim in reversed(range(lane, LANE_COUNT)):
+        if state.lanes[victim].overflow is Overflow.DROP_OLDEST:
+            evicted = _evict_lane(state, pages, victim)
+            if evicted:
+                state.counters["evicted_frames"] += evicted
+                return evicted
+    return 0
+
+
+def _evict_lane(state: BufferState, pages: int, lane: int) -> int:
+    evicted = 0
+    need = pages * state.database.page_bytes
+
+    def work() -> None:
+        nonlocal evicted
+        evicted = freed = 0
+        with state.change() as connection:
+            after = state.published_through[lane]
+            rows = frames_with_events(
+                state, connection, lane, after=after, limit=BATCH
+            ) or frames_with_events(state, connection, lane, after=0, limit=BATCH)
+            for row in rows:
+                replace_by_gap(state, connection, row, GapReason.EVICTED)
+                evicted += 1
+                freed += row.size
+                if freed >= need:
+                    break
+
+    if state.totals[lane].pending_events:
+        freeing(state, work)
+    return evicted
+
+
+def freeing(state: BufferState, work: Callable[[], None]) -> None:
+    """Run a transaction that frees space; on a full disk the reserve makes it possible.
+
+    Raises:
+        DiskFullError: not even with the reserve given up.
+    """
+    try:
+        work()
+    except DiskFullError:
+        if not state.reserve.give_up():
+            raise
+        state.counters["reserve_used"] += 1
+        state.database.checkpoint()
+        work()

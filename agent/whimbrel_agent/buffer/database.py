@@ -1,0 +1,215 @@
+"""The one writing connection: settings, transactions, checkpoints and sizes.
+
+Used from one thread at a time (see ``runner``). Write-ahead log, ``synchronous=FULL``: a
+commit is on the disk when it returns. Checkpoints are our own, since SQLite's automatic ones
+would run inside whichever commit crosses its threshold, and since the log's size counts
+against the cap. An error that leaves the fate of a write unknown breaks the connection for
+good: the file is opened, checked and salvaged anew rather than written further.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from whimbrel_agent.buffer.values import BufferBrokenError, BufferFullError
+
+PAGE_BYTES: Final = 1024
+"""Chosen by measurement, see ``decisions.md``."""
+
+WAL_FRAME_BYTES: Final = PAGE_BYTES + 24
+
+SHM_BYTES: Final = 32 * 1024
+"""One segment of the log's index; it serves 4,096 pages, more than the log may hold."""
+
+CACHE_KIB: Final = 1024
+
+_MX_FRAME_OFFSET: Final = 16
+_FULL_CODES: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+
+
+class DiskFullError(BufferFullError):
+    """The disk, or the room given to the database, has no place for a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How a cap in bytes is divided.
+
+    Attributes:
+        max_bytes: the cap.
+        wal_bytes: the log is checkpointed past this.
+        group_bytes: packed events in one transaction.
+        reserve_bytes: a file that can be given up so that receipts still free space.
+        max_pages: pages the database may have.
+        headroom_pages: pages that accepts leave free for sealing and receipts.
+    """
+
+    max_bytes: int
+    wal_bytes: int
+    group_bytes: int
+    reserve_bytes: int
+    max_pages: int
+    headroom_pages: int
+
+
+def limits_of(max_bytes: int, aside_bytes: int, fixed_bytes: int) -> Limits:
+    """Divide a cap.
+
+    Args:
+        max_bytes: the cap.
+        aside_bytes: what damaged files kept aside take now.
+        fixed_bytes: what the other companion files take.
+    """
+    wal_bytes = min(1024 * 1024, max(96 * 1024, max_bytes // 32))
+    reserve_bytes = wal_bytes + 64 * 1024  # a full log can be copied, and a receipt written
+    # one transaction may begin just below the log's limit and add a group and its checkpoint
+    outside = 2 * wal_bytes + SHM_BYTES + reserve_bytes + fixed_bytes + aside_bytes
+    max_pages = max(128, (max_bytes - outside) // PAGE_BYTES)
+    return Limits(
+        max_bytes=max_bytes,
+        wal_bytes=wal_bytes,
+        group_bytes=wal_bytes * 3 // 4,
+        reserve_bytes=reserve_bytes,
+        max_pages=max_pages,
+        headroom_pages=max(48, min(512, max_pages // 32)),
+    )
+
+
+def connect(path: Path, *, page_bytes: int = PAGE_BYTES) -> sqlite3.Connection:
+    """Open a buffer file with the settings it is always used with."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=64
+    )
+    for setting in (
+        f"page_size = {page_bytes}",
+        "auto_vacuum = NONE",  # freed pages are reused: the file's size is bounded anyway
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "wal_autocheckpoint = 0",
+        "secure_delete = OFF",  # some builds overwrite freed pages: twice the wear
+        "temp_store = MEMORY",
+        "trusted_schema = OFF",
+        f"cache_size = -{CACHE_KIB}",
+    ):
+        connection.execute(f"PRAGMA {setting}")
+    return connection
+
+
+class Database:
+    """The connection and what is known of its files."""
+
+    def __init__(self, path: Path, limits: Limits, *, page_bytes: int = PAGE_BYTES) -> None:
+        self.path = path
+        self.limits = limits
+        self.page_bytes = page_bytes
+        self.broken: BufferBrokenError | None = None
+        self.connection = connect(path, page_bytes=page_bytes)
+        self.connection.execute(f"PRAGMA journal_size_limit = {limits.wal_bytes}")
+        self.connection.execute(f"PRAGMA max_page_count = {limits.max_pages}")
+        self._index = -1
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run the block in one transaction, durable when the block has been left.
+
+        Raises:
+            DiskFullError: no room; nothing was changed.
+            BufferBrokenError: damage, or an input/output error: open the buffer again.
+        """
+        if self.broken is not None:
+            raise self.broken
+        connection = self.connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise self.translate(error) from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Run reads outside of a transaction, with the same errors."""
+        if self.broken is not None:
+            raise self.broken
+        try:
+            yield self.connection
+        except sqlite3.Error as error:
+            raise self.translate(error) from error
+
+    def translate(self, error: sqlite3.Error) -> BufferFullError | BufferBrokenError:
+        """Turn SQLite's error into ours; all but a full disk break the connection."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code in _FULL_CODES:
+            return DiskFullError(
+                f"no room for a transaction in {self.path.name}: the disk is full, or the "
+                f"buffer's {self.limits.max_bytes} bytes are"
+            )
+        self.broken = BufferBrokenError(
+            f"buffer {self.path.name} failed ({error}); open it again to check and salvage it"
+        )
+        return self.broken
+
+    def _roll_back(self) -> None:
+        if self.connection.in_transaction:
+            try:
+                self.connection.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                self.translate(error)
+
+    def checkpoint_if_due(self) -> bool:
+        """Copy the log into the database when it is past its limit."""
+        if self.wal_frames() * (self.page_bytes + 24) < self.limits.wal_bytes:
+            return False
+        self.checkpoint()
+        return True
+
+    def checkpoint(self, mode: str = "PASSIVE") -> None:
+        """Copy the log into the database; the next commit then starts the log over."""
+        try:
+            self.connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        except sqlite3.Error as error:
+            if not isinstance(self.translate(error), DiskFullError):
+                raise self.translate(error) from error
+            # a full disk stops the copy; the log keeps everything until there is room
+
+    def wal_frames(self) -> int:
+        """Return how many pages the log holds (from its shared index)."""
+        if self._index < 0:
+            try:
+                # Held until the connection is closed: closing any descriptor of a file drops
+                # all of the process's POSIX locks on it.
+                self._index = os.open(f"{self.path}-shm", os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return 0
+        return int.from_bytes(os.pread(self._index, 4, _MX_FRAME_OFFSET), sys.byteorder)
+
+    def pages(self) -> tuple[int, int]:
+        """Return pages in the file, and how many of them are free."""
+        execute = self.connection.execute
+        count = execute("PRAGMA page_count").fetchone()[0]
+        return count, execute("PRAGMA freelist_count").fetchone()[0]
+
+    def free_pages(self) -> int:
+        """Return how many pages new rows may still take."""
+        count, free = self.pages()
+        return int(self.limits.max_pages - count + free)
+
+    def close(self, *, clean: bool) -> None:
+        """Close the connection; a clean close leaves no log behind."""
+        if clean and self.broken is None:
+            self.checkpoint("TRUNCATE")
+        self.connection.close()
+        if self._index >= 0:
+            os.close(self._index)
+            self._index = -1

@@ -1,0 +1,152 @@
+"""Idempotency keys: a producer that repeats itself gets the first answer.
+
+Keys are remembered by a 16-byte hash, in the transaction that accepts their events. On disk
+there is one row per commit, appended (a table in hash order would touch a page per key); for
+look-ups SQLite holds a table in memory, at about 40 bytes a key. Both are bounded:
+``idempotency_keys`` (or an eighth of the buffer's cap, whichever is less) and
+``idempotency_age_s`` by the wall clock; the oldest go first.
+
+One row's bytes, big-endian: ``WIK1``, wall clock ns (8, signed), epoch (8), then per key the
+hash (16), lane number (1) and sequence (8), then CRC-32 of all before (4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from whimbrel_agent.buffer.values import Accepted, BufferConfig
+from whimbrel_protocol.lanes import LANES
+
+MAGIC: Final = b"WIK1"
+_HEAD: Final = struct.Struct(">4sqQ")
+_ENTRY: Final = struct.Struct(">16sBQ")
+_ROW_BYTES: Final = 64
+"""What a key takes on disk at most, alone in its row."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """One key's hash and the place of its event."""
+
+    hash: bytes
+    lane: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyGroup:
+    """The keys of one commit."""
+
+    wall_ns: int
+    epoch: int
+    entries: tuple[KeyEntry, ...]
+
+    def to_bytes(self) -> bytes:
+        """Return the row's bytes."""
+        parts = [_HEAD.pack(MAGIC, self.wall_ns, self.epoch)]
+        parts += [_ENTRY.pack(e.hash, e.lane, e.sequence) for e in self.entries]
+        body = b"".join(parts)
+        return body + zlib.crc32(body).to_bytes(4, "big")
+
+
+def read_key_group(data: bytes) -> KeyGroup | None:
+    """Read a row; None when its bytes are not what was written."""
+    body = data[:-4]
+    if (
+        len(body) < _HEAD.size
+        or (len(body) - _HEAD.size) % _ENTRY.size
+        or zlib.crc32(body).to_bytes(4, "big") != data[-4:]
+        or not body.startswith(MAGIC)
+    ):
+        return None
+    _, wall_ns, epoch = _HEAD.unpack_from(body)
+    entries = tuple(KeyEntry(*entry) for entry in _ENTRY.iter_unpack(body[_HEAD.size :]))
+    return KeyGroup(wall_ns, epoch, entries)
+
+
+def hash_key(key: bytes) -> bytes:
+    """Return the 16 bytes by which a key is remembered."""
+    return hashlib.blake2b(key, digest_size=16).digest()
+
+
+class KeyStore:
+    """The remembered keys of one open buffer; used inside the caller's transactions."""
+
+    def __init__(self, connection: sqlite3.Connection, config: BufferConfig) -> None:
+        self._limit = max(16, min(config.idempotency_keys, config.max_bytes // 8 // _ROW_BYTES))
+        self._age_ns = int(config.idempotency_age_s * 1e9)
+        self.damaged_rows = 0
+        connection.execute(
+            "CREATE TEMP TABLE known (head INTEGER PRIMARY KEY, tail INTEGER, epoch INTEGER,"
+            " lane INTEGER, sequence INTEGER)"
+        )
+        for group in self._groups(connection):
+            self._remember(connection, group)
+
+    def _groups(self, connection: sqlite3.Connection) -> Iterator[KeyGroup]:
+        for (body,) in connection.execute("SELECT body FROM keys ORDER BY id"):
+            group = read_key_group(body)
+            if group is None:
+                self.damaged_rows += 1  # its producers' repeats would count as new: rare, told
+            else:
+                yield group
+
+    def count(self, connection: sqlite3.Connection) -> int:
+        """Return how many keys are remembered."""
+        return int(connection.execute("SELECT count(*) FROM temp.known").fetchone()[0])
+
+    def find(self, connection: sqlite3.Connection, key_hash: bytes) -> Accepted | None:
+        """Return the first answer to a key, if it is remembered."""
+        head, tail = _halves(key_hash)
+        found = connection.execute(
+            "SELECT tail, epoch, lane, sequence FROM temp.known WHERE head = ?", (head,)
+        ).fetchone()
+        if found is None or found[0] != tail:
+            return None
+        return Accepted(found[1], LANES[found[2]], found[3], True)
+
+    def add(
+        self, connection: sqlite3.Connection, wall_ns: int, epoch: int, entries: Iterable[KeyEntry]
+    ) -> None:
+        """Remember the keys of one commit."""
+        group = KeyGroup(wall_ns, epoch, tuple(entries))
+        connection.execute("INSERT INTO keys (body) VALUES (?)", (group.to_bytes(),))
+        self._remember(connection, group)
+
+    def trim(self, connection: sqlite3.Connection, wall_ns: int) -> None:
+        """Forget what is over the count or over the age, oldest first."""
+        held = self.count(connection)
+        while True:
+            found = connection.execute("SELECT id, body FROM keys ORDER BY id LIMIT 1").fetchone()
+            if found is None:
+                return
+            group = read_key_group(found[1])
+            if group is not None:
+                if held <= self._limit and wall_ns - group.wall_ns <= self._age_ns:
+                    return
+                for entry in group.entries:
+                    connection.execute(
+                        "DELETE FROM temp.known WHERE head = ? AND epoch = ? AND sequence = ?",
+                        (_halves(entry.hash)[0], group.epoch, entry.sequence),
+                    )
+                held -= len(group.entries)
+            connection.execute("DELETE FROM keys WHERE id = ?", (found[0],))
+
+    def _remember(self, connection: sqlite3.Connection, group: KeyGroup) -> None:
+        connection.executemany(
+            "INSERT OR REPLACE INTO temp.known VALUES (?, ?, ?, ?, ?)",
+            [(*_halves(e.hash), group.epoch, e.lane, e.sequence) for e in group.entries],
+        )
+
+
+def _halves(key_hash: bytes) -> tuple[int, int]:
+    return (
+        int.from_bytes(key_hash[:8], "big", signed=True),
+        int.from_bytes(key_hash[8:], "big", signed=True),
+    )

@@ -1,0 +1,177 @@
+"""The numbers file: what numbering may have been used, kept apart from the database.
+
+After damage it says how many starts there were and up to which sequence events may have been
+accepted, so that nothing is numbered twice and what was lost has an upper bound. It is a log
+of checksummed records, compacted at every start:
+
+======  ====  =====================================================================
+offset  size  field (big-endian)
+======  ====  =====================================================================
+0       1     kind: 1 start, 2 reserved, 3 clean stop
+1       1     lane number (reserved), else 0
+2       2     zero
+4       8     epoch
+12      8     reserved through this sequence (reserved); bits of the boot id (start)
+20      4     CRC-32 of bytes 0..19
+======  ====  =====================================================================
+
+A record with a wrong checksum is passed over: it is the last one after a torn write, or a
+damaged one whose neighbours still bound it. The file's room is taken in advance, so that a
+full disk does not stop a reservation; its unused rest is zero.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from whimbrel_protocol.epoch import ordinal_of
+
+_RECORD: Final = struct.Struct(">BBHQQ")
+_CHECK: Final = struct.Struct(">I")
+RECORD_BYTES: Final = _RECORD.size + _CHECK.size
+_START, _RESERVED, _CLEAN = 1, 2, 3
+
+MAX_NUMBERS_BYTES: Final = 64 * 1024
+"""The file is rewritten past this size."""
+
+MAX_KEPT_STREAMS: Final = 1_024
+"""Streams whose bounds are kept: 256 starts with four lanes."""
+
+MIN_BLOCK: Final = 256
+MAX_BLOCK: Final = 16_384
+"""Sequences reserved at once: doubling from the least to the most, so that a quiet lane's
+upper bound stays tight and a busy one costs a sync per 16,384 events."""
+
+
+@dataclass(slots=True)
+class NumbersState:
+    """What the file says.
+
+    Attributes:
+        epochs: every start still known, oldest first.
+        reserved: (epoch, lane number) -> highest sequence that may have been given out.
+        clean: whether the last start ended in an orderly stop.
+        boot_id: boot of the last start (8 bytes), empty when unknown.
+        damaged_records: records passed over.
+    """
+
+    epochs: list[int] = field(default_factory=list)
+    reserved: dict[tuple[int, int], int] = field(default_factory=dict)
+    clean: bool = True
+    boot_id: bytes = b""
+    damaged_records: int = 0
+
+    @property
+    def last_ordinal(self) -> int:
+        """The highest start count seen."""
+        return max((ordinal_of(epoch) for epoch in self.epochs), default=0)
+
+
+def read_numbers(data: bytes) -> NumbersState:
+    """Read the records of a numbers file."""
+    state = NumbersState()
+    for at in range(0, len(data), RECORD_BYTES):
+        record = data[at : at + RECORD_BYTES]
+        if not any(record):
+            continue
+        if len(record) < RECORD_BYTES or zlib.crc32(record[:-4]) != _CHECK.unpack(record[-4:])[0]:
+            state.damaged_records += 1
+            continue
+        kind, lane, _, epoch, number = _RECORD.unpack(record[:-4])
+        if kind == _START:
+            state.epochs.append(epoch)
+            state.clean = False
+            state.boot_id = number.to_bytes(8, "big")
+        elif kind == _RESERVED:
+            key = (epoch, lane)
+            state.reserved[key] = max(number, state.reserved.get(key, 0))
+        elif kind == _CLEAN:
+            state.clean = True
+    return state
+
+
+def _record(kind: int, lane: int, epoch: int, number: int) -> bytes:
+    body = _RECORD.pack(kind, lane, 0, epoch, number)
+    return body + _CHECK.pack(zlib.crc32(body))
+
+
+class NumbersFile:
+    """The open file of one process. ``before`` is what it said when it was opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle = -1
+        self._size = 0
+        try:
+            self.before = read_numbers(path.read_bytes())
+        except FileNotFoundError:
+            self.before = NumbersState()
+        self._state = self.before
+
+    def start(self, epoch: int, boot_id: bytes) -> None:
+        """Make a new start durable, and compact the file by the way."""
+        state = self._state
+        kept = [*state.epochs, epoch][-MAX_KEPT_STREAMS:]
+        reserved = dict(sorted(state.reserved.items())[-MAX_KEPT_STREAMS:])
+        self._state = NumbersState(kept, reserved, clean=False, boot_id=boot_id)
+        self._rewrite()
+
+    def reserve(self, lane: int, epoch: int, through: int) -> None:
+        """Make durable that sequences up to ``through`` may be given out."""
+        self._state.reserved[epoch, lane] = through
+        self._append(_record(_RESERVED, lane, epoch, through))
+
+    def stop(self) -> None:
+        """Make durable that the database was closed in order."""
+        if self._handle >= 0:
+            self._append(_record(_CLEAN, 0, 0, 0))
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file without calling the stop clean."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def _append(self, record: bytes) -> None:
+        if self._size + len(record) > MAX_NUMBERS_BYTES:
+            self._rewrite()
+        os.pwrite(self._handle, record, self._size)
+        os.fdatasync(self._handle)
+        self._size += len(record)
+
+    def _rewrite(self) -> None:
+        """Write a fresh file and put it in place in one step."""
+        state = self._state
+        boot = int.from_bytes(state.boot_id, "big")
+        records = [_record(_RESERVED, lane, e, n) for (e, lane), n in state.reserved.items()]
+        records += [_record(_START, 0, e, boot) for e in state.epochs]
+        data = b"".join(records)
+        fresh = self._path.with_name(self._path.name + ".new")
+        handle = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        os.posix_fallocate(handle, 0, MAX_NUMBERS_BYTES)
+        os.pwrite(handle, data, 0)
+        os.fsync(handle)
+        fresh.rename(self._path)
+        sync_directory(self._path.parent)
+        self.abandon()
+        self._handle, self._size = handle, len(data)
+
+
+def next_block(given_out: int) -> int:
+    """Return how many sequences to reserve ahead after ``given_out`` were used."""
+    return max(MIN_BLOCK, min(MAX_BLOCK, given_out))
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames and new names in a directory durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,194 @@
+"""Sealing again what was never published: cut to size, or under a new epoch."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from whimbrel_agent.buffer import capacity
+from whimbrel_agent.buffer.frames import (
+    FrameRow,
+    add_pending,
+    body_of,
+    drop_pending,
+    walk,
+)
+from whimbrel_agent.buffer.gaps import add_gap, put_aside, replace_by_gap
+from whimbrel_agent.buffer.sealer import LostRun, Place, SealedRun, Sealer, seal_events
+from whimbrel_agent.buffer.staging import Stamp
+from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
+from whimbrel_agent.buffer.streams import Stream
+from whimbrel_protocol.batch import decode_events
+from whimbrel_protocol.epoch import ordinal_of
+from whimbrel_protocol.errors import RemoteProtocolError
+from whimbrel_protocol.event import Event
+from whimbrel_protocol.frame import FrameHeader, open_frame
+from whimbrel_protocol.lanes import GapReason
+
+
+def rotate(state: BufferState, sealer: Sealer, *, above: int, forked: bool) -> None:
+    """Open a new epoch with a start count over ``above``; what was accepted so far is sealed."""
+    for lane in range(LANE_COUNT):
+        while state.staged[lane].slots:
+            sealer.seal(lane)
+    state.former_epochs.add(state.epoch)
+    state.open_epoch(max(ordinal_of(state.epoch), above) + 1)
+    state.counters["epochs_rotated"] += 1
+    state.counters["epochs_rotated_by_fork"] += forked
+
+
+def opened(
+    state: BufferState, connection: sqlite3.Connection, row: FrameRow
+) -> tuple[FrameHeader, list[Event]] | None:
+    """Return a frame's header and events; a damaged frame becomes a gap, and None."""
+    data = body_of(connection, row)
+    try:
+        if data is not None:
+            frame = open_frame(data)
+            return frame.header, decode_events(frame.columns)
+    except RemoteProtocolError as error:
+        put_aside(state, connection, data or b"", str(error))
+    state.counters["damaged_frames"] += 1
+    replace_by_gap(state, connection, row, GapReason.DAMAGED)
+    return None
+
+
+def cut(
+    state: BufferState,
+    connection: sqlite3.Connection,
+    row: FrameRow,
+    holes: Sequence[tuple[int, int]],
+) -> int | None:
+    """Seal again only some ranges of a never-published frame; returns the frames made."""
+    if row.events == 0:
+        drop_pending(state, connection, row)
+        for place, (first, last) in enumerate(holes):
+            add_gap(
+                state,
+                connection,
+                epoch=row.epoch,
+                lane=row.lane,
+                first=first,
+                span=last - first + 1,
+                reason=GapReason(row.reason),
+                frame_id=row.id + place,
+                wall_ns=row.wall_ns,
+            )
+        return len(holes)
+    content = opened(state, connection, row)
+    if content is None:
+        return None
+    header, events = content
+    drop_pending(state, connection, row)
+    made = 0
+    for first, last in holes:
+        part = events[first - row.first : last - row.first + 1]
+        made += _seal(state, connection, row, header, part, epoch=row.epoch, first=first, at=made)
+    return made
+
+
+def move_stream(state: BufferState, stream: Stream) -> int:
+    """Move a stream's never-published frames into the present epoch; returns the frames made."""
+    moved = 0
+    while True:
+        with state.database.reading() as connection:
+            after = state.published_through[stream.lane]
+            rows = []
+            for row in walk(state, connection, "pending", stream.lane, after=after):
+                if row.epoch == stream.epoch:
+                    rows.append(row)
+                if len(rows) == capacity.BATCH:
+                    break
+        if not rows:
+            return moved
+        following = list(state.next_sequence)
+        with state.change() as connection:
+            former = state.streams.change(stream.epoch, stream.lane)
+            for row in rows:
+                made, span = _move(state, connection, row, following[row.lane])
+                moved += made
+                following[row.lane] += span
+            state.streams.change(state.epoch, stream.lane).sealed_through = (
+                following[stream.lane] - 1
+            )
+            former.sealed_through = _last_kept(connection, former)
+            state.reserve_numbers(stream.lane, following[stream.lane] - 1)
+        state.next_sequence = following
+
+
+def _last_kept(connection: sqlite3.Connection, stream: Stream) -> int:
+    last = connection.execute(
+        "SELECT max(first + span - 1) FROM pending WHERE epoch = ? AND id >> 56 = ?",
+        (stream.epoch, stream.lane),
+    ).fetchone()[0]
+    return max(last or 0, stream.settled.last)
+
+
+def _move(
+    state: BufferState, connection: sqlite3.Connection, row: FrameRow, first: int
+) -> tuple[int, int]:
+    """Move one frame; returns the frames made and the sequences used."""
+    content = opened(state, connection, row) if row.events else None
+    if row.events and content is None:
+        return 0, 0  # a gap now, under its old numbers
+    drop_pending(state, connection, row)
+    if content is None:
+        add_gap(
+            state,
+            connection,
+            epoch=state.epoch,
+            lane=row.lane,
+            first=first,
+            span=row.span,
+            reason=GapReason(row.reason),
+            wall_ns=row.wall_ns,
+        )
+        return 1, row.span
+    header, events = content
+    return _seal(state, connection, row, header, events, epoch=state.epoch, first=first), len(
+        events
+    )
+
+
+def _seal(
+    state: BufferState,
+    connection: sqlite3.Connection,
+    row: FrameRow,
+    header: FrameHeader,
+    events: Sequence[Event],
+    *,
+    epoch: int,
+    first: int,
+    at: int | None = None,
+) -> int:
+    """Seal events of an old frame anew; ``at`` puts them in its place instead of at the end."""
+    stamp = Stamp(header.mono_ns, row.wall_ns, header.clock)
+    runs = seal_events(state, Place(epoch, row.lane, first, stamp, header.boot_id), events)
+    for number, run in enumerate(runs):
+        place = None if at is None else row.id + at + number
+        if isinstance(run, SealedRun):
+            add_pending(
+                state,
+                connection,
+                run.data,
+                lane=row.lane,
+                epoch=epoch,
+                first=run.first,
+                span=run.events,
+                count=run.events,
+                wall_ns=row.wall_ns,
+                frame_id=place,
+            )
+        elif isinstance(run, LostRun):
+            state.ledger.add(row.lane, int(GapReason.DAMAGED), run.events)
+            add_gap(
+                state,
+                connection,
+                epoch=epoch,
+                lane=row.lane,
+                first=run.first,
+                span=run.events,
+                reason=GapReason.DAMAGED,
+                frame_id=place,
+            )
+    return len(runs)

@@ -1,0 +1,50 @@
+"""A file of nothing that holds disk space, to be given up when the disk is full.
+
+Receipts free space, but writing down what they free takes some first: a few pages of log, and
+room to copy the log into the database. Giving up the reserve makes that possible on a full
+disk; it is taken back when there is room again.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+
+class ReserveFile:
+    """The reserve beside one buffer."""
+
+    def __init__(self, path: Path, size_bytes: int) -> None:
+        self._path = path
+        self._size_bytes = size_bytes
+        self.present = path.exists() and path.stat().st_size == size_bytes
+        if not self.present:
+            self.take()
+
+    def take(self) -> bool:
+        """Take the space if the disk has it and as much again; say whether it is held."""
+        if self.present:
+            return True
+        room = os.statvfs(self._path.parent)
+        if room.f_bavail * room.f_frsize < 2 * self._size_bytes:
+            return False
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(handle, 0, self._size_bytes)
+            self.present = True
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            self._path.unlink()
+        finally:
+            os.close(handle)
+        return self.present
+
+    def give_up(self) -> bool:
+        """Free the space; say whether there was any to free."""
+        if not self.present:
+            return False
+        self._path.unlink(missing_ok=True)
+        self.present = False
+        return True

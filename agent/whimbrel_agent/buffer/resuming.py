@@ -1,0 +1,183 @@
+"""What a resume asks and what its answer changes. Nothing is in flight while this runs.
+
+The region's ranges decide what of the never-published frames another life of this buffer has
+delivered; what the region lost comes back from the receipted frames that were kept, or becomes
+a gap. When this epoch's numbers cannot be trusted any more, a new one is opened and what was
+never published moves there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from whimbrel_agent.buffer import capacity, reissuing, returning
+from whimbrel_agent.buffer.frames import FrameRow, drop_pending, walk
+from whimbrel_agent.buffer.ledger import DELIVERED
+from whimbrel_agent.buffer.sealer import Sealer
+from whimbrel_agent.buffer.state import BufferState
+from whimbrel_agent.buffer.streams import Stream
+from whimbrel_agent.buffer.values import ResumeOutcome
+from whimbrel_protocol.epoch import ordinal_of
+from whimbrel_protocol.lanes import LANE_NUMBERS, LANES
+from whimbrel_protocol.limits import MAX_RESUME_STREAMS
+from whimbrel_protocol.messages import ResumeAnswer, StreamQuestion, StreamState
+from whimbrel_protocol.names import Address
+from whimbrel_protocol.sequences import RangeSet
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts while an answer is worked through."""
+
+    covered: int = 0
+    resealed: int = 0
+    returned: int = 0
+    lost_events: int = 0
+
+
+def questions(state: BufferState, address: Address) -> list[StreamQuestion]:
+    """Return the streams to ask about at an address: with frames first, then the newest.
+
+    Streams with frames that this resume does not ask about are not sent until a later one has.
+    """
+    mine: list[Stream] = []
+    away: set[tuple[int, int]] = set()
+    for stream in state.streams:
+        if state.epochs[stream.epoch].address == address:
+            mine.append(stream)
+        elif stream.pending_frames:
+            away.add((stream.epoch, stream.lane))
+    waiting = [stream for stream in mine if stream.pending_frames]
+    idle = [stream for stream in reversed(mine) if not stream.pending_frames]
+    asked = (waiting + idle)[:MAX_RESUME_STREAMS]
+    unasked = {(s.epoch, s.lane) for s in waiting[MAX_RESUME_STREAMS:]}
+    state.unasked = unasked | (state.unasked & away if state.asked_once else away)
+    state.asked_once = True
+    return [StreamQuestion(stream.epoch, LANES[stream.lane]) for stream in asked]
+
+
+def apply_resume(state: BufferState, sealer: Sealer, answer: ResumeAnswer) -> ResumeOutcome:
+    """Take the region's word on every stream it answers about."""
+    progress = Progress()
+    answers = {(s.epoch, LANE_NUMBERS[s.lane]): s for s in answer.streams}
+    forked = _is_forked(state, answers)
+    floor = answer.epoch_floor
+    rotated = forked or ordinal_of(state.epoch) < ordinal_of(floor) or state.epoch < floor
+    if rotated:
+        state.counters["forks_suspected"] += forked
+        reissuing.rotate(state, sealer, above=ordinal_of(floor), forked=forked)
+    changed = bool(state.generation) and state.generation != answer.generation
+    for stream in list(state.streams):
+        told = answers.get((stream.epoch, stream.lane))
+        if told is None or state.epochs[stream.epoch].address != answer.address:
+            continue
+        ranges = RangeSet(told.ranges)
+        if ranges:
+            _take_covered(state, stream, ranges, progress)
+        if changed:
+            returning.return_lost(state, stream, ranges, progress)
+        if stream.epoch < floor:
+            progress.resealed += reissuing.move_stream(state, stream)
+        state.unasked.discard((stream.epoch, stream.lane))
+    if rotated:
+        progress.resealed += _move_former(state, answer, forked=forked)
+    with state.change() as connection:
+        state.write_fact(connection, "generation", answer.generation)
+    state.generation = answer.generation
+    if changed:
+        state.counters["generations_changed"] += 1
+    return ResumeOutcome(
+        covered_frames=progress.covered,
+        resealed_frames=progress.resealed,
+        returned_frames=progress.returned,
+        lost_events=progress.lost_events,
+        rotated=rotated,
+        fork_suspected=forked,
+        unasked_streams=len(state.unasked),
+        epoch=state.epoch,
+    )
+
+
+def _is_forked(state: BufferState, answers: dict[tuple[int, int], StreamState]) -> bool:
+    """Whether the region knows of this epoch what this process did not send."""
+    for (epoch, lane), told in answers.items():
+        if epoch != state.epoch or not told.ranges:
+            continue
+        if told.ranges[-1][1] >= state.next_sequence[lane]:
+            return True
+        stream = state.streams.get(epoch, lane)
+        if stream is not None and stream.settled.high_water >= told.high_water:
+            continue  # receipts for exactly our frames: what it has is ours
+        if told.high_water and told.digest != _digest_at(state, lane, told.high_water):
+            return True
+    return False
+
+
+def _digest_at(state: BufferState, lane: int, last: int) -> bytes:
+    """Return the digest of our pending frame of this epoch that ends at a sequence."""
+    with state.database.reading() as connection:
+        found = connection.execute(
+            "SELECT digest FROM pending WHERE epoch = ? AND id >> 56 = ? AND first + span - 1 = ?",
+            (state.epoch, lane, last),
+        ).fetchone()
+    return b"" if found is None else bytes(found[0])
+
+
+def _move_former(state: BufferState, answer: ResumeAnswer, *, forked: bool) -> int:
+    """Move what was never published out of this process's former epochs."""
+    moved = 0
+    for stream in list(state.streams):
+        former = stream.epoch in state.former_epochs
+        if former and (forked or stream.epoch < answer.epoch_floor):
+            moved += reissuing.move_stream(state, stream)
+    return moved
+
+
+def _take_covered(state: BufferState, stream: Stream, ranges: RangeSet, progress: Progress) -> None:
+    """Free never-published frames that the region has, and cut those it has partly."""
+    if stream.epoch in state.former_epochs:
+        return  # other events may stand under these numbers: they move to the new epoch
+    with state.database.reading() as connection:
+        rows = [
+            row
+            for row in walk(
+                state,
+                connection,
+                "pending",
+                stream.lane,
+                after=state.published_through[stream.lane],
+            )
+            if row.epoch == stream.epoch and ranges.overlaps(row.first, row.last)
+        ]
+    for start in range(0, len(rows), capacity.BATCH):
+        _cover(state, stream, rows[start : start + capacity.BATCH], ranges, progress)
+
+
+def _cover(
+    state: BufferState,
+    stream: Stream,
+    rows: Sequence[FrameRow],
+    ranges: RangeSet,
+    progress: Progress,
+) -> None:
+    with state.change() as connection:
+        for row in rows:
+            holes = ranges.missing(row.first, row.last)
+            if holes:
+                made = reissuing.cut(state, connection, row, holes)
+                if made is None:
+                    continue
+                progress.resealed += made
+            else:
+                drop_pending(state, connection, row)
+                progress.covered += 1
+            changed = state.streams.change(stream.epoch, stream.lane)
+            settled = RangeSet([(row.first, row.last)])
+            for first, last in holes:
+                settled.remove(first, last)
+            for first, last in settled:
+                changed.settled.add(first, last)
+            if row.events:
+                state.ledger.add(row.lane, DELIVERED, settled.total)
+    state.counters["covered_frames"] += len(rows)

@@ -1,0 +1,137 @@
+"""Tables of the buffer file, its version, and the upgrades between versions.
+
+====================  ==================================================================
+table                 rows
+====================  ==================================================================
+staged                events accepted and not yet sealed; see ``staging`` for the bytes
+bodies                bytes of frames; immutable
+pending               one small row per frame that waits for its receipt, in send order
+receipted             the same for frames kept after their receipt while there is room
+streams               per (epoch, lane): sealed through, and the settled ranges
+epochs                per epoch: address, boot id and order modes
+ledger                per lane and outcome: how many events
+keys                  idempotency keys, one row per commit that brought some
+checkpoints           positions of importers, durable together with their events
+quarantine            what was found damaged, kept aside for people
+facts                 single values, such as the journal generation
+====================  ==================================================================
+
+Ids of frames and staged rows are ``lane << 56 | n``: a lane's rows lie together and in order,
+so that no index is needed to walk one. ``sum`` columns are CRC-32 checksums of their row's
+other columns, since SQLite has none.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from typing import Final
+
+from whimbrel_agent.buffer.values import BufferVersionError
+
+SCHEMA_VERSION: Final = 2
+APPLICATION_ID: Final = 0x57424631
+"""``WBF1``: tells a buffer file from any other SQLite file."""
+
+LANE_SHIFT: Final = 56
+
+_FRAME_COLUMNS: Final = """(
+    id INTEGER PRIMARY KEY,
+    body INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    span INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    reason INTEGER NOT NULL,
+    wall_ns INTEGER NOT NULL,
+    sum INTEGER NOT NULL
+)"""
+
+_VERSION_1: Final = f"""
+CREATE TABLE staged (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE bodies (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE pending {_FRAME_COLUMNS};
+CREATE UNIQUE INDEX pending_range ON pending (epoch, id >> {LANE_SHIFT}, first);
+CREATE TABLE receipted {_FRAME_COLUMNS};
+CREATE TABLE streams (
+    epoch INTEGER NOT NULL,
+    lane INTEGER NOT NULL,
+    sealed_through INTEGER NOT NULL,
+    settled BLOB NOT NULL,
+    sum INTEGER NOT NULL,
+    PRIMARY KEY (epoch, lane)
+) WITHOUT ROWID;
+CREATE TABLE epochs (
+    epoch INTEGER PRIMARY KEY,
+    address TEXT NOT NULL,
+    boot_id BLOB NOT NULL,
+    orders BLOB NOT NULL,
+    sum INTEGER NOT NULL
+);
+CREATE TABLE ledger (
+    lane INTEGER NOT NULL,
+    outcome INTEGER NOT NULL,
+    events INTEGER NOT NULL,
+    sum INTEGER NOT NULL,
+    PRIMARY KEY (lane, outcome)
+) WITHOUT ROWID;
+CREATE TABLE keys (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE quarantine (
+    id INTEGER PRIMARY KEY, wall_ns INTEGER NOT NULL, why TEXT NOT NULL, data BLOB NOT NULL
+);
+CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB NOT NULL, sum INTEGER NOT NULL)
+    WITHOUT ROWID;
+"""
+
+_VERSION_2: Final = """
+CREATE TABLE checkpoints (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, value BLOB NOT NULL, sum INTEGER NOT NULL
+);
+"""
+
+_STEPS: Final[dict[int, str]] = {0: _VERSION_1, 1: _VERSION_2}
+"""Version found -> statements that lead to the next one."""
+
+
+def row_sum(*columns: object) -> int:
+    """Return the checksum of a row's columns."""
+    return zlib.crc32(repr(columns).encode())
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the schema version of an open file; 0 when it is empty."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def upgrade(connection: sqlite3.Connection, name: str, *, to: int = SCHEMA_VERSION) -> None:
+    """Bring an open file to a schema version, in one transaction.
+
+    Args:
+        connection: in autocommit mode.
+        name: the file's name, for errors.
+        to: the version wanted; tests make old files with it.
+
+    Raises:
+        BufferVersionError: a newer program wrote the file; it was not changed.
+    """
+    found = version_of(connection)
+    if found > SCHEMA_VERSION:
+        raise BufferVersionError(
+            f"buffer {name} has schema version {found}, this program knows up to "
+            f"{SCHEMA_VERSION}; it was left unchanged: install the newer program again"
+        )
+    if found >= to:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for version in range(found, to):
+            for statement in _STEPS[version].split(";"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {to}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,287 @@
+"""Turns staged rows into frames: read, encode, then one transaction that swaps them.
+
+What a frame says comes from the staged rows and from its epoch's row, never from "now". A
+damaged row costs its own events only: a gap takes their place and the bytes are kept aside.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
+
+from whimbrel_agent.buffer import capacity
+from whimbrel_agent.buffer.frames import add_pending
+from whimbrel_agent.buffer.gaps import add_gap, put_aside
+from whimbrel_agent.buffer.ledger import ACCEPTED
+from whimbrel_agent.buffer.sealing import (
+    CLOSED_EPOCH_EVENTS,
+    FIRST_RATIO,
+    Waiting,
+    deadline_ns,
+    is_due,
+    next_ratio,
+    rows_to_seal,
+)
+from whimbrel_agent.buffer.staging import DamagedRowError, StagedRow, Stamp, read_row
+from whimbrel_agent.buffer.state import LANE_COUNT, BufferState, StagedSlot
+from whimbrel_protocol.batch import columns_info, encode_events
+from whimbrel_protocol.codecs import CODECS
+from whimbrel_protocol.errors import LocalProtocolError
+from whimbrel_protocol.event import Event
+from whimbrel_protocol.frame import FrameHeader, seal_frame
+from whimbrel_protocol.lanes import LANES, GapReason
+from whimbrel_protocol.limits import MAX_ZONES_PER_FRAME
+
+_READ_AT_ONCE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRun:
+    """One frame's bytes and what it covers."""
+
+    first: int
+    events: int
+    wall_ns: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LostRun:
+    """Sequences whose staged row was damaged, and what is left of its bytes."""
+
+    first: int
+    events: int
+    remains: bytes
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run of events stands: its numbers, and the clocks when its first was accepted.
+
+    ``boot_id`` is the boot that the stamp belongs to, None for the epoch's own.
+    """
+
+    epoch: int
+    lane: int
+    first: int
+    stamp: Stamp
+    boot_id: bytes | None = None
+
+    def after(self, events: int) -> Place:
+        """Return the place so many events further on."""
+        return replace(self, first=self.first + events)
+
+
+class Sealer:
+    """Seals one frame's worth at a time, so that accepts can come between."""
+
+    def __init__(self, state: BufferState) -> None:
+        self._state = state
+        self._ratio = [FIRST_RATIO] * LANE_COUNT
+
+    def due_lane(self, now_mono_ns: int) -> int | None:
+        """Return the most urgent lane that has something to seal now."""
+        pressing = any(s.events for s in self._state.staged) and capacity.is_pressing(self._state)
+        for lane, staged in enumerate(self._state.staged):
+            if staged.slots and is_due(
+                self._waiting(lane),
+                self._state.lanes[lane],
+                now_mono_ns=now_mono_ns,
+                ratio=self._ratio[lane],
+                pressing=pressing,
+            ):
+                return lane
+        return None
+
+    def next_deadline_ns(self) -> int | None:
+        """Return when something will be due if nothing more is accepted."""
+        return min(
+            (
+                deadline_ns(self._waiting(lane), self._state.lanes[lane])
+                for lane, staged in enumerate(self._state.staged)
+                if staged.slots
+            ),
+            default=None,
+        )
+
+    def _waiting(self, lane: int) -> Waiting:
+        staged = self._state.staged[lane]
+        return Waiting(staged.events, staged.size_bytes, staged.slots[0].mono_ns)
+
+    def seal(self, lane: int) -> int:
+        """Seal the oldest staged rows of a lane; returns the number of frames made."""
+        state = self._state
+        slots = self._choose(lane)
+        rows = self._read(slots)
+        runs = list(seal_rows(state, lane, rows))
+        epoch = slots[0].epoch
+
+        def work() -> None:
+            with state.change() as connection:
+                connection.execute(
+                    "DELETE FROM staged WHERE id BETWEEN ? AND ?", (slots[0].id, slots[-1].id)
+                )
+                for run in runs:
+                    _insert(state, connection, lane, epoch, run)
+                state.streams.change(epoch, lane).sealed_through = slots[-1].first + (
+                    slots[-1].events - 1
+                )
+
+        capacity.freeing(state, work)
+        for _ in slots:
+            state.staged[lane].pop()
+        sealed_bytes = sum(len(run.data) for run in runs if isinstance(run, SealedRun))
+        packed_bytes = sum(slot.size_bytes for slot in slots)
+        if sealed_bytes:
+            self._ratio[lane] = next_ratio(
+                self._ratio[lane], frame_bytes=sealed_bytes, packed_bytes=packed_bytes
+            )
+        state.counters["sealed_frames"] += len(runs)
+        return len(runs)
+
+    def _choose(self, lane: int) -> list[StagedSlot]:
+        slots = self._state.staged[lane].slots
+        epoch = slots[0].epoch
+        mine = [slot for slot in islice(slots, _READ_AT_ONCE) if slot.epoch == epoch]
+        closed = epoch != self._state.epoch
+        taken = rows_to_seal(
+            ((slot.events, slot.size_bytes) for slot in mine),
+            batch_events=CLOSED_EPOCH_EVENTS if closed else self._state.lanes[lane].batch_events,
+            ratio=FIRST_RATIO if closed else self._ratio[lane],
+        )
+        return mine[:taken]
+
+    def _read(self, slots: Sequence[StagedSlot]) -> list[StagedRow | LostRun]:
+        with self._state.database.reading() as connection:
+            found = dict(
+                connection.execute(
+                    "SELECT id, body FROM staged WHERE id BETWEEN ? AND ?",
+                    (slots[0].id, slots[-1].id),
+                ).fetchall()
+            )
+        return [_open(slot, found.get(slot.id, b"")) for slot in slots]
+
+
+def _open(slot: StagedSlot, body: bytes) -> StagedRow | LostRun:
+    try:
+        row = read_row(body)
+    except DamagedRowError as error:
+        return LostRun(slot.first, slot.events, body, str(error))
+    if (row.epoch, row.first, row.count) != (slot.epoch, slot.first, slot.events):
+        return LostRun(slot.first, slot.events, body, "staged row is not the one that stood here")
+    return row
+
+
+def seal_rows(
+    state: BufferState, lane: int, rows: Sequence[StagedRow | LostRun]
+) -> list[SealedRun | LostRun]:
+    """Seal rows of one epoch and lane, in order; neighbours go into one frame."""
+    runs: list[SealedRun | LostRun] = []
+    events: list[Event] = []
+    place: Place | None = None
+    for row in rows:
+        opened = row
+        if isinstance(row, StagedRow):
+            try:
+                more = row.events()
+            except DamagedRowError as error:
+                opened = LostRun(row.first, row.count, row.packed, str(error))
+        if isinstance(opened, LostRun):
+            if place is not None:
+                runs += seal_events(state, place, events)
+            runs.append(opened)
+            place, events = None, []
+            continue
+        if place is None:
+            place = Place(opened.epoch, lane, opened.first, opened.stamp)
+        events += more
+    if place is not None:
+        runs += seal_events(state, place, events)
+    return runs
+
+
+def seal_events(
+    state: BufferState, place: Place, events: Sequence[Event]
+) -> list[SealedRun | LostRun]:
+    """Seal events with rising sequences; in halves where one frame cannot hold them."""
+    zones = tuple(sorted({event.zone for event in events if event.zone is not None}))
+    if len(zones) <= MAX_ZONES_PER_FRAME:
+        try:
+            data = _frame(state, place, events, zones)
+        except LocalProtocolError as error:
+            if len(events) == 1:
+                return [LostRun(place.first, 1, b"", f"event cannot be sealed: {error}")]
+        else:
+            return [SealedRun(place.first, len(events), place.stamp.wall_ns, data)]
+    middle = len(events) // 2
+    return [
+        *seal_events(state, place, events[:middle]),
+        *seal_events(state, place.after(middle), events[middle:]),
+    ]
+
+
+def _frame(
+    state: BufferState, place: Place, events: Sequence[Event], zones: tuple[str, ...]
+) -> bytes:
+    columns = encode_events(events)
+    codec, raw_size_bytes = columns_info(columns)
+    times = [event.time_ns for event in events]
+    shared = state.epochs[place.epoch]
+    header = FrameHeader(
+        address=shared.address,
+        lane=LANES[place.lane],
+        order=shared.orders[place.lane],
+        epoch=place.epoch,
+        first=place.first,
+        span=len(events),
+        count=len(events),
+        time_min_ns=min(times),
+        time_max_ns=max(times),
+        mono_ns=place.stamp.mono_ns,
+        boot_id=place.boot_id or shared.boot_id,
+        clock=place.stamp.quality,
+        zones=zones,
+        codec=CODECS[codec],
+        raw_size_bytes=raw_size_bytes,
+    )
+    return seal_frame(header, columns, state.key)
+
+
+def _insert(
+    state: BufferState,
+    connection: sqlite3.Connection,
+    lane: int,
+    epoch: int,
+    run: SealedRun | LostRun,
+) -> None:
+    state.ledger.add(lane, ACCEPTED, run.events)
+    if isinstance(run, SealedRun):
+        add_pending(
+            state,
+            connection,
+            run.data,
+            lane=lane,
+            epoch=epoch,
+            first=run.first,
+            span=run.events,
+            count=run.events,
+            wall_ns=run.wall_ns,
+        )
+        return
+    state.ledger.add(lane, int(GapReason.DAMAGED), run.events)
+    state.counters["damaged_rows"] += 1
+    if run.remains:
+        put_aside(state, connection, run.remains, run.why)
+    add_gap(
+        state,
+        connection,
+        epoch=epoch,
+        lane=lane,
+        first=run.first,
+        span=run.events,
+        reason=GapReason.DAMAGED,
+    )

@@ -1,0 +1,138 @@
+"""What the uplink reads and marks: pending frames in send order, bytes, published windows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from whimbrel_agent.buffer import capacity
+from whimbrel_agent.buffer.frames import (
+    FrameRow,
+    body_of,
+    frames_with_events,
+    get_pending,
+    to_ref,
+    walk,
+)
+from whimbrel_agent.buffer.gaps import put_aside, replace_by_gap
+from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
+from whimbrel_agent.buffer.state import FRAME_STRIDE, BufferState
+from whimbrel_agent.buffer.values import FrameRef
+from whimbrel_protocol.lanes import LANES, GapReason, Order
+
+PUBLISH_WINDOW: Final = 64
+"""Frames marked "may have been published" at once: one sync for all of them, and at most so
+many frames that thinning and merging must leave alone after an unclean stop."""
+
+
+def pending(state: BufferState, lane: int, after_id: int, limit: int) -> list[FrameRef]:
+    """Return what may be sent in a lane after a frame, in send order.
+
+    In an in-order lane no frame of a newer epoch comes while an older epoch to the same address
+    has unsettled ones. Frames of streams that the last resume could not ask about are left out.
+    """
+    front: dict[str, int] = {}
+    for stream in state.streams:
+        if stream.lane == lane and stream.pending_frames:
+            front.setdefault(str(state.epochs[stream.epoch].address), stream.epoch)
+    refs: list[FrameRef] = []
+    with state.database.reading() as connection:
+        for row in walk(state, connection, "pending", lane, after=after_id):
+            if len(refs) >= limit:
+                break
+            shared = state.epochs[row.epoch]
+            behind = row.epoch != front[str(shared.address)]
+            if behind and shared.orders[lane] is Order.IN_ORDER and len(front) == 1:
+                break
+            if (row.epoch, lane) in state.unasked or (
+                behind and shared.orders[lane] is Order.IN_ORDER
+            ):
+                continue
+            refs.append(to_ref(state, row))
+    return refs
+
+
+def load(state: BufferState, frame_id: int) -> bytes | None:
+    """Return a pending frame's bytes, or None when it is gone.
+
+    A frame whose bytes are not what was sealed is put aside and becomes a gap.
+    """
+    with state.database.reading() as connection:
+        row = get_pending(state, connection, frame_id)
+        data = None if row is None else body_of(connection, row)
+    if row is None or data is not None:
+        return data
+    state.counters["damaged_frames"] += 1
+    _put_gap(state, row, GapReason.DAMAGED, "frame's bytes have another digest")
+    return None
+
+
+def newest_ids(state: BufferState) -> dict[str, int]:
+    """Return the greatest frame id given so far, per lane."""
+    return {
+        lane: (number << LANE_SHIFT) + state.next_frame[number] - 1
+        for number, lane in enumerate(LANES)
+    }
+
+
+def quarantine(state: BufferState, frame_id: int, why: str) -> None:
+    """Put a frame's bytes aside; a gap takes its place."""
+    with state.database.reading() as connection:
+        row = get_pending(state, connection, frame_id)
+    if row is not None:
+        state.counters["quarantined_frames"] += 1
+        _put_gap(state, row, GapReason.QUARANTINED, why)
+
+
+def _put_gap(state: BufferState, row: FrameRow, reason: GapReason, why: str) -> None:
+    def work() -> None:
+        with state.change() as connection:
+            found = connection.execute(
+                "SELECT data FROM bodies WHERE id = ?", (row.body,)
+            ).fetchone()
+            if found is not None:
+                put_aside(state, connection, found[0], why)
+            if row.events:
+                replace_by_gap(state, connection, row, reason)
+            else:
+                replace_by_gap(state, connection, row, GapReason(row.reason))
+
+    capacity.freeing(state, work)
+
+
+def discard(state: BufferState, lane: int) -> int:
+    """Turn all pending frames of a lane into gaps; returns how many events that were."""
+    events = 0
+    while True:
+        with state.change() as connection:
+            rows = frames_with_events(state, connection, lane, after=0, limit=capacity.BATCH)
+            for row in rows:
+                replace_by_gap(state, connection, row, GapReason.DISCARDED)
+        if not rows:
+            return events
+        events += sum(row.events for row in rows)
+
+
+def reserve_published(state: BufferState, up_to_id: int) -> None:
+    """Make durable that frames of a lane up to an id, and a window more, may have been sent."""
+    lane = up_to_id >> LANE_SHIFT
+    newest = (lane << LANE_SHIFT) + state.next_frame[lane] - 1
+    through = max(up_to_id, min(up_to_id + PUBLISH_WINDOW * FRAME_STRIDE, newest))
+
+    def work() -> None:
+        with state.change() as connection:
+            state.write_fact(connection, f"published {lane}", through.to_bytes(8, "big"))
+
+    capacity.freeing(state, work)
+    state.published_through[lane] = through
+
+
+def read_checkpoint(state: BufferState, name: str) -> bytes | None:
+    """Return an importer's position, or None when there is none or it is damaged."""
+    with state.database.reading() as connection:
+        found = connection.execute(
+            "SELECT value, sum FROM checkpoints WHERE name = ?", (name,)
+        ).fetchone()
+    if found is None or row_sum(name, found[0]) != found[1]:
+        return None
+    value: bytes = found[0]
+    return value
