@@ -1,0 +1,1 @@
+"""``scripts/bench``: what Whimbrel costs and how fast it is, each figure against a reference."""
