@@ -5,6 +5,7 @@ import asyncio
 from committed.journal import EPOCH, Committer, address, event, events
 from whimbrel_aggregator.journal.port import Journal, PartitionKey
 from whimbrel_aggregator.reading import QUARANTINE, CommittedEvent, EventReader, Position
+from whimbrel_protocol.batch import encode_events
 from whimbrel_protocol.frame import InnerGap
 from whimbrel_protocol.lanes import ClockQuality, GapReason
 
@@ -64,8 +65,6 @@ async def test_unreadable_columns_are_set_aside_once_and_the_rest_goes_on(
 async def test_columns_with_fewer_events_than_the_header_says_are_unreadable(
     journal: Journal, reader: EventReader, committer: Committer
 ) -> None:
-    from whimbrel_protocol.batch import encode_events
-
     await committer.commit([events(1, 3)], columns=encode_events(events(1, 2)))
     assert await read_all(journal, reader) == []
     [parked] = await journal.parked(QUARANTINE)

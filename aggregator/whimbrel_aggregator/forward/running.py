@@ -1,0 +1,120 @@
+"""All configured forwarders: built, run side by side, and asked for their state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from whimbrel_aggregator.config import (
+    FilesSinkConfig,
+    ForwardConfig,
+    PostgresSinkConfig,
+    WebhookSinkConfig,
+)
+from whimbrel_aggregator.forward.port import Sink
+from whimbrel_aggregator.forward.selection import Selection
+from whimbrel_aggregator.forward.worker import Forwarder, ForwarderStatus
+from whimbrel_aggregator.journal.port import Journal
+from whimbrel_aggregator.ports import Clock, Random, Runner
+from whimbrel_aggregator.reading import QUARANTINE, EventReader
+from whimbrel_protocol.errors import FieldError
+
+
+class Forwarders:
+    """The forwarders of one aggregator.
+
+    Raises:
+        FieldError: a name is reserved or a selection can match nothing.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[ForwardConfig],
+        *,
+        journal: Journal,
+        reader: EventReader,
+        runner: Runner,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._forwarders = [
+            Forwarder(
+                config.name,
+                make_sink(config, runner, clock),
+                selection_of(config),
+                journal=journal,
+                reader=reader,
+                clock=clock,
+                random=random,
+                from_newest=config.start == "newest",
+            )
+            for config in configs
+        ]
+
+    def statuses(self) -> list[ForwarderStatus]:
+        """Return the state of each forwarder, in the order of the configuration."""
+        return [forwarder.status for forwarder in self._forwarders]
+
+    async def run(self) -> None:
+        """Run all until cancelled; one that stops leaves the others alone."""
+        async with asyncio.TaskGroup() as group:
+            for forwarder in self._forwarders:
+                group.create_task(forwarder.run(), name=f"forward.{forwarder.status.name}")
+
+
+def selection_of(config: ForwardConfig) -> Selection:
+    """Return a forwarder's selection, checked.
+
+    Raises:
+        FieldError: a pattern can match nothing, or the forwarder's name is reserved.
+    """
+    where = f"forward.{config.name}"
+    if config.name == QUARANTINE:
+        raise FieldError(f"{where}.name", config.name, "is reserved for frames nobody can read")
+    chosen = config.select
+    return Selection.of(
+        tenants=chosen.tenants,
+        stores=chosen.stores,
+        zones=chosen.zones,
+        types=chosen.types,
+        where=f"{where}.select",
+    )
+
+
+def make_sink(config: ForwardConfig, runner: Runner, clock: Clock) -> Sink:
+    """Return the sink that a configuration describes; nothing is opened yet.
+
+    A sink's module is imported only where it is used: each brings a library of its own.
+    """
+    match config.sink:
+        case FilesSinkConfig() as files:
+            from whimbrel_aggregator.forward.sinks.files import FilesSink  # noqa: PLC0415
+
+            return FilesSink(
+                files.dir,
+                rotate_bytes=files.rotate_bytes,
+                rotate_s=files.rotate_s,
+                runner=runner,
+                clock=clock,
+            )
+        case WebhookSinkConfig() as webhook:
+            from whimbrel_aggregator.forward.sinks.webhook import WebhookSink  # noqa: PLC0415
+
+            return WebhookSink(
+                webhook.url,
+                secret_file=webhook.secret_file,
+                batch_events=webhook.batch_events,
+                timeout_s=webhook.timeout_s,
+                runner=runner,
+                clock=clock,
+            )
+        case PostgresSinkConfig() as postgres:
+            from whimbrel_aggregator.forward.sinks.postgres import PostgresSink  # noqa: PLC0415
+
+            return PostgresSink(
+                config.name,
+                postgres.dsn_file,
+                schema=postgres.schema,
+                table=postgres.table,
+                runner=runner,
+            )
