@@ -6,13 +6,14 @@ commands, or reads from the journal file.
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.names import Address
 
 from .journalfile import read_contents
@@ -27,12 +28,8 @@ Settings = Mapping[str, Mapping[str, Any]]
 """Settings by table, such as ``{"buffer": {"max_bytes": 8_388_608}}``; they win over ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """A fault put into a process on purpose, by its name in :mod:`.sabotage`."""
-
-    name: str
-    argument: str = ""
+Patches = tuple[str, ...]
+"""Faults put into a process on purpose, by their names in :mod:`.sabotage`."""
 
 
 class Region:
@@ -41,7 +38,7 @@ class Region:
     Args:
         folder: everything of it lies there.
         broker_urls: where it connects.
-        patch: runs it with a planted fault.
+        patches: runs it with planted faults.
         settings: further settings of its configuration.
     """
 
@@ -52,7 +49,7 @@ class Region:
         folder: Path,
         broker_urls: Sequence[str],
         *,
-        patch: Patch | None = None,
+        patches: Patches = (),
         settings: Settings | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +59,7 @@ class Region:
         self.port = free_port()
         self._write_config(broker_urls, settings or {})
         self.public_key = _keygen(self.module, folder / "region.key")
-        self.program = _program("aggregator", self.module, self.config_file, patch)
+        self.program = _program("aggregator", self.module, self.config_file, patches)
 
     def enrol(self, agent: Agent) -> None:
         """Make a device known, whether the aggregator runs or not."""
@@ -113,7 +110,7 @@ class Agent:
         region: whose receipts it believes.
         broker_url: where it connects.
         device: its name; the store is ``store-1`` unless named.
-        patch: runs it with a planted fault.
+        patches: runs it with planted faults.
         settings: further settings of its configuration.
     """
 
@@ -127,7 +124,7 @@ class Agent:
         *,
         device: str = "till-1",
         store: str = "store-1",
-        patch: Patch | None = None,
+        patches: Patches = (),
         settings: Settings | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,10 +135,11 @@ class Agent:
         self.data.mkdir(exist_ok=True)
         self.port = free_port()
         self._region = region
+        self.patches = patches
         self._settings = settings or {}
         self._write_config(broker_url)
         self.public_key = _keygen(self.module, folder / "device.key")
-        self.program = _program("agent", self.module, self.config_file, patch)
+        self.program = _program("agent", self.module, self.config_file, patches)
 
     @property
     def url(self) -> str:
@@ -152,7 +150,7 @@ class Agent:
         """Return what ``status --json`` says."""
         return _status(self.module, self.config_file)
 
-    def clone(self, folder: Path, broker_url: str, *, patch: Patch | None = None) -> Agent:
+    def clone(self, folder: Path, broker_url: str, *, patches: Patches = ()) -> Agent:
         """Return a second machine from an image of this one: same identity, key and buffer.
 
         The agent must not run while its image is taken.
@@ -161,11 +159,11 @@ class Agent:
         shutil.copy2(self.folder / "device.key", folder / "device.key")
         return Agent(
             folder, self._region, broker_url, device=self.address.device,
-            store=self.address.store, patch=patch, settings=self._settings,
+            store=self.address.store, patches=patches, settings=self._settings,
         )  # fmt: skip
 
     def save_image(self, folder: Path) -> None:
-        """Copy the buffer's files aside, as an image of the card; the agent must not run."""
+        """Copy the buffer's files, as an image of the card; the agent is stopped or suspended."""
         shutil.copytree(self.data, folder)
 
     def load_image(self, folder: Path) -> None:
@@ -193,10 +191,10 @@ class Agent:
         _write_toml(self.config_file, tables, self._settings)
 
 
-def _program(name: str, module: str, config_file: Path, patch: Patch | None) -> Program:
+def _program(name: str, module: str, config_file: Path, patches: Patches) -> Program:
     run = ["run", "--config", str(config_file)]
-    if patch is not None:
-        run = [module, patch.name, patch.argument, *run]
+    if patches:
+        run = [module, ",".join(patches), *run]
         module = "whimbrel_sim.sabotaged"
     return Program(name, module, run, config_file.parent)
 
@@ -205,13 +203,13 @@ def _keygen(module: str, key_file: Path) -> str:
     """Make a key by the product's own command, once, and return its public half as text."""
     if key_file.exists():
         return _public_half(key_file)
-    run_command(module, "keygen", str(key_file), folder=key_file.parent)
+    run_command(module, "keygen", "--out", str(key_file), folder=key_file.parent)
     return _public_half(key_file)
 
 
 def _public_half(key_file: Path) -> str:
-    # the first line is a comment that ends with it
-    return key_file.read_text().splitlines()[0].rsplit(" ", 1)[-1]
+    lines = [line for line in key_file.read_text().splitlines() if not line.startswith("#")]
+    return PrivateKey(base64.b64decode(lines[0])).public.to_text()
 
 
 def _status(module: str, config_file: Path) -> dict[str, Any]:

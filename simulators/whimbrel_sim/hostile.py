@@ -68,6 +68,7 @@ class Enemy:
 
     def __init__(self, client: aiomqtt.Client, random: Random) -> None:
         self.sent: Counter[str] = Counter()
+        self.unreadable = 0
         self.frames: deque[Overheard] = deque(maxlen=KEPT)
         self.downs: deque[Overheard] = deque(maxlen=KEPT)
         self.resumes: deque[Overheard] = deque(maxlen=KEPT)
@@ -92,7 +93,7 @@ class Enemy:
             elif isinstance(up := parse_up(heard.topic), UpTopic):
                 (self.resumes if up.kind == "resume" else self.frames).append(heard)
         except ProtocolError:
-            self.sent["own_echo"] += 1  # our own garbage coming back
+            self.unreadable += 1  # our own garbage coming back
 
     # ------------------------------------------------------------------ against the agent
 
@@ -120,7 +121,7 @@ class Enemy:
     async def _twist(self, victim: Address, heard: Overheard, other: str, retain: bool) -> None:  # noqa: FBT001
         topic = parse_down(heard.topic)
         if topic.device == victim.device:
-            await self._publish(heard.topic, "replayed_down", heard.payload, retain=retain)
+            await self._publish(heard.topic, f"replayed_{topic.kind}", heard.payload, retain=retain)
             await self._down(victim, topic.kind, "flipped", self._flip(heard.payload), retain)
             wrong = {"receipt": "resume"}.get(topic.kind, "receipt")
             await self._down(victim, wrong, "wrong_kind", heard.payload, retain)

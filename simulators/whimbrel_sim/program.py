@@ -84,6 +84,14 @@ class Program:
             self._process.wait(STOP_TIMEOUT_S)
             self._process = None
 
+    def suspend(self) -> None:
+        """Let the process stand still (SIGSTOP), as while its machine is copied."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let it go on (SIGCONT)."""
+        os.kill(self.pid, signal.SIGCONT)
+
     def stop(self) -> int:
         """Stop in order (SIGTERM) and return the exit status; killed when it takes too long."""
         if self._process is None:

@@ -18,7 +18,8 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from .fleet import Agent
+from . import images
+from .fleet import Agent, Patches, Region
 from .producer import Load
 from .proxy import Faults
 from .reconcile import Reconciliation
@@ -43,12 +44,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One run: how many kills, from which seed, over which broker, with which planted fault."""
+    """One run: how many kills, from which seed, over which broker, with which planted fault.
+
+    ``images``: after the kills, put an older copy of a card back and run two clones.
+    """
 
     kills: int
     seed: int
     broker: str
     sabotage: Sabotage | None = None
+    images: bool = True
     drain_timeout_s: float = DRAIN_TIMEOUT_S
 
 
@@ -88,11 +93,14 @@ async def soak(plan: Plan, broker: Broker, folder: Path, say: Say) -> Report:
         LedgerError: two answers about one event contradict each other.
     """
     report = Report(plan)
-    patched = {} if plan.sabotage is None else plan.sabotage.patches()
-    world = World(folder, broker, seed=plan.seed, region_patch=patched.get("aggregator"))
+    world = World(folder, broker, seed=plan.seed, region_patches=_patches(plan, Region.module))
     async with world:
         agents = [
-            await world.add_agent(device=f"till-{number}", patch=patched.get("agent"))
+            await world.add_agent(
+                device=f"till-{number}",
+                patches=_patches(plan, Agent.module),
+                settings=images.SETTINGS,
+            )
             for number in (1, 2)
         ]
         world.region.program.start()
@@ -103,11 +111,20 @@ async def soak(plan: Plan, broker: Broker, folder: Path, say: Say) -> Report:
         world.set_faults()
         say(f"load ended: {len(world.ledger)} events posted; draining")
         report.result = await world.drain(plan.drain_timeout_s)
+        if report.agrees and plan.images:
+            say(f"{report.result}; putting an older copy of a card back, then running twins")
+            await images.put_back_older_copy(world, agents[0], folder / "copy")
+            await images.run_twins(world, agents[1], folder)
+            report.result = await world.drain(plan.drain_timeout_s)
         for producer in producers:
             report.answers.update(producer.counts)
         report.network.update(world.near.counts)
         report.network.update(world.far.counts)
     return report
+
+
+def _patches(plan: Plan, module: str) -> Patches:
+    return () if plan.sabotage is None else plan.sabotage.patches_for(module)
 
 
 def _loads(agent: Agent) -> list[Load]:

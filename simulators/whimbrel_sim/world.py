@@ -6,17 +6,18 @@ Tests, ``scripts/soak`` and ``scripts/demo`` say what happens in it; this holds 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
-from .fleet import Agent, Patch, Region, Settings
+from .fleet import Agent, Patches, Region, Settings
 from .journalfile import count_events
 from .ledger import Ledger
 from .ports import free_port
 from .producer import Load, Producer
+from .program import ProgramError
 from .proxy import NO_FAULTS, Faults, Proxy
 from .reconcile import Reconciliation, reconcile
 
@@ -66,7 +67,7 @@ class World:
         broker: Broker,
         *,
         seed: int,
-        region_patch: Patch | None = None,
+        region_patches: Patches = (),
         region_settings: Settings | None = None,
     ) -> None:
         self.folder = folder
@@ -76,7 +77,7 @@ class World:
         self.near = self._proxy()
         self.far = self._proxy()
         self.region = Region(
-            folder / "region", [self.far.url], patch=region_patch, settings=region_settings
+            folder / "region", [self.far.url], patches=region_patches, settings=region_settings
         )
         self.agents: list[Agent] = []
         self._stack = AsyncExitStack()
@@ -99,14 +100,14 @@ class World:
         self,
         *,
         device: str = "till-1",
-        patch: Patch | None = None,
+        patches: Patches = (),
         settings: Settings | None = None,
     ) -> Agent:
         """Make an agent, enrol its key, and start it."""
         agent = await asyncio.to_thread(
             lambda: Agent(
                 self.folder / f"agent-{device}", self.region, self.near.url,
-                device=device, patch=patch, settings=settings,
+                device=device, patches=patches, settings=settings,
             )
         )  # fmt: skip
         await asyncio.to_thread(self.region.enrol, agent)
@@ -149,6 +150,37 @@ class World:
                 return result
             await self._until_more_events(deadline)
 
+    async def until_resumed(self, agent: Agent, timeout_s: float = DRAIN_TIMEOUT_S) -> None:
+        """Wait until an agent is connected and has the region's answer to its resume."""
+        await self._until_status(agent, timeout_s, "is not resumed", _is_resumed)
+
+    async def until_settled(self, agent: Agent, timeout_s: float = DRAIN_TIMEOUT_S) -> None:
+        """Wait until nothing is pending on an agent: the receipts have come too."""
+        await self._until_status(
+            agent, timeout_s, "has events pending", lambda status: not status["buffer"]["pending"]
+        )
+
+    async def _until_status(
+        self,
+        agent: Agent,
+        timeout_s: float,
+        otherwise: str,
+        condition: Callable[[dict[str, Any]], bool],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        problem = "did not answer"
+        while loop.time() < deadline:
+            try:
+                status = await asyncio.to_thread(agent.status)
+            except ProgramError as error:
+                problem = str(error)  # it is starting
+                continue
+            if condition(status):
+                return
+            problem = f"{otherwise}: {status['uplink']}"
+        raise ProgramError(f"{agent.address} {problem} after {timeout_s:g} s")
+
     def compare(self) -> Reconciliation:
         """Compare ledger and journal now."""
         return reconcile(self.ledger, self.region.contents())
@@ -177,3 +209,8 @@ class World:
             broker_port=self.broker.port,
             random=Random(self.random.getrandbits(64)),
         )
+
+
+def _is_resumed(status: dict[str, Any]) -> bool:
+    uplink = status["uplink"]
+    return uplink is not None and uplink["link"] == "up" and uplink["resume"] == "done"

@@ -1,0 +1,45 @@
+"""A broker that is trusted with nothing: it forgets, drops, doubles and reorders."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from servers.mosquitto import MosquittoServer
+from whimbrel_sim.producer import Load
+from whimbrel_sim.proxy import Faults
+from whimbrel_sim.world import World
+
+RESTARTS = 20
+LOSSY = Faults(drop=0.05, duplicate=0.2, reorder=0.2, delay_s=0.002)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_twenty_restarts_of_a_forgetful_broker_lose_and_double_nothing(
+    tmp_path: Path,
+) -> None:
+    broker = MosquittoServer(
+        tmp_path / "broker", settings={"max_queued_messages": 10, "max_inflight_messages": 10}
+    )
+    async with World(tmp_path, broker, seed=2) as world:
+        agent = await world.add_agent()
+        world.region.program.start()
+        producers = [
+            world.producer(agent, Load(sender="a", batch_events=50)),
+            world.producer(agent, Load(sender="b", lane="critical", pause_s=0.1)),
+        ]
+        world.set_faults(LOSSY, LOSSY)
+        async with world.load(producers):
+            for _ in range(RESTARTS):
+                await asyncio.sleep(world.random.uniform(0.2, 1.5))
+                await asyncio.to_thread(broker.restart)
+        world.set_faults()
+        result = await world.drain()
+        counts = world.near.counts + world.far.counts
+        assert result.agrees, str(result)
+        for direction in ("up", "down"):
+            for fate in ("dropped", "duplicated", "reordered"):
+                assert counts[f"{direction}.{fate}"] > 0
