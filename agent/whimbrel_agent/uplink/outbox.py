@@ -287,6 +287,11 @@ class Outbox:
         """Frames read ahead and not sent."""
         return sum(queue.ready_frames for queue in self._queues.values())
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is known to be left to send or in flight."""
+        return all(queue.idle for queue in self._queues.values())
+
     def next_deadline(self, now_s: float) -> float | None:
         """Return when to look again: a receipt is overdue, or a probe may go."""
         if self._more_now:

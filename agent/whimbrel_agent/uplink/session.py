@@ -131,6 +131,7 @@ class Session:
         self._resume = ResumeState.NEEDED
         self._nonces: deque[bytes] = deque(maxlen=OPEN_NONCES)
         self._asks = 0
+        self._unasked = 0
         self._ask_at_s = 0.0
         self._hold_until_s = 0.0
         self._hold_reason = ""
@@ -153,10 +154,13 @@ class Session:
                 self._outbox.sealed()
             case ReceiptsSettled():
                 self._outbox.drained()
+                if self._unasked and self._outbox.idle:
+                    self._ask_again(now.mono_s)
             case FramesGone(frames):
                 self._outbox.gone(frames)
-            case ResumeApplied(newest):
+            case ResumeApplied(newest, unasked):
                 self._resume = ResumeState.DONE
+                self._unasked = unasked
                 self._asks = 0
                 self._outbox.restart(newest)
                 self.counts.add("resumes_applied")

@@ -82,9 +82,13 @@ class ReceiptsSettled:
 
 @dataclass(frozen=True, slots=True)
 class ResumeApplied:
-    """The buffer has taken the region's answer; frame ids from before are void."""
+    """The buffer has taken the region's answer; frame ids from before are void.
+
+    ``unasked`` streams did not fit the question; ask again when everything else is settled.
+    """
 
     newest: Mapping[str, int]
+    unasked: int = 0
 
 
 Input = (

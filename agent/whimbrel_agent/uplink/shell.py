@@ -1,0 +1,332 @@
+"""The uplink's shell: gives the session a transport, the buffer and the clocks.
+
+One pump takes inputs, asks the session, and carries its effects out in order. Beside it run
+the link (connecting and reading), and the settler, which frees frames of all receipts that came
+in meanwhile in one transaction. Nothing polls: everybody waits for an event or a deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from whimbrel_agent.buffer.store import Buffer
+from whimbrel_agent.buffer.values import BufferFullError
+from whimbrel_agent.logs import Streak, facts
+from whimbrel_agent.ports import Clock, Link, LinkFailure, Transport, TransportError
+from whimbrel_agent.uplink.checking import fault_of
+from whimbrel_agent.uplink.session import Session, SessionFigures
+from whimbrel_agent.uplink.values import (
+    ApplyResume,
+    Arrived,
+    Connect,
+    Disconnect,
+    Effect,
+    FramesGone,
+    FramesLoaded,
+    FramesSealed,
+    Input,
+    LinkLost,
+    LinkMade,
+    LoadFrames,
+    NetworkReturned,
+    Now,
+    ReceiptsSettled,
+    RecheckFrame,
+    ResumeApplied,
+    SendFrames,
+    Sending,
+    SendResume,
+    Settle,
+)
+from whimbrel_protocol.envelope import seal_message
+from whimbrel_protocol.frame import PROTOCOL_VERSION
+from whimbrel_protocol.keys import PrivateKey
+from whimbrel_protocol.limits import MAX_RESUME_STREAMS
+from whimbrel_protocol.messages import Receipt, Resume
+from whimbrel_protocol.names import Address
+from whimbrel_protocol.topics import frame_topic, resume_topic
+
+MAX_WAITING_INPUTS: Final = 256
+"""The link's reader pauses at so many; the transport's bounded queue then counts what it drops."""
+
+MAX_SETTLED_ENTRIES: Final = 1024
+"""Frames settled in one transaction; bounds how long accepts wait behind it."""
+
+_log = logging.getLogger(__name__)
+
+
+class Uplink:
+    """Runs one session until it is cancelled."""
+
+    def __init__(
+        self,
+        *,
+        session: Session,
+        buffer: Buffer,
+        transport: Transport,
+        address: Address,
+        key: PrivateKey,
+        clock: Clock,
+        software: str,
+    ) -> None:
+        self._session = session
+        self._buffer = buffer
+        self._transport = transport
+        self._address = address
+        self._key = key
+        self._clock = clock
+        self._software = software
+        self._inputs: deque[Input] = deque()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._receipts: deque[Receipt] = deque()
+        self._to_settle = asyncio.Event()
+        self._all_settled = asyncio.Event()
+        self._all_settled.set()
+        self._link: Link | None = None
+        self._link_task: asyncio.Task[None] | None = None
+        self._streak = Streak(_log)
+
+    # ------------------------------------------------------------------ for others
+
+    def frames_sealed(self) -> None:
+        """Say that the buffer may have new frames."""
+        if not self._inputs or not isinstance(self._inputs[-1], FramesSealed):
+            self._put(FramesSealed())
+
+    def network_returned(self) -> None:
+        """Say that the machine has a network again."""
+        self._put(NetworkReturned())
+
+    def figures(self) -> SessionFigures:
+        """Return the session's state for status."""
+        return self._session.figures(self._now())
+
+    async def run(self) -> None:
+        """Pump until cancelled; then close the link in an orderly way.
+
+        Raises:
+            BufferBrokenError: the buffer must be opened again.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._settle(), name="uplink.settle")
+                await self._pump(group)
+        finally:
+            await self._drop_link()
+
+    # ------------------------------------------------------------------ the pump
+
+    async def _pump(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            effects = self._ask_session()
+            for effect in effects:
+                await self._carry_out(effect, group)
+            if self._inputs:
+                await asyncio.sleep(0)  # a busy session must not keep intakes from their turn
+                continue
+            if not effects:
+                await self._wait()
+
+    def _ask_session(self) -> list[Effect]:
+        now = self._now()
+        if not self._inputs:
+            return self._session.poll(now)
+        effects: list[Effect] = []
+        while self._inputs:
+            effects += self._session.receive(self._inputs.popleft(), now)
+        self._room.set()
+        return effects
+
+    async def _wait(self) -> None:
+        now = self._now()
+        deadline_s = self._session.next_deadline(now)
+        wait_s = None if deadline_s is None else max(0.0, deadline_s - now.mono_s)
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    def _put(self, event: Input) -> None:
+        self._inputs.append(event)
+        self._wake.set()
+
+    def _now(self) -> Now:
+        return Now(self._clock.mono_ns() / 1e9, self._clock.wall_ns())
+
+    # ------------------------------------------------------------------ effects
+
+    async def _carry_out(self, effect: Effect, group: asyncio.TaskGroup) -> None:
+        match effect:
+            case SendFrames(sendings):
+                await self._send(sendings)
+            case Settle(receipt):
+                self._receipts.append(receipt)
+                self._all_settled.clear()
+                self._to_settle.set()
+            case LoadFrames(lane, _, _, after_id, limit):
+                frames = await self._buffer.pending(lane, after_id, limit)
+                self._put(FramesLoaded(effect, tuple(frames)))
+            case SendResume(nonce):
+                await self._send_resume(nonce)
+            case ApplyResume(answer):
+                await self._all_settled.wait()
+                outcome = await self._buffer.apply_resume(answer)
+                _log.info("resume answered", extra=facts(outcome=outcome))
+                newest = await self._buffer.newest_ids()
+                self._put(ResumeApplied(newest, outcome.unasked_streams))
+            case RecheckFrame():
+                await self._recheck(effect)
+            case Connect(broker):
+                self._link_task = group.create_task(self._live(broker), name="uplink.link")
+            case Disconnect(why):
+                _log.info("link is given up", extra=facts(why=why))
+                await self._drop_link()
+
+    async def _send(self, sendings: tuple[Sending, ...]) -> None:
+        link = self._link
+        if link is None:
+            return  # it was lost after the session spoke; its LinkLost is waiting
+        newest = {sending.frame.lane: sending.frame.id for sending in sendings}
+        for sending in sendings:
+            newest[sending.frame.lane] = max(newest[sending.frame.lane], sending.frame.id)
+        gone = []
+        try:
+            for frame_id in newest.values():
+                await self._buffer.reserve_published(frame_id)
+            loaded = await self._buffer.load_many([sending.frame.id for sending in sendings])
+            for sending, data in zip(sendings, loaded, strict=True):
+                frame = sending.frame
+                if data is None:
+                    gone.append(frame)
+                    continue
+                topic = frame_topic(frame.address, frame.lane, replay=sending.replay)
+                await link.publish(topic, data)
+        except TransportError as error:
+            self._lost(link, error)
+        except BufferFullError as error:
+            # What may have been sent could not be made durable, so it is not sent.
+            self._lost(link, TransportError(LinkFailure.OVERLOADED, str(error)))
+        if gone:
+            self._put(FramesGone(tuple(gone)))
+
+    async def _send_resume(self, nonce: bytes) -> None:
+        streams = await self._buffer.streams()
+        resume = Resume(
+            address=self._address,
+            nonce=nonce,
+            sent_ns=self._clock.wall_ns(),
+            streams=tuple(streams[:MAX_RESUME_STREAMS]),
+            version=PROTOCOL_VERSION,
+            software=self._software,
+        )
+        link = self._link
+        if link is None:
+            return
+        try:
+            await link.publish(resume_topic(self._address), seal_message(resume, self._key))
+        except TransportError as error:
+            self._lost(link, error)
+
+    async def _recheck(self, effect: RecheckFrame) -> None:
+        frame = effect.frame
+        data = await self._buffer.load(frame.id)
+        fault = None if data is None else fault_of(data, frame, self._key.public)
+        if fault is not None:
+            _log.warning(
+                "frame is put aside: %s", fault, extra=facts(frame=frame, sends=effect.sends)
+            )
+            await self._buffer.quarantine(frame.id, fault)
+            self._session.counts.add("frames_quarantined")
+        if data is None or fault is not None:
+            self._put(FramesGone((frame,)))
+
+    # ------------------------------------------------------------------ settling
+
+    async def _settle(self) -> None:
+        while True:
+            await self._to_settle.wait()
+            self._to_settle.clear()
+            while self._receipts:
+                for receipt in merged(take_some(self._receipts)):
+                    try:
+                        result = await self._buffer.settle(receipt)
+                    except BufferFullError as error:
+                        self._streak.failed("receipts could not be settled", why=str(error))
+                        continue
+                    _log.debug("settled", extra=facts(result=result))
+                self._put(ReceiptsSettled())
+            self._all_settled.set()
+
+    # ------------------------------------------------------------------ the link
+
+    async def _live(self, broker: int) -> None:
+        """Connect, say so, and read until the link ends."""
+        try:
+            link = await self._transport.connect(broker)
+        except TransportError as error:
+            self._failed(error)
+            return
+        self._link = link
+        try:
+            newest = await self._buffer.newest_ids()
+            self._streak.recovered("link is up", broker=broker)
+            self._put(LinkMade(newest))
+            async for delivery in link.deliveries():
+                self._put(Arrived(delivery))
+                if len(self._inputs) >= MAX_WAITING_INPUTS:
+                    self._room.clear()
+                    await self._room.wait()
+        except TransportError as error:
+            self._lost(link, error)
+        finally:
+            self._session.counts.add("down_dropped", link.dropped)
+            await link.close()
+
+    def _lost(self, link: Link, error: TransportError) -> None:
+        """Report the end of a link, once."""
+        if self._link is link:
+            self._link = None
+            task = self._link_task
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()  # it still reads from a connection that nobody may use any more
+            self._failed(error)
+
+    def _failed(self, error: TransportError) -> None:
+        self._streak.failed("link is down", failure=error.failure.name.lower(), why=str(error))
+        self._put(LinkLost(error.failure, str(error)))
+
+    async def _drop_link(self) -> None:
+        self._link = None
+        task, self._link_task = self._link_task, None
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def take_some(receipts: deque[Receipt]) -> list[Receipt]:
+    """Take receipts off the queue until their entries fill one transaction."""
+    taken: list[Receipt] = []
+    entries = 0
+    while receipts and (not taken or entries + len(receipts[0].entries) <= MAX_SETTLED_ENTRIES):
+        entries += len(receipts[0].entries)
+        taken.append(receipts.popleft())
+    return taken
+
+
+def merged(receipts: Iterable[Receipt]) -> list[Receipt]:
+    """Join verified receipts to the same address and of the same generation into one."""
+    groups: dict[tuple[Address, bytes], list[Receipt]] = defaultdict(list)
+    for receipt in receipts:
+        groups[receipt.address, receipt.generation].append(receipt)
+    return [
+        replace(group[-1], entries=tuple(entry for one in group for entry in one.entries))
+        for group in groups.values()
+    ]
