@@ -80,6 +80,8 @@ class Answerer:
         self._strangers = strangers
         self._publish = publish
         self._queued_bytes = queued_bytes
+        # why nothing can be committed now, empty when it can; what readiness says
+        self.no_room = ""
         self._room_bytes = 0
         self._room_read_ns: int | None = None
 
@@ -88,17 +90,22 @@ class Answerer:
         now_ns = self._clock.mono_ns()
         read_ns = self._room_read_ns
         if fresh or read_ns is None or now_ns - read_ns >= ROOM_EVERY_NS:
-            try:
-                self._room_bytes = (await self._journal.size()).room_bytes
-            except JournalError as error:
-                _log.warning("the journal's room is not known: %s", error)
-                self._room_bytes = 0
+            await self._read_room()
             self._room_read_ns = now_ns
         return credit_for(
             Load(self._room_bytes, self._queued_bytes(), self._config.queue_bytes),
             most_bytes=self._config.credit_bytes,
             lifetime_s=self._config.credit_lifetime_s,
         )
+
+    async def _read_room(self) -> None:
+        try:
+            size = await self._journal.size()
+        except JournalError as error:
+            self._room_bytes, self.no_room = 0, f"the journal's room is not known: {error}"
+        else:
+            self._room_bytes = size.room_bytes
+            self.no_room = size.full or ("" if self._room_bytes else "the journal is full")
 
     async def settled(self, result: GroupResult) -> None:
         """Send what a committed group owes its devices."""
