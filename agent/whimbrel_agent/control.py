@@ -26,9 +26,9 @@ from typing import Final
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferError, BufferStats  # noqa: A004  ours
 from whimbrel_agent.intake.answers import RETRY_BUSY_S, refusal_of
-from whimbrel_agent.intake.bulk import CHECKPOINT_PREFIX, SliceToAccept
 from whimbrel_agent.intake.export import EXPORT_TYPES, exported
 from whimbrel_agent.intake.http import EventIntake
+from whimbrel_agent.intake.importslice import CHECKPOINT_PREFIX, SliceToAccept
 from whimbrel_agent.localhttp.limits import HttpLimits
 from whimbrel_agent.localhttp.message import HttpError, Request, Response, json_response
 from whimbrel_agent.plain import plain

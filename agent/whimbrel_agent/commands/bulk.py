@@ -21,15 +21,8 @@ from whimbrel_agent.commands.outlet import BufferOutlet, open_outlet
 from whimbrel_agent.config import AgentConfig
 from whimbrel_agent.configfile import load_config
 from whimbrel_agent.control import IMPORT_FREE_SHARE
-from whimbrel_agent.intake.bulk import (
-    CHECKPOINT_PREFIX,
-    Checkpoint,
-    Importer,
-    ImportMismatchError,
-    SliceToAccept,
-    Summary,
-    Target,
-)
+from whimbrel_agent.intake.bulk import Importer, ImportMismatchError, Summary, Target
+from whimbrel_agent.intake.importslice import CHECKPOINT_PREFIX, Checkpoint, SliceToAccept
 from whimbrel_agent.intake.mapping import KINDS, TIME_FORMATS, Column, RowMapping
 from whimbrel_agent.intake.sources import CsvSource, NdjsonSource, Source, TableSource
 from whimbrel_agent.localhttp.client import LocalClient, NoAgentError, RequestError

@@ -12,11 +12,12 @@ from whimbrel_agent.logs import start_logs
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the agent until SIGTERM or Ctrl-C."""
-    return guarded(lambda: _serve(options))
+    """Run the agent until it is told to stop."""
+    return guarded(lambda: _run(options))
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
     start_logs()
-    run_agent(load_config(options.config))
+    run_agent(config)
     return exits.DONE

@@ -41,6 +41,12 @@ RETRY_BROKEN_S: Final = 5
 """What Retry-After says: a full queue is gone in a second, a salvage takes longer."""
 
 
+_Range = tuple[int, str, int, int, bool]
+"""Epoch, lane, first, count, repeated."""
+
+_NO_RANGE: Final[_Range] = (-1, "", 0, 0, False)
+
+
 class Outcome:
     """Collects what became of one request's events."""
 
@@ -48,6 +54,7 @@ class Outcome:
         self._place_name = place_name
         self._ranges: list[dict[str, Any]] = []
         self._problems: list[Problem] = []
+        self._open = _NO_RANGE
         self.count = 0
         self.repeated = 0
         self.refused = 0
@@ -55,7 +62,7 @@ class Outcome:
     def accept(self, accepted: Sequence[Accepted]) -> None:
         """Add events in input order."""
         self.count += len(accepted)
-        epoch, lane, first, count, again = -1, "", 0, 0, False
+        epoch, lane, first, count, again = self._open
         for place in accepted:
             if (
                 place.sequence == first + count
@@ -65,17 +72,18 @@ class Outcome:
             ):
                 count += 1
                 continue
-            self._close(epoch, lane, first, count, again)
+            self._close((epoch, lane, first, count, again))
             epoch, lane, first, again = place.epoch, place.lane, place.sequence, place.repeated
             count = 1
-        self._close(epoch, lane, first, count, again)
+        self._open = (epoch, lane, first, count, again)
 
-    def _close(self, epoch: int, lane: str, first: int, count: int, again: bool) -> None:  # noqa: FBT001
+    def _close(self, ended: _Range) -> None:
+        epoch, lane, first, count, again = ended
         if count == 0:
             return
-        self.repeated += count if again else 0
         shown: dict[str, Any] = {"epoch": str(epoch), "lane": lane, "first": first, "count": count}
         if again:
+            self.repeated += count
             shown["repeated"] = True
         self._ranges.append(shown)
 
@@ -86,6 +94,8 @@ class Outcome:
 
     def members(self) -> dict[str, Any]:
         """Give the members of the JSON answer."""
+        self._close(self._open)
+        self._open = _NO_RANGE
         members: dict[str, Any] = {
             "accepted": self._ranges,
             "count": self.count,

@@ -155,10 +155,12 @@ class LineReader:
             end = text.find("\n", begin)
             if end < 0:
                 end = size
-            try:
-                value, stop = scan(text, begin)
-            except (ValueError, RecursionError):
-                stop = -1
+            stop = -1
+            if text.startswith("{", begin):
+                try:
+                    value, stop = scan(text, begin)
+                except (ValueError, RecursionError):
+                    stop = -1
             if stop == end:
                 into.add(number, value, event_of, now_ns)
             else:

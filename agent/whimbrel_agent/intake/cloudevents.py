@@ -111,7 +111,7 @@ def _extensions(attributes: dict[str, Any]) -> dict[str, Any]:
         if name in _FIELDS:
             continue
         if type(name) is not str or _ATTRIBUTE.fullmatch(name) is None:
-            shown = name if type(name) is str and name.isprintable() else repr(name)
+            shown = name if type(name) is str and name.isprintable() and name else repr(name)
             raise FieldError(
                 shown[:80], value, "is no attribute name: 1 to 64 of a-z and 0-9 (CloudEvents 3.1)"
             )

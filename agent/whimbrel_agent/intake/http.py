@@ -12,8 +12,9 @@ slice by slice, and an answer that is no 202 still says what was accepted.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from whimbrel_agent.buffer.store import Buffer
@@ -21,8 +22,9 @@ from whimbrel_agent.buffer.values import (
     MAX_GROUP_EVENTS,
     AcceptError,
     BufferError,  # noqa: A004  ours
+    GroupTooBigError,
 )
-from whimbrel_agent.intake.answers import Outcome, refusal_of
+from whimbrel_agent.intake.answers import MAX_LISTED_PROBLEMS, Outcome, refusal_of
 from whimbrel_agent.intake.bodies import (
     LineReader,
     LineTooLongError,
@@ -116,12 +118,13 @@ class EventIntake:
         else:
             outcome = Outcome("index")
             await self._take(await self._items(request), outcome, prefix, skip=skip)
+        members = outcome.members()
         self.counters["events"] += outcome.count
         self.counters["repeated"] += outcome.repeated
         self.counters["refused"] += outcome.refused
         if outcome.refused and not outcome.count:
-            raise HttpError(400, "no event of the body was accepted", outcome.members())
-        return json_response(202, outcome.members())
+            raise HttpError(400, "no event of the body was accepted", members)
+        return json_response(202, members)
 
     async def _take_lines(self, request: Request, outcome: Outcome, prefix: bytes | None) -> None:
         waiting = Slice()
@@ -129,7 +132,7 @@ class EventIntake:
         async def take(part: Slice) -> None:
             nonlocal waiting
             _join(waiting, part)
-            if len(waiting.events) >= SLICE_EVENTS:
+            if len(waiting.events) + len(waiting.problems) >= SLICE_EVENTS:
                 taken, waiting = waiting, Slice()
                 await self._take(taken, outcome, prefix, skip=True)
 
@@ -152,6 +155,8 @@ class EventIntake:
                     f"the body has over {MAX_GROUP_EVENTS} events, too many to be taken all or "
                     "none: send it in parts, or with ?on_error=skip",
                 )
+            if len(whole.problems) > MAX_LISTED_PROBLEMS:
+                raise _nothing_accepted(whole.problems)
 
         await _read_lines(request, self._clock.wall_ns(), take, limit_bytes=MAX_ATOMIC_BYTES)
         return whole
@@ -177,6 +182,11 @@ class EventIntake:
                 )
             except AcceptError as exc:
                 part = _sift(part, exc)
+            except GroupTooBigError as exc:
+                if not skip or len(part.events) == 1:
+                    raise refusal_of(exc) from exc
+                first, part = _halves(part)
+                await self._take(first, outcome, prefix, skip=True)
             except BufferError as exc:
                 raise refusal_of(exc) from exc
             else:
@@ -239,10 +249,19 @@ async def _read_lines(
                 )
             for part in reader.feed(piece):
                 await take(part)
+            await asyncio.sleep(0)  # bytes that are here already must not keep the loop from others
         for part in reader.finish():
             await take(part)
     except LineTooLongError as exc:
         raise HttpError(413, str(exc), {"line": exc.line}) from exc
+
+
+def _nothing_accepted(problems: Sequence[Problem]) -> HttpError:
+    outcome = Outcome("line")
+    outcome.refuse(problems)
+    return HttpError(
+        400, "no event of the body was accepted; it was read no further", outcome.members()
+    )
 
 
 def _join(into: Slice, part: Slice) -> None:
@@ -252,6 +271,14 @@ def _join(into: Slice, part: Slice) -> None:
     into.events += part.events
     into.places += part.places
     into.problems += part.problems
+
+
+def _halves(part: Slice) -> tuple[Slice, Slice]:
+    middle = len(part.events) // 2
+    return (
+        Slice(part.events[:middle], part.places[:middle], part.problems),
+        Slice(part.events[middle:], part.places[middle:]),
+    )
 
 
 def _sift(part: Slice, refused: AcceptError | None) -> Slice:

@@ -71,7 +71,7 @@ def _refusal(value: Any) -> FieldError:
         return FieldError("event", value, "must be an object with type and source")
     for key in value:
         if key not in _KNOWN:
-            shown = key if type(key) is str and key.isprintable() else repr(key)
+            shown = key if type(key) is str and key.isprintable() and key else repr(key)
             return FieldError(
                 shown[:80],
                 value[key],
