@@ -66,7 +66,7 @@ class _Scale:
 
 def write_floats(out: BodyWriter, values: Sequence[float]) -> None:
     """Append a column of floats."""
-    distinct = set(values)
+    distinct = dict.fromkeys(values)  # not a set: samples must not depend on hashing
     odd = not all(map(isfinite, distinct)) or (
         0.0 in distinct and any(value == 0.0 and _is_negative(value) for value in values)
     )
@@ -176,7 +176,7 @@ def _find_scale(pure: list[float]) -> _Scale | None:
     decimals = sorted(map(_decimals, pure[:: max(1, len(pure) // _SAMPLE)]))
     short = [count for count in decimals if count <= _SHORT_DECIMALS]
     if len(short) * 2 < len(decimals):
-        return _find_decimal(pure, top, decimals[-1]) or _find_ratio(pure, pure, top, 2)
+        return _find_ratio(pure, pure, top, 2) or _find_decimal(pure, top, decimals[-1])
     left = pure
     for exponent in range(short[-1], _SHORT_DECIMALS + 1):
         power = 10**exponent

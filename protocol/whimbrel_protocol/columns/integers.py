@@ -74,7 +74,7 @@ def read_integers(body: BodyReader, count: int, nest: int = 0) -> list[int]:
     form = body.head.byte()
     if form == CONST:
         return [body.head.zigzag()] * count
-    if nest > MAX_NEST:
+    if form in (RUNS, TABLE) and nest >= MAX_NEST:
         raise RemoteProtocolError(f"integer streams must nest at most {MAX_NEST} deep")
     if form == RUNS:
         return _read_runs(body, count, nest)
@@ -132,6 +132,8 @@ def _read_plan(body: BodyReader, count: int, form: int) -> list[int]:
     first = head.zigzag()
     second = head.zigzag() if transform == DELTA2 else 0
     divisor = head.varint(_UINT64 - 1, "divisor") if form & _HAS_DIVISOR else 1
+    if divisor == 0:
+        raise RemoteProtocolError("divisor is 0: must be at least 1")
     left = count - transform
     rest = _read_packed(body, left) if form & 0x0F == PACKED else _read_planes(body, left)
     if transform == DIRECT:

@@ -60,6 +60,7 @@ _REPEATS_BITS: Final = 2.5
 _LEAST_BITS: Final = 1.05
 """The entropy coders in use spend at least one bit on a byte."""
 
+_INT64: Final = 2**63
 _UINT64: Final = 2**64
 _LOGS: Final[list[float]] = [0.0, *(n * log2(n) for n in range(1, 1025))]
 
@@ -100,6 +101,8 @@ def plan_integers(values: Sequence[int], nest: int = 0) -> Plan:
     best = _plan_direct(values, low, span)
     if size > 2 and span > 1:
         deltas = list(map(sub, values[1:], values))
+        if min(deltas) == max(deltas) and -_INT64 <= deltas[0] < _INT64:
+            return plan_deltas(DELTA2, (values[0], deltas[0]), [0] * (size - 2))
         if sum(map(abs, deltas)) * 2 < sum(values) - low * size:
             best = _cheaper(best, plan_deltas(DELTA, (values[0],), deltas))
     if nest >= MAX_NEST or size < _SMALL:
@@ -166,12 +169,12 @@ def _plan_rest(
     entropies: list[float] = []
     if bits > 16:
         cost = min(packed, (sum(map(int.bit_length, rest)) + size) / 8)
-    elif bits:
+    elif bits > 1:
         planes = [bytes(rest)] if bits <= 8 else _split(rest, 2)
         entropies = list(map(_entropy, planes))
         cost = sum(map(_plane_cost, planes, entropies))
     else:
-        cost = 0.0
+        cost = packed  # no coder in use spends less than a bit on a byte
     overhead = 4.0 + (bits > 8)
     if packed <= cost and bits <= 16:
         return Plan(packed + overhead, PACKED, transform, firsts, divisor, rest, bits)

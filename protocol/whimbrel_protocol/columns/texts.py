@@ -34,6 +34,12 @@ NUMBERS: Final = 2
 _BY_RUNS: Final = 0x10
 _END: Final = b"\x00"
 
+_MAX_DIGITS: Final = 18
+"""What always fits a signed 64-bit integer."""
+
+_FEW_NUMBERS: Final = 4
+"""Fewer numbers than this are as short as text."""
+
 
 def write_texts(out: BodyWriter, values: Sequence[str]) -> None:
     """Append a column of texts."""
@@ -110,16 +116,15 @@ def _from_codes(table: list[str], codes: list[int]) -> list[str]:
 
 
 def _write_table(out: BodyWriter, table: list[str], flags: int) -> None:
-    numbers = _as_numbers(table)
-    form = NUMBERS if numbers else SPLIT
-    if numbers is None and any("\x00" in text for text in table):
+    width = _number_width(table)
+    form = SPLIT if width is None else NUMBERS
+    if width is None and any("\x00" in text for text in table):
         form = SIZED
     out.head.append(form | flags)
     put_varint(out.head, len(table))
-    if numbers is not None:
-        width = len(table[0]) if any(text[0] == "0" for text in table) else 0
+    if width is not None:
         out.head.append(width)
-        write_integers(out, numbers)
+        write_integers(out, list(map(int, table)))
         return
     if form == SPLIT:
         out.text += "\x00".join(table).encode()
@@ -130,16 +135,17 @@ def _write_table(out: BodyWriter, table: list[str], flags: int) -> None:
     out.text += b"".join(pieces)
 
 
-def _as_numbers(table: list[str]) -> list[int] | None:
-    """Give texts that are plain decimal numbers (of one width, or without leading zeros)."""
+def _number_width(table: list[str]) -> int | None:
+    """Tell whether texts are plain decimal numbers, and of which fixed width (0: of none)."""
     joined = "".join(table)
-    if not (joined.isascii() and joined.isdigit()) or len(table) < 4 or not all(table):
+    if len(table) < _FEW_NUMBERS or not (joined.isascii() and joined.isdigit() and all(table)):
         return None
-    if max(map(len, table)) > 18:
+    lengths = set(map(len, table))
+    if max(lengths) > _MAX_DIGITS:
         return None
-    if any(text[0] == "0" for text in table) and len(set(map(len, table))) > 1:
-        return None
-    return list(map(int, table))
+    if not any(text[0] == "0" and len(text) > 1 for text in table):
+        return 0
+    return lengths.pop() if len(lengths) == 1 else None
 
 
 def _read_table(body: BodyReader, size: int, form: int) -> list[str]:
@@ -155,8 +161,8 @@ def _read_table(body: BodyReader, size: int, form: int) -> list[str]:
     if form != NUMBERS:
         raise RemoteProtocolError(f"text form is {form}: not a known form")
     width = body.head.byte()
-    if width > 18:
-        raise RemoteProtocolError(f"number width is {width}: must be at most 18")
+    if width > _MAX_DIGITS:
+        raise RemoteProtocolError(f"number width is {width}: must be at most {_MAX_DIGITS}")
     numbers = read_integers(body, size)
     if min(numbers) < 0:
         raise RemoteProtocolError("a number in a text column is negative")

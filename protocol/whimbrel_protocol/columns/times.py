@@ -1,16 +1,19 @@
-"""Times of a frame: a byte for their order, then an integer stream.
+"""Times of a frame: a byte for their order, then integer streams.
 
-Order is BY_SERIES (each sensor's times together, which makes a steady period vanish) or
-AS_ACCEPTED, whichever has the shorter differences.
+AS_ACCEPTED: one stream of all times, in the order of the events. BY_SERIES: a stream of the
+first time of each series, then (when any series has more than one event) a stream of the
+differences inside the series, series by series; a sensor's steady period then vanishes,
+whatever the others do. The writer takes whichever has the shorter differences.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from operator import ne, sub
 from typing import Final
 
-from whimbrel_protocol.columns.integers import read_integers, write_planned
+from whimbrel_protocol.columns.integers import read_integers, write_integers, write_planned
 from whimbrel_protocol.columns.planning import (
     DELTA,
     DELTA2,
@@ -24,27 +27,34 @@ from whimbrel_protocol.errors import RemoteProtocolError
 
 __all__ = ["read_times", "write_times"]
 
-BY_SERIES: Final = 0
-AS_ACCEPTED: Final = 1
+AS_ACCEPTED: Final = 0
+BY_SERIES: Final = 1
 
 _INT64: Final = 2**63
 
 
-def write_times(out: BodyWriter, accepted: Sequence[int], by_series: Sequence[int]) -> None:
+def write_times(
+    out: BodyWriter, accepted: Sequence[int], by_series: Sequence[Sequence[int]]
+) -> None:
     """Append the times of a frame.
 
     Args:
         out: the body.
-        accepted: times in nanoseconds, in the order of the events.
-        by_series: the same times, series by series.
+        accepted: times in nanoseconds, signed 64 bits, in the order of the events.
+        by_series: the same times, a sequence for each series.
     """
-    order, values, deltas = AS_ACCEPTED, accepted, _deltas(accepted)
-    if accepted != by_series:
-        others = _deltas(by_series)
-        if _length(_second(others)) < min(_length(deltas), _length(_second(deltas))):
-            order, values, deltas = BY_SERIES, by_series, others
-    out.head.append(order)
-    write_planned(out, values, _plan(values, deltas))
+    deltas = _deltas(accepted)
+    if len(by_series) > 1:
+        steps = [step for times in by_series for step in _deltas(times)]
+        firsts = [times[0] for times in by_series]
+        if _fits(steps) and _length(_deltas(steps)) + _length(_deltas(firsts)) < _length(deltas):
+            out.head.append(BY_SERIES)
+            write_planned(out, firsts, _plan(firsts, _deltas(firsts)))
+            if steps:
+                write_integers(out, steps)
+            return
+    out.head.append(AS_ACCEPTED)
+    write_planned(out, accepted, _plan(accepted, deltas))
 
 
 def read_times(body: BodyReader, places: list[list[int]], count: int) -> list[int]:
@@ -59,23 +69,26 @@ def read_times(body: BodyReader, places: list[list[int]], count: int) -> list[in
         RemoteProtocolError: malformed.
     """
     order = body.head.byte()
-    if order not in (BY_SERIES, AS_ACCEPTED):
-        raise RemoteProtocolError(f"time order is {order}: must be 0 or 1")
-    values = read_integers(body, count)
     if order == AS_ACCEPTED:
-        return values
+        return read_integers(body, count)
+    if order != BY_SERIES:
+        raise RemoteProtocolError(f"time order is {order}: must be 0 or 1")
+    firsts = read_integers(body, len(places))
+    steps = iter(read_integers(body, count - len(places)) if count > len(places) else ())
     times = [0] * count
-    places_by_series = (at for part in places for at in part)
-    for at, value in zip(places_by_series, values, strict=True):
-        times[at] = value
+    for first, part in zip(firsts, places, strict=True):
+        inside = (next(steps) for _ in range(len(part) - 1))
+        for at, time_ns in zip(part, accumulate(inside, initial=first), strict=True):
+            times[at] = time_ns
     return times
 
 
 def _plan(values: Sequence[int], deltas: list[int]) -> Plan:
-    if len(values) < 4 or not any(deltas) or not -_INT64 <= deltas[0] < _INT64:
+    """Plan times: like any integers, but second differences are worth a try."""
+    if len(values) < 4 or not any(deltas) or not _fits(deltas[:1]):
         return plan_integers(values)
     changes = sum(map(ne, values, values[1:]))
-    second = _second(deltas)
+    second = _deltas(deltas)
     if _length(second) < _length(deltas):
         best = plan_deltas(DELTA2, (values[0], deltas[0]), second)
     else:
@@ -89,8 +102,8 @@ def _deltas(values: Sequence[int]) -> list[int]:
     return list(map(sub, values[1:], values))
 
 
-def _second(deltas: list[int]) -> list[int]:
-    return list(map(sub, deltas[1:], deltas))
+def _fits(steps: list[int]) -> bool:
+    return not steps or (min(steps) >= -_INT64 and max(steps) < _INT64)
 
 
 def _length(deltas: list[int]) -> int:

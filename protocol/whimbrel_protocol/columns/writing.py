@@ -61,7 +61,7 @@ def write_body(events: Sequence[Event], lane: int) -> tuple[bytes, list[int]]:
             min(accepted) >= -_INT64 and max(accepted) < _INT64
         ):
             raise ValueError("a time is not an integer of 64 bits")
-        write_times(out, accepted, [event.time_ns for one in series for event in one.events])
+        write_times(out, accepted, [[event.time_ns for event in one.events] for one in series])
         for shape in shapes:
             _write_shape(out, shape)
     return out.finish()

@@ -1,0 +1,85 @@
+"""Golden vectors of columns: every released form keeps decoding, byte for byte.
+
+A failing test here means that the wire format changed: add a version, never edit a vector.
+Encoding is compared for codec none only: other versions of a compressor may give other bytes.
+"""
+
+import json
+import math
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from whimbrel_protocol.batch import columns_info, decode_events, encode_events
+from whimbrel_protocol.event import Event
+
+VECTORS = sorted((Path(__file__).parents[2] / "protocol" / "vectors" / "columns").glob("*.json"))
+
+each_vector = pytest.mark.parametrize("path", VECTORS, ids=lambda path: path.stem)
+
+
+def _value(form: Any) -> Any:
+    """Read the JSON form of a value, as ``protocol/columns.md`` describes it."""
+    match form:
+        case None | bool() | str():
+            return form
+        case {"int": text}:
+            return int(text)
+        case {"float": "nan" | "inf" | "-inf" as text}:
+            return float(text)
+        case {"float": text}:
+            return float.fromhex(text)
+        case {"decimal": text}:
+            return Decimal(text)
+        case {"bytes": text}:
+            return bytes.fromhex(text)
+        case {"list": items}:
+            return [_value(item) for item in items]
+        case {"map": pairs}:
+            return {key: _value(item) for key, item in pairs}
+        case _:
+            raise AssertionError(form)
+
+
+def _events(vector: dict[str, Any]) -> list[Event]:
+    events = []
+    for fields in vector["events"]:
+        fields["time_ns"] = int(fields["time_ns"])
+        fields["data"] = _value(fields["data"])
+        if "extensions" in fields:
+            fields["extensions"] = _value(fields["extensions"])
+        events.append(Event(**fields))
+    return events
+
+
+def test_there_are_vectors_of_every_codec() -> None:
+    codecs = [codec for path in VECTORS for codec in json.loads(path.read_text())]
+    assert codecs.count("none") >= 10
+    assert codecs.count("lz4") >= 6
+    assert codecs.count("zstd") >= 6
+
+
+def test_the_json_form_reads_what_json_cannot_say() -> None:
+    assert math.isnan(_value({"float": "nan"}))
+    assert repr(_value({"map": [["b", {"float": "-0x0.0p+0"}], ["a", {"int": "1"}]]})) == (
+        "{'b': -0.0, 'a': 1}"
+    )
+
+
+@each_vector
+@pytest.mark.parametrize("codec", ["none", "lz4", "zstd"])
+def test_a_columns_vector_decodes_to_its_events(path: Path, codec: str) -> None:
+    vector = json.loads(path.read_text())
+    if codec not in vector:
+        return  # the codec would not make these bytes fewer, so it is never written
+    data = bytes.fromhex(vector[codec])
+    assert columns_info(data)[0] == codec
+    assert repr(decode_events(data)) == repr(_events(vector))
+
+
+@each_vector
+def test_a_columns_vector_encodes_to_its_bytes(path: Path) -> None:
+    vector = json.loads(path.read_text())
+    assert encode_events(_events(vector), codec="none").hex() == vector["none"]

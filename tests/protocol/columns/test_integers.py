@@ -1,0 +1,92 @@
+from typing import Any
+
+import pytest
+
+from whimbrel_protocol.columns import integers, planning
+from whimbrel_protocol.columns.planning import Plan, plan_integers
+from whimbrel_protocol.columns.regions import BodyReader, BodyWriter
+from whimbrel_protocol.errors import RemoteProtocolError
+
+LOW, HIGH = -(2**63), 2**63 - 1
+
+STREAMS: dict[str, tuple[list[int], int]] = {
+    "constant": ([7] * 100, planning.CONST),
+    "extremes": ([LOW, HIGH, LOW, HIGH, 0], planning.PLANES),
+    "steady climb": (list(range(0, 9_000, 90)), planning.PACKED),
+    "bits": ([at * at % 7 % 2 for at in range(64)], planning.PACKED),
+    "bytes": ([at * 37 % 251 - 100 for at in range(600)] + [5] * 600, planning.PLANES),
+    "runs": ([at // 50 * 977 for at in range(500)], planning.RUNS),
+    "few far values": (
+        [[3, 10**15 + 7, -(10**12)][at * at % 7 % 3] for at in range(200)],
+        planning.TABLE,
+    ),
+    "multiples": ([at * at % 13 * 10**9 for at in range(9)], planning.PLANES),
+}
+
+
+def write(values: list[int], nest: int = 0) -> bytes:
+    out = BodyWriter()
+    integers.write_integers(out, values, nest)
+    return out.finish()[0]
+
+
+def body(head: bytes, planes: bytes = b"", noise: bytes = b"") -> BodyReader:
+    return BodyReader(bytes([len(head), 0, len(planes)]) + head + planes + noise)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_every_form_gives_back_its_values(name: str) -> None:
+    values, form = STREAMS[name]
+    reader = BodyReader(write(values))
+    assert integers.read_integers(reader, len(values)) == values
+    reader.close()
+    assert plan_integers(values).form == form
+
+
+@pytest.mark.parametrize("transform", [planning.DELTA, planning.DELTA2])
+def test_differences_beyond_64_bits_are_never_planned(transform: int) -> None:
+    assert planning.plan_deltas(transform, (0,), [2**63, -(2**64) + 1]).cost == float("inf")
+
+
+def test_each_form_can_be_forced_and_read() -> None:
+    values = [5, 5, 5, 9, 9, 700, 700, 700, 700]
+    for form in (planning.RUNS, planning.TABLE):
+        out = BodyWriter()
+        integers.write_planned(out, values, Plan(0.0, form))
+        reader = BodyReader(out.finish()[0])
+        assert integers.read_integers(reader, len(values)) == values
+
+
+PLANES, PACKED, TABLE, RUNS = 3, 4, 1, 2
+BAD: dict[str, tuple[Any, ...]] = {
+    "unknown form": (b"\x09\x00",),
+    "unknown transform": (b"\x33\x00\x00\x10", b"\x00" * 9),
+    "no first value": (b"\x03",),
+    "divisor of none": (bytes([PLANES | 0x80, 0, 0, 0x10]), b"\x00" * 4),
+    "planes too wide": (bytes([PLANES, 0, 0x90]), b"\x00" * 40),
+    "no planes": (bytes([PLANES, 0, 0x00]),),
+    "more noise than planes": (bytes([PLANES, 0, 0x12]), b"\x00" * 9),
+    "planes cut": (bytes([PLANES, 0, 0x10]), b"\x00\x00\x00"),
+    "packed too wide": (bytes([PACKED, 0, 65]), b"", b"\x00" * 40),
+    "packed cut": (bytes([PACKED, 0, 16]), b"", b"\x00" * 7),
+    "beyond 64 bits": (bytes([PLANES, 2, 0x80]), b"\xff" * 32),
+    "table of one": (bytes([TABLE, 1, 0, 0, 0]),),
+    "table larger than the stream": (bytes([TABLE, 5, 0, 0, 0]),),
+    "index outside its table": (bytes([TABLE, 2, 0, 0, 2, 0, 8]),),
+    "no runs": (bytes([RUNS, 0]),),
+    "runs too short": (bytes([RUNS, 2, 0, 2, 0, 2]),),
+    "a run of none": (bytes([RUNS, 4, 0, 2, PLANES, 0, 0x10]), b"\x04\x00\x00\x00"),
+    "nested too deep": (bytes([RUNS, 2] * 5 + [0, 0] * 6),),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_stream_that_breaks_a_rule_is_refused(name: str) -> None:
+    with pytest.raises(RemoteProtocolError):
+        integers.read_integers(body(*BAD[name]), 4)
+
+
+def test_runs_are_found_and_measured() -> None:
+    starts = integers.run_starts([1, 1, 2, 2, 2, 1])
+    assert starts == [0, 2, 5]
+    assert integers.run_lengths(starts, 6) == [2, 3, 1]
