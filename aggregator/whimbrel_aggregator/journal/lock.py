@@ -12,6 +12,9 @@ from .errors import JournalInUseError
 class JournalLock:
     """Held from construction to :meth:`release`; the kernel frees it when the process dies.
 
+    ``same_boot`` says whether the machine has run without a break since the last holder: then
+    nothing that it wrote can be torn.
+
     Raises:
         JournalInUseError: another process holds it; says which.
     """
@@ -22,17 +25,27 @@ class JournalLock:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.pread(self._fd, 64, 0).decode("ascii", "replace").strip()
+            holder = os.pread(self._fd, 128, 0).decode("ascii", "replace").partition(" ")[0]
             os.close(self._fd)
             raise JournalInUseError(
                 f"journal {path} is in use by process {holder or 'unknown'}: one process per "
                 "journal; ask that one through its HTTP API, or stop it first"
             ) from error
+        boot = _boot_id()
+        _, _, last_boot = os.pread(self._fd, 128, 0).decode("ascii", "replace").partition(" ")
+        self.same_boot = bool(boot) and last_boot.strip() == boot
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(self._fd, f"{os.getpid()} {boot}\n".encode(), 0)
 
     def release(self) -> None:
         """Let go of the lock; harmless when repeated."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""  # not Linux: then every start counts as one after a power cut

@@ -16,7 +16,9 @@ anything else               ``JournalFailedError``: whether a commit took place 
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -29,6 +31,9 @@ from .lock import JournalLock
 from .retention import used_bytes
 from .schema import check_before_opening, connect, prepare
 from .values import JournalSize
+from .wal import walk
+
+_log = logging.getLogger("whimbrel.journal")
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection, Identities], T]
@@ -69,7 +74,10 @@ class Storage:
         self._lock = JournalLock(path)
         try:
             check_before_opening(path)
+            damaged = self._log_is_damaged()
             self._open(new_generation)
+            if damaged:
+                self._begin_generation(new_generation)
         except BaseException:
             self.close()
             raise
@@ -91,6 +99,33 @@ class Storage:
         self._writer_ids = Identities(self._writer)
         self._reader_ids = Identities(self._reader)
         return self._writer
+
+    def _log_is_damaged(self) -> bool:
+        """Walk the log before SQLite cuts it off silently; a damaged one is kept aside."""
+        log = self.path.with_name(self.path.name + "-wal")
+        if not log.exists():
+            return False
+        state = walk(log.read_bytes())
+        if not state.damaged(same_boot=self._lock.same_boot):
+            return False
+        aside = self.path.with_name(f"{self.path.name}-wal.damaged")
+        shutil.copyfile(log, aside)
+        _log.error(
+            "the write-ahead log is damaged: commits behind frame %s of it are lost (%d at the "
+            "least); it is kept as %s, the journal goes on as a new generation, and devices send "
+            "again what they still have",
+            state.bad_frame,
+            state.commits_behind,
+            aside,
+        )
+        return True
+
+    def _begin_generation(self, generation: bytes) -> None:
+        def change(connection: sqlite3.Connection, _: Identities) -> None:
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (generation,))
+
+        self.write(change)
+        self.generation = generation
 
     def _reopen(self) -> tuple[sqlite3.Connection, Identities]:
         """Open again after a failure; the log is recovered, then brought home and synced."""
