@@ -76,10 +76,8 @@ class FilesSink:
         await self._runner.run(self._folder.close)
 
     def _append(self, partition: PartitionKey, events: Sequence[CommittedEvent]) -> None:
-        last = events[-1].position
-        self._folder.append(
-            [to_json_line(event) for event in events],
-            partition,
-            Position(last.offset, last.place + 1),
-            now_ns=self._clock.wall_ns(),
-        )
+        lines = [
+            (Position(event.position.offset, event.position.place + 1), to_json_line(event))
+            for event in events
+        ]
+        self._folder.append(lines, partition, now_ns=self._clock.wall_ns())

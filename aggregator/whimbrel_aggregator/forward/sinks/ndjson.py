@@ -80,25 +80,38 @@ class NdjsonFolder:
         self._sync_folder()
 
     def append(
-        self, lines: Sequence[str], partition: PartitionKey, after: Position, *, now_ns: int
+        self, lines: Sequence[tuple[Position, str]], partition: PartitionKey, *, now_ns: int
     ) -> None:
-        """Write lines of one partition and sync them; they reach up to ``after``.
+        """Write lines of one partition, each with the position after it, and sync them.
 
         Raises:
             OSError: the disk failed or is full; close and open to find out what is there.
         """
-        data = "".join(f"{line}\n" for line in lines).encode()
-        self.rotate(now_ns, coming_bytes=len(data))
+        group: list[bytes] = []
+        group_bytes = 0
+        for after, text in lines:
+            line = f"{text}\n".encode()
+            if group and self._size_bytes + group_bytes + len(line) > self._rotate_bytes:
+                self._write(group, now_ns)
+                group, group_bytes = [], 0
+            if not group:
+                self.rotate(now_ns, coming_bytes=len(line))
+            group.append(line)
+            group_bytes += len(line)
+            self.positions[partition] = after
+        self._write(group, now_ns)
+
+    def _write(self, group: Sequence[bytes], now_ns: int) -> None:
         if self._file is None:
             window = now_ns // self._rotate_ns * self._rotate_ns // NS_PER_S
             path = self._folder / f"current.{self._generation}.{window}.ndjson"
             self._adopt(path, window)
             self._sync_folder()
         file = self._need_file()
+        data = b"".join(group)
         file.write(data)
         os.fdatasync(file.fileno())
         self._size_bytes += len(data)
-        self.positions[partition] = after
 
     def rotate(self, now_ns: int, *, coming_bytes: int = 0) -> None:
         """Finish the current file when its time is over or what comes would not fit."""
@@ -153,6 +166,7 @@ class NdjsonFolder:
             self._save_positions()
         file.close()
         self._file = None
+        self._size_bytes = 0
         self._number += 1
         start = datetime.fromtimestamp(self._window, UTC).strftime("%Y%m%dT%H%M%SZ")
         self._path.rename(self._folder / f"{start}-{self._number:08d}.ndjson")
