@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from whimbrel_protocol.batch import columns_info, decode_events, encode_events
-from whimbrel_protocol.event import LANES, Event
+from whimbrel_protocol.event import Event
+from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.limits import MAX_DECIMAL_EXPONENT, MAX_FRAME_EVENTS
 from whimbrel_protocol.rows import pack_event, pack_events, unpack_event, unpack_events
 

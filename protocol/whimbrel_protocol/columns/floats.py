@@ -152,7 +152,7 @@ def _is_negative(value: float) -> bool:
     return copysign(1.0, value) < 0
 
 
-def _mean(number: int, divisor: int) -> float:
+def _mean(number: float, divisor: int) -> float:
     return float(f"{number / divisor:.15g}")
 
 
@@ -221,7 +221,8 @@ def _find_ratio(pure: list[float], long: list[float], top: float, exponent: int)
         exponent: decimals of a short reading.
     """
     base = 10 ** min(exponent, 4)
-    form = MEAN if float(f"{long[0]:.15g}") == long[0] else RATIO
+    sample = long[:: max(1, len(long) // _MEAN_SAMPLE)]
+    form = MEAN if all(_mean(value, 1) == value for value in sample) else RATIO
     divide = _mean if form == MEAN else truediv
     divisor = base
     left = long
