@@ -24,6 +24,7 @@ from whimbrel_agent.clock import SystemClock
 from whimbrel_agent.config import AgentConfig
 from whimbrel_agent.control import CONTROL_LIMITS, Control
 from whimbrel_agent.intake.http import EventIntake
+from whimbrel_agent.intake.mqtt import MqttIntake
 from whimbrel_agent.keyfile import read_key
 from whimbrel_agent.localhttp.limits import HttpLimits
 from whimbrel_agent.localhttp.service import LocalService
@@ -143,6 +144,7 @@ class _Agent:
         self._random = random
         self._notifier = notifier
         self._intake = EventIntake(buffer, clock)
+        self._counters: dict[str, Mapping[str, int]] = {"http": self._intake.counters}
         self._started_wall_ns = clock.wall_ns()
         self._parts: Parts | None = None
 
@@ -193,6 +195,7 @@ class _Agent:
             "netwatch": lambda: watch_network(uplink.network_returned),
             "watchdog": self._watchdog,
         }
+        self._add_intakes(parts)
         try:
             self._add_services(parts)
         except BaseException:
@@ -236,6 +239,28 @@ class _Agent:
             clock=self._clock,
             software=f"whimbrel-agent {__version__}",
         )
+
+    def _add_intakes(self, parts: Parts) -> None:
+        config, address = self._config, self._config.device.address
+        if config.mqtt is not None:
+            mqtt = MqttIntake(
+                config.mqtt, self._buffer, address, clock=self._clock, random=self._random
+            )
+            parts.jobs["intake.mqtt"] = mqtt.run
+            self._counters["mqtt"] = mqtt.counters
+        if config.machine is not None:
+            # psutil costs memory only where it is asked for
+            from whimbrel_agent.intake.machine import MachineIntake  # noqa: PLC0415
+
+            machine = MachineIntake(
+                config.machine,
+                self._buffer,
+                address,
+                folder=config.buffer.path.parent,
+                clock=self._clock,
+            )
+            parts.jobs["intake.machine"] = machine.run
+            self._counters["machine"] = machine.counters
 
     def _add_services(self, parts: Parts) -> None:
         control = Control(self._buffer, self._intake, self._status)
@@ -284,7 +309,7 @@ class _Agent:
             buffer=await self._buffer.stats(),
             brokers=tuple(str(url) for url in self._config.uplink.brokers),
             uplink=self._parts.uplink.figures(),
-            intakes={"http": dict(self._intake.counters)},
+            intakes={name: dict(counters) for name, counters in self._counters.items()},
         )
 
 

@@ -167,7 +167,7 @@ def _age(now_ns: int | None, oldest_ns: int | None) -> str:
 
 
 def _line(name: str, text: str) -> str:
-    return f"{name:<14}{text}"
+    return f"{name:<16}{text}"
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:

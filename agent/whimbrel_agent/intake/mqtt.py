@@ -1,0 +1,265 @@
+"""The MQTT intake: joins a local broker as a client and acknowledges only what is durable.
+
+The session is persistent and the acknowledgement manual, so a message that was received and not
+committed when the agent died comes again. One that was committed and not acknowledged comes
+again too, marked as a repetition: the last ``REMEMBERED`` of them are remembered in the buffer,
+in the same transaction as their events, and are not taken twice. A message that is no event is
+counted and acknowledged; it would come back for ever otherwise.
+
+Retained messages that a broker sends at each subscription are the past and not taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter, deque
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+import aiomqtt
+import paho.mqtt.client as paho
+
+from whimbrel_agent.buffer.store import Buffer
+from whimbrel_agent.buffer.values import AcceptError, BufferFullError, TooManyWaitingError
+from whimbrel_agent.config import MqttIntakeConfig
+from whimbrel_agent.intake.topicrules import message_event, rule_for
+from whimbrel_agent.logs import Streak
+from whimbrel_agent.ports import Clock, LinkFailure, Random, TransportError
+from whimbrel_agent.uplink.backoff import Backoff
+from whimbrel_agent.uplink.dialing import client_options, transport_error
+from whimbrel_protocol.errors import FieldError
+from whimbrel_protocol.event import Event
+from whimbrel_protocol.names import Address
+
+__all__ = ["MqttIntake"]
+
+GROUP_MESSAGES: Final = 40
+"""Messages committed together; each is remembered by six bytes of a checkpoint of 256."""
+
+REMEMBERED: Final = GROUP_MESSAGES
+_MEMORY_BYTES: Final = 6
+
+MAX_WAITING_MESSAGES: Final = 1_000
+"""Received and not taken yet. A broker bounds what it sends unacknowledged (Mosquitto: 20)."""
+
+FULL_WAIT_S: Final = 1.0
+"""A buffer without room is asked again after this; meanwhile the broker keeps the messages."""
+
+CLOSE_TIMEOUT_S: Final = 2.0
+_CHECKPOINT: Final = "mqtt-intake"
+_QOS: Final = 1
+_REFUSED_SUBSCRIPTION: Final = 0x80
+_MAX_SHOWN: Final = 80
+
+_log: Final = logging.getLogger(__name__)
+
+
+class _Client(aiomqtt.Client):
+    """aiomqtt's client with manual acknowledgement and a bounded inbox of our own."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.inbox: deque[paho.MQTTMessage] = deque()
+        self.changed = asyncio.Event()
+        self.overrun = False
+        self._client.manual_ack_set(True)
+        self._client.on_message = self._take
+        self._client.connect_timeout = self.timeout
+        self._disconnected.add_done_callback(lambda _: self.changed.set())
+
+    @property
+    def ended(self) -> asyncio.Future[None]:
+        """Done when the connection has ended, with the error if it broke."""
+        return self._disconnected
+
+    def acknowledge(self, message: paho.MQTTMessage) -> None:
+        """Send the PUBACK; nothing for QoS 0."""
+        self._client.ack(message.mid, message.qos)
+
+    def abandon(self) -> None:
+        """Close the socket, whatever state it is in."""
+        if not self._disconnected.done():
+            self._disconnected.set_result(None)
+        self._client._sock_close()  # noqa: SLF001  paho has no public way to do this
+
+    def _take(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
+        if len(self.inbox) >= MAX_WAITING_MESSAGES:
+            self.overrun = True  # not acknowledged: it comes again with the next connection
+        else:
+            self.inbox.append(message)
+        self.changed.set()
+
+
+class MqttIntake:
+    """Takes events from topics of a local broker.
+
+    Args:
+        config: broker, access, topics.
+        buffer: where events are kept.
+        address: makes the client id, which must stay the same for the session to go on.
+        clock: gives the events' times.
+        random: for the waits between attempts.
+    """
+
+    def __init__(
+        self,
+        config: MqttIntakeConfig,
+        buffer: Buffer,
+        address: Address,
+        *,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._config = config
+        self._buffer = buffer
+        self._clock = clock
+        self._backoff = Backoff(1, random)
+        self._streak = Streak(_log)
+        self._bad = Streak(_log)
+        self._seen: deque[bytes] = deque(maxlen=REMEMBERED)
+        self.client_id = f"wb-intake-{address.tenant}-{address.store}-{address.device}"
+        self.counters: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Connect, take messages, connect again; until cancelled.
+
+        Raises:
+            BufferBrokenError: the buffer must be opened anew.
+        """
+        stored = await self._buffer.checkpoint(_CHECKPOINT) or b""
+        self._seen.extend(
+            stored[at : at + _MEMORY_BYTES] for at in range(0, len(stored), _MEMORY_BYTES)
+        )
+        while True:
+            begun_s = self._now_s()
+            try:
+                await self._serve()
+            except TransportError as error:
+                lived_s = self._now_s() - begun_s
+                wait_s = self._backoff.failed(
+                    0, error.failure, lived_s=lived_s, now_s=self._now_s()
+                )
+                self.counters["links_failed"] += 1
+                self._streak.failed("local broker is away", why=str(error))
+                await asyncio.sleep(wait_s)
+
+    async def _serve(self) -> None:
+        """Run one connection to its end, which is always a TransportError."""
+        url = self._config.broker
+        loop = asyncio.get_running_loop()
+        options = await loop.run_in_executor(None, client_options, url, self._config.access)
+        options |= {"clean_session": False, "identifier": self.client_id}
+        client = _Client(**options)
+        try:
+            await client.__aenter__()
+            await self._subscribe(client)
+            self.counters["links_made"] += 1
+            self._streak.recovered("local broker is connected", broker=str(url))
+            await self._take_all(client)
+        except (aiomqtt.MqttError, OSError, ValueError) as error:
+            raise transport_error(error, url) from error
+        finally:
+            await _close(client)
+        broke = client.ended.exception() if client.ended.done() else None
+        if broke is not None:
+            raise transport_error(broke, url)
+        raise TransportError(LinkFailure.REFUSED, f"{url}: connection was closed")
+
+    async def _subscribe(self, client: _Client) -> None:
+        filters = [(rule.filter, _QOS) for rule in self._config.topics]
+        granted: Any = await client.subscribe(filters)
+        for (topic_filter, _), code in zip(filters, granted, strict=True):
+            if getattr(code, "value", code) >= _REFUSED_SUBSCRIPTION:
+                raise TransportError(
+                    LinkFailure.UNAUTHORISED,
+                    f"{self._config.broker}: subscription to {topic_filter} was refused",
+                )
+
+    async def _take_all(self, client: _Client) -> None:
+        while True:
+            while client.inbox:
+                count = min(GROUP_MESSAGES, len(client.inbox))
+                group = [client.inbox.popleft() for _ in range(count)]
+                await self._commit(group)
+                for message in group:
+                    client.acknowledge(message)
+            if client.ended.done() or client.overrun:
+                return
+            client.changed.clear()
+            await client.changed.wait()
+
+    async def _commit(self, group: Sequence[paho.MQTTMessage]) -> None:
+        """Make a group durable; returns when every message of it may be acknowledged."""
+        taken: list[tuple[Event, bytes]] = []
+        for message in group:
+            self.counters["messages"] += 1
+            event = self._event(message)
+            if event is not None:
+                taken.append((event, _memory(message)))
+        while taken:
+            seen = deque(self._seen, maxlen=REMEMBERED)
+            seen.extend(memory for _, memory in taken)
+            try:
+                accepted = await self._buffer.accept(
+                    [event for event, _ in taken], checkpoint=(_CHECKPOINT, b"".join(seen))
+                )
+            except AcceptError as exc:
+                self._count_bad(taken.pop(exc.index)[0].source, exc.error)
+            except (BufferFullError, TooManyWaitingError) as exc:
+                self.counters["waits"] += 1
+                self._streak.failed("messages wait at the broker", why=str(exc))
+                await asyncio.sleep(FULL_WAIT_S)
+            else:
+                self._seen = seen
+                self.counters["events"] += len(accepted)
+                return
+
+    def _event(self, message: paho.MQTTMessage) -> Event | None:
+        if message.retain:
+            self.counters["retained"] += 1
+            return None
+        if message.dup and _memory(message) in self._seen:
+            self.counters["repeated"] += 1
+            return None
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            self._count_bad("?", FieldError("topic", "bytes", "must be UTF-8"))
+            return None
+        rule = rule_for(topic, self._config.topics)
+        if rule is None:
+            # a session keeps the subscriptions of an older configuration
+            self.counters["unwanted"] += 1
+            return None
+        try:
+            return message_event(topic, bytes(message.payload), rule, self._clock.wall_ns())
+        except FieldError as exc:
+            self._count_bad(topic, exc)
+            return None
+
+    def _count_bad(self, topic: str, error: FieldError) -> None:
+        self.counters["bad"] += 1
+        self.counters[f"bad_{error.field.partition('.')[0][:_MAX_SHOWN]}"] += 1
+        self._bad.failed("message is no event", topic=topic[:_MAX_SHOWN], why=str(error))
+
+    def _now_s(self) -> float:
+        return self._clock.mono_ns() / 1e9
+
+
+def _memory(message: paho.MQTTMessage) -> bytes:
+    """Give the few bytes by which a message is known again when it is repeated."""
+    digest = blake2b(message.mid.to_bytes(2, "big"), digest_size=_MEMORY_BYTES)
+    digest.update(message._topic + b"\0")  # noqa: SLF001  the bytes as they came
+    digest.update(message.payload)
+    return digest.digest()
+
+
+async def _close(client: _Client) -> None:
+    """Say goodbye; the session stays at the broker, with what is not acknowledged."""
+    with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await client.__aexit__(None, None, None)
+    client.abandon()
