@@ -145,9 +145,7 @@ def receipt_for(
     )
 
 
-def answer(
-    *streams: StreamState, generation: bytes = GENERATION, floor: int = 0
-) -> ResumeAnswer:
+def answer(*streams: StreamState, generation: bytes = GENERATION, floor: int = 0) -> ResumeAnswer:
     """A resume answer, as if verified."""
     return ResumeAnswer(
         address=ADDRESS,
@@ -167,5 +165,3 @@ async def assert_sound(buffer: Buffer) -> None:
     """Fail with the problems that ``verify`` finds."""
     report = await buffer.verify()
     assert report.problems == ()
-
-

@@ -159,7 +159,7 @@ def get_pending(
 ) -> FrameRow | None:
     """Return a pending frame by its id."""
     values = connection.execute(
-        f"SELECT {COLUMNS} FROM pending WHERE id = ?",
+        f"SELECT {COLUMNS} FROM pending WHERE id = ?",  # noqa: S608
         (frame_id,),
     ).fetchone()
     return None if values is None else _checked(state, values)

@@ -1,77 +1,70 @@
-"""Opening a buffer: lock, look before SQLite does, upgrade, check, salvage, number anew."""
+"""Opening a buffer: lock, look before SQLite does, upgrade, check, salvage, number anew.
+
+Every opening walks the log and reads every page once (SQLite's integrity check) and every
+small row; frames' bytes are checked when they are read. Measured: see ``decisions.md``.
+"""
 
 from __future__ import annotations
 
 import os
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from whimbrel_agent.buffer.database import Database, Limits, limits_of
+from whimbrel_agent.buffer.companions import LOCK_BYTES, Companions
+from whimbrel_agent.buffer.database import PAGE_BYTES, Database, Limits, limits_of
 from whimbrel_agent.buffer.lock import FileLock
 from whimbrel_agent.buffer.numbers import MAX_NUMBERS_BYTES, NumbersFile
 from whimbrel_agent.buffer.reserve import ReserveFile
+from whimbrel_agent.buffer.salvage import install, report_of, salvage
 from whimbrel_agent.buffer.schema import LANE_SHIFT, upgrade
-from whimbrel_agent.buffer.staging import DamagedRowError, read_row
+from whimbrel_agent.buffer.staging import MAGIC, DamagedRowError, claim_of, read_row
 from whimbrel_agent.buffer.state import BufferState, StagedSlot
-from whimbrel_agent.buffer.values import BufferConfig
+from whimbrel_agent.buffer.values import BufferBrokenError, BufferConfig, DamageReport
+from whimbrel_agent.buffer.verifying import Verifier
+from whimbrel_agent.buffer.wal import WalScan, committed_frames, scan_wal
 from whimbrel_agent.ports import Clock, Random
 from whimbrel_protocol.epoch import ordinal_of
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.names import Address
 
-LOCK_BYTES: Final = 4096
-"""A file system block for the lock file."""
+
+@dataclass(slots=True)
+class Opening:
+    """One opening: what it was given, and the files it holds."""
+
+    config: BufferConfig
+    address: Address
+    key: PrivateKey
+    clock: Clock
+    random: Random
+    files: Companions
+    numbers: NumbersFile
+    reserve: ReserveFile
+
+    def state_on(self, path: Path, limits: Limits) -> BufferState:
+        """Open a database file and bring its schema up to date."""
+        database = Database(path, limits)
+        try:
+            upgrade(database.connection, path.name)
+        except BaseException:
+            database.close(clean=False)
+            raise
+        return BufferState(
+            database,
+            self.config,
+            self.address,
+            self.key,
+            clock=self.clock,
+            random=self.random,
+            numbers=self.numbers,
+            reserve=self.reserve,
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Companions:
-    """The files beside a buffer file."""
-
-    path: Path
-
-    @property
-    def lock(self) -> Path:
-        """The lock file."""
-        return self.beside(".lock")
-
-    @property
-    def numbers(self) -> Path:
-        """The numbers file."""
-        return self.beside(".numbers")
-
-    @property
-    def reserve(self) -> Path:
-        """The reserve file."""
-        return self.beside(".reserve")
-
-    @property
-    def wal(self) -> Path:
-        """SQLite's write-ahead log."""
-        return self.beside("-wal")
-
-    @property
-    def shm(self) -> Path:
-        """SQLite's index of the log."""
-        return self.beside("-shm")
-
-    def beside(self, ending: str) -> Path:
-        """Return the file with the buffer's name and an ending."""
-        return self.path.with_name(self.path.name + ending)
-
-    def kept_aside(self) -> list[Path]:
-        """Return damaged files kept from earlier salvages, oldest first."""
-        return sorted(self.path.parent.glob(f"{self.path.name}.damaged-*"))
-
-    def kept_aside_bytes(self) -> int:
-        """Return what they take."""
-        return sum(path.stat().st_size for path in self.kept_aside())
-
-
-def limits_for(config: BufferConfig) -> Limits:
-    """Divide the cap, given what lies beside the file now."""
-    aside = Companions(config.path).kept_aside_bytes()
-    return limits_of(config.max_bytes, aside, MAX_NUMBERS_BYTES + LOCK_BYTES)
+def limits_for(config: BufferConfig, *, aside_bytes: int = 0) -> Limits:
+    """Divide the cap, given what lies beside the file."""
+    return limits_of(config.max_bytes, aside_bytes, MAX_NUMBERS_BYTES + LOCK_BYTES)
 
 
 def open_state(
@@ -82,35 +75,146 @@ def open_state(
     clock: Clock,
     random: Random,
 ) -> tuple[BufferState, FileLock]:
-    """Open the file and bring it into a state in which events can be accepted."""
+    """Open the file and bring it into a state in which events can be accepted.
+
+    Raises:
+        BufferLockedError, BufferVersionError: the file was not touched.
+        BufferBrokenError: it is damaged and could not be salvaged (it is still there).
+    """
     config.path.parent.mkdir(parents=True, exist_ok=True)
     files = Companions(config.path)
     lock = FileLock(files.lock)
+    state: BufferState | None = None
     try:
         numbers = NumbersFile(files.numbers)
         os.close(os.open(config.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        limits = limits_for(config)
-        reserve = ReserveFile(files.reserve, limits.reserve_bytes)
-        database = Database(config.path, limits)
-        upgrade(database.connection, config.path.name)
-        state = BufferState(
-            database,
-            config,
-            address,
-            key,
-            clock=clock,
-            random=random,
-            numbers=numbers,
-            reserve=reserve,
-        )
-        state.load()
-        load_staged(state)
+        reserve = ReserveFile(files.reserve, limits_for(config).reserve_bytes)
+        opening = Opening(config, address, key, clock, random, files, numbers, reserve)
+        state = _open_checked(opening)
         newest = max(state.epochs, default=0)
         state.open_epoch(max(numbers.before.last_ordinal, ordinal_of(newest)) + 1)
     except BaseException:
+        if state is not None:
+            state.database.close(clean=False)
         lock.release()
         raise
     return state, lock
+
+
+def _open_checked(opening: Opening) -> BufferState:
+    """Open the file if it is sound, else salvage it and open what came of it."""
+    files, keep_bytes = opening.files, _keep_bytes(opening.config)
+    for rest in (files.image, files.building):
+        rest.unlink(missing_ok=True)
+    if files.rebuilt.exists():
+        install(files, keep_bytes=keep_bytes, wall_ns=opening.clock.wall_ns())
+    scan = scan_wal(files.wal, page_bytes=PAGE_BYTES)
+    bounds = _tail_bounds(opening, scan)
+    found = _look_at_log(opening, scan, bounds)
+    if not found:
+        opened = _try(opening)
+        if isinstance(opened, BufferState):
+            return opened
+        found = opened
+    damage = _salvage(opening, scan, bounds, found)
+    result = _try(opening)
+    if not isinstance(result, BufferState):
+        raise BufferBrokenError(
+            f"buffer {files.path.name} is damaged ({found}) and what was salvaged is not sound "
+            f"({result}); keep the files and report this"
+        )
+    result.damage = damage
+    return result
+
+
+def _keep_bytes(config: BufferConfig) -> int:
+    return int(config.max_bytes * config.quarantine_share)
+
+
+def _try(opening: Opening) -> BufferState | str:
+    """Open and audit the file; returns what is wrong with it."""
+    aside = opening.files.kept_aside_bytes()
+    try:
+        state = opening.state_on(opening.files.path, limits_for(opening.config, aside_bytes=aside))
+    except sqlite3.Error as error:
+        return f"sqlite: {error}"
+    try:
+        problems = [*state.load(), *load_staged(state)]
+        problems += problems or Verifier(state, bodies=False).run().problems
+    except (sqlite3.Error, BufferBrokenError, ValueError, TypeError) as error:
+        problems = [str(error)]
+    if problems:
+        state.database.close(clean=False)
+        return "; ".join(problems)
+    return state
+
+
+def _look_at_log(opening: Opening, scan: WalScan, bounds: dict[tuple[int, int], int]) -> str:
+    """Return what is wrong with the log, empty when SQLite may read it."""
+    if scan.is_damaged:
+        return "good frames follow a bad one in the write-ahead log"
+    if not scan.has_bad_end:
+        return ""
+    committed = None
+    if opening.numbers.before.boot_id == opening.clock.boot_id:
+        committed = committed_frames(opening.files.shm, opening.files.wal)
+    if committed is not None:
+        torn = committed <= (scan.first_bad or 0)
+        return "" if torn else "committed frames at the end of the log are damaged"
+    # After a reboot a torn end and a damaged one look alike. Where it held accepted events it
+    # is taken as damage: what can be read is kept, the rest is accounted for.
+    return "the end of the write-ahead log is torn or damaged" if bounds else ""
+
+
+def _tail_bounds(opening: Opening, scan: WalScan) -> dict[tuple[int, int], int]:
+    """Return how far the last process may have numbered in a bad end of the log."""
+    if not scan.has_bad_end:
+        return {}
+    before = opening.numbers.before
+    newest = max(before.epochs, default=0)
+    first_bad = scan.first_bad or 0
+    last_commit = max(
+        (f.number for f in scan.frames if f.number < first_bad and f.size_after), default=-1
+    )
+    data = opening.files.wal.read_bytes()
+    mark = newest.to_bytes(8, "big")
+    claims: dict[tuple[int, int], int] = {}
+    mentioned = False
+    for frame in scan.frames[last_commit + 1 :]:
+        page = data[frame.offset : frame.offset + scan.page_bytes]
+        mentioned = mentioned or mark in page
+        at = page.find(MAGIC)
+        while at >= 0:
+            claim = claim_of(page[at:])
+            if claim is not None and claim.epoch == newest:
+                key = (newest, claim.lane)
+                last = claim.first + claim.count - 1
+                if last <= before.reserved.get(key, 0):
+                    claims[key] = max(last, claims.get(key, 0))
+            at = page.find(MAGIC, at + 1)
+    if claims or not mentioned:
+        return claims
+    return {key: last for key, last in before.reserved.items() if key[0] == newest}
+
+
+def _salvage(
+    opening: Opening, scan: WalScan, bounds: dict[tuple[int, int], int], found: str
+) -> DamageReport:
+    """Build a new file beside the damaged one and put it in its place."""
+    files = opening.files
+    fresh = opening.state_on(files.building, limits_for(opening.config))
+    clean = False
+    try:
+        fresh.load()
+        builder = salvage(files, fresh, scan, bounds)
+        clean = True
+    finally:
+        fresh.database.close(clean=clean)
+    files.building.rename(files.rebuilt)
+    kept_as = install(
+        files, keep_bytes=_keep_bytes(opening.config), wall_ns=opening.clock.wall_ns()
+    )
+    return report_of(found, kept_as, builder)
 
 
 def load_staged(state: BufferState) -> list[str]:

@@ -117,6 +117,8 @@ def upgrade(connection: sqlite3.Connection, name: str, *, to: int = SCHEMA_VERSI
         BufferVersionError: a newer program wrote the file; it was not changed.
     """
     found = version_of(connection)
+    if found and (said := _version_in_facts(connection)) and said != found:
+        raise sqlite3.DatabaseError(f"header says schema version {found}, facts say {said}")
     if found > SCHEMA_VERSION:
         raise BufferVersionError(
             f"buffer {name} has schema version {found}, this program knows up to "
@@ -129,9 +131,25 @@ def upgrade(connection: sqlite3.Connection, name: str, *, to: int = SCHEMA_VERSI
         for version in range(found, to):
             for statement in _STEPS[version].split(";"):
                 connection.execute(statement)
+        value = to.to_bytes(4, "big")
+        connection.execute(
+            "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)",
+            ("schema", value, row_sum("schema", value)),
+        )
         connection.execute(f"PRAGMA user_version = {to}")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _version_in_facts(connection: sqlite3.Connection) -> int | None:
+    """Return the version as the checksummed row has it: the header's number has no checksum."""
+    try:
+        found = connection.execute("SELECT value, sum FROM facts WHERE name = 'schema'").fetchone()
+    except sqlite3.OperationalError:
+        return None  # a newer schema may name its tables otherwise
+    if found is None or row_sum("schema", found[0]) != found[1]:
+        return None
+    return int.from_bytes(found[0], "big")

@@ -17,8 +17,9 @@ offset  size  field (big-endian)
 28      4     size of the rows before packing, bytes
 32      8     monotonic nanoseconds at acceptance
 40      8     wall clock nanoseconds at acceptance, signed
-48      4     CRC-32 of everything else
-52      ...   the events' rows (see ``whimbrel_protocol.rows``), packed
+48      4     size of the packed rows, bytes
+52      4     CRC-32 of everything else
+56      ...   the events' rows (see ``whimbrel_protocol.rows``), packed
 ======  ====  =====================================================================
 """
 
@@ -46,7 +47,7 @@ MAX_ROW_EVENTS: Final = 250
 MAX_ROW_BYTES: Final = 64 * 1024
 """Rows of events before packing; a single event may be a little more with its array head."""
 
-_HEAD: Final = struct.Struct(">4sBBBxQQIIQq")
+_HEAD: Final = struct.Struct(">4sBBBxQQIIQqI")
 _SUM: Final = struct.Struct(">I")
 HEAD_BYTES: Final = _HEAD.size + _SUM.size
 _RAW_LIMIT: Final = MAX_ROW_BYTES + MAX_EVENT_BYTES
@@ -90,6 +91,14 @@ class StagedRow:
         """The last sequence in the row."""
         return self.first + self.count - 1
 
+    def raw(self) -> bytes:
+        """Return the rows of events, unpacked.
+
+        Raises:
+            RemoteProtocolError, ZstdError: the bytes do not unpack to the size they claim.
+        """
+        return _unpack(self.packing, self.packed, self.raw_bytes)
+
     def events(self) -> list[Event]:
         """Unpack the events.
 
@@ -97,8 +106,7 @@ class StagedRow:
             DamagedRowError: they do not unpack to the number the row claims.
         """
         try:
-            raw = _unpack(self.packing, self.packed, self.raw_bytes)
-            events = unpack_events(raw)
+            events = unpack_events(self.raw())
         except (RemoteProtocolError, zstandard.ZstdError) as error:
             raise DamagedRowError(f"staged row {self.first} does not unpack: {error}") from error
         if len(events) != self.count or any(e.lane != LANES[self.lane] for e in events):
@@ -179,6 +187,7 @@ def write_row(pack: Pack, *, epoch: int, first: int, stamp: Stamp) -> bytes:
         len(pack.rows),
         stamp.mono_ns,
         stamp.wall_ns,
+        len(packed),
     )
     return b"".join((head, _SUM.pack(zlib.crc32(packed, zlib.crc32(head))), packed))
 
@@ -194,11 +203,34 @@ def read_row(data: bytes) -> StagedRow:
         zlib.crc32(packed, zlib.crc32(head))
     ):
         raise DamagedRowError(f"staged row of {len(data)} bytes has another checksum")
-    magic, packing, lane, quality, epoch, first, count, raw, mono_ns, wall_ns = _HEAD.unpack(head)
+    magic, packing, lane, quality, epoch, first, count, raw, mono_ns, wall_ns, _ = _HEAD.unpack(
+        head
+    )
     if magic != MAGIC or lane >= len(LANES) or packing > 1 or not 1 <= count <= MAX_ROW_EVENTS:
         raise DamagedRowError(f"staged row of {len(data)} bytes is of no known form")
     stamp = Stamp(mono_ns, wall_ns, ClockQuality(quality))
     return StagedRow(epoch, lane, first, count, stamp, raw, packing, packed)
+
+
+@dataclass(frozen=True, slots=True)
+class RowClaim:
+    """What a staged row says of itself, unchecked: good for finding it, not for trusting it."""
+
+    epoch: int
+    lane: int
+    first: int
+    count: int
+    size_bytes: int
+
+
+def claim_of(head: bytes) -> RowClaim | None:
+    """Read the first bytes of what may be a staged row; None when it cannot be one."""
+    if len(head) < HEAD_BYTES or not head.startswith(MAGIC):
+        return None
+    _, _, lane, _, epoch, first, count, _, _, _, packed = _HEAD.unpack_from(head)
+    if lane >= len(LANES) or not 1 <= count <= MAX_ROW_EVENTS or packed > 2 * _RAW_LIMIT:
+        return None
+    return RowClaim(epoch, lane, first, count, HEAD_BYTES + packed)
 
 
 def _pack(rows: bytes) -> tuple[int, bytes]:

@@ -252,6 +252,17 @@ class BufferState:
             self.numbers.reserve(lane, self.epoch, through)
             self.reserved[lane] = through
 
+    def forget_idle(self) -> None:
+        """Drop streams past the newest 256 that have nothing pending, and unused epochs."""
+        staged = {slot.epoch for lane in self.staged for slot in lane.slots}
+        with self.change() as connection:
+            self.streams.forget_oldest(connection, keep_epochs=staged | {self.epoch})
+            used = staged | {self.epoch} | {stream.epoch for stream in self.streams}
+            used |= {row[0] for row in connection.execute("SELECT DISTINCT epoch FROM receipted")}
+            for epoch in self.epochs.keys() - used:
+                connection.execute("DELETE FROM epochs WHERE epoch = ?", (epoch,))
+                del self.epochs[epoch]
+
     def found_damage(self, what: str) -> BufferBrokenError:
         """Break the buffer because a row is not what was written; returns what to raise."""
         self.database.broken = BufferBrokenError(

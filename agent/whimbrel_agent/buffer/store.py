@@ -77,6 +77,7 @@ class Buffer:
         def work() -> Buffer:
             state, lock = open_state(config, address, key, clock=clock, random=random)
             try:
+                state.forget_idle()
                 buffer = cls(state, lock, runner)
                 buffer._seal_where(lambda epoch: epoch != state.epoch)
             except BaseException:
