@@ -157,7 +157,7 @@ def seal_frame(header: FrameHeader, columns: bytes, key: PrivateKey) -> bytes:
             ``MAX_PAYLOAD_BYTES``.
     """
     _check_header(header, LocalProtocolError)
-    payload = cborform.dump([FRAME_KIND, _header_map(header), columns])
+    payload = cborform.dump([FRAME_KIND, _header_map(header, len(columns)), columns])
     data = cose.sign(payload, key)
     if len(data) > MAX_PAYLOAD_BYTES:
         raise LocalProtocolError(
@@ -180,13 +180,14 @@ def open_frame(data: bytes) -> Frame:
     columns = parts[2]
     if type(columns) is not bytes:
         raise RemoteProtocolError("frame: columns are not a byte string")
-    header = _read_header(parts[1])
+    header = _read_header(parts[1], len(columns))
     _check_header(header, RemoteProtocolError)
     return Frame(signed, header, columns)
 
 
-def _header_map(header: FrameHeader) -> dict[int, object]:
+def _header_map(header: FrameHeader, columns_bytes: int) -> dict[int, object]:
     address = header.address
+    stored_bytes = columns_bytes if header.codec == 0 else 0
     fields: dict[int, object] = {
         1: PROTOCOL_VERSION,
         2: address.tenant,
@@ -196,15 +197,19 @@ def _header_map(header: FrameHeader) -> dict[int, object]:
         6: LANE_NUMBERS[header.lane],
         8: header.epoch,
         9: header.first,
-        10: header.span,
         13: header.time_min_ns,
-        14: header.time_max_ns - header.time_min_ns,
         15: header.mono_ns,
         16: header.boot_id,
         17: int(header.clock),
-        19: header.codec,
-        21: header.raw_size_bytes,
     }
+    if header.span != 1:
+        fields[10] = header.span
+    if header.time_max_ns != header.time_min_ns:
+        fields[14] = header.time_max_ns - header.time_min_ns
+    if header.codec:
+        fields[19] = header.codec
+    if header.raw_size_bytes != stored_bytes:
+        fields[21] = header.raw_size_bytes
     if header.order is not Order.IN_ORDER:
         fields[7] = int(header.order)
     if header.count != header.span:
@@ -218,7 +223,7 @@ def _header_map(header: FrameHeader) -> dict[int, object]:
     return fields
 
 
-def _read_header(value: object) -> FrameHeader:
+def _read_header(value: object, columns_bytes: int) -> FrameHeader:
     fields = Reader(value, "frame header")
     version = fields.integer(1, "version", low=0, high=2**31)
     if version != PROTOCOL_VERSION:
@@ -235,7 +240,9 @@ def _read_header(value: object) -> FrameHeader:
         )
     except FieldError as error:
         raise RemoteProtocolError(f"frame header: {error}") from error
-    span = fields.integer(10, "span", low=1, high=MAX_SPAN)
+    span = fields.integer(10, "span", low=1, high=MAX_SPAN, default=1)
+    codec = fields.integer(19, "codec", low=0, high=255, default=0)
+    stored_bytes = columns_bytes if codec == 0 else 0
     time_min_ns = fields.integer(13, "least time", low=-(2**63), high=MAX_TIME_NS)
     return FrameHeader(
         address=address,
@@ -247,13 +254,15 @@ def _read_header(value: object) -> FrameHeader:
         count=fields.integer(11, "count", low=0, high=MAX_FRAME_EVENTS, default=span),
         gaps=_read_gaps(fields.items(12, "gaps", most=MAX_INNER_GAPS)),
         time_min_ns=time_min_ns,
-        time_max_ns=time_min_ns + fields.integer(14, "time range", low=0, high=2**64),
+        time_max_ns=time_min_ns + fields.integer(14, "time range", low=0, high=2**64, default=0),
         mono_ns=fields.integer(15, "monotonic time", low=0, high=MAX_TIME_NS),
         boot_id=fields.octets(16, "boot id", size=BOOT_ID_BYTES),
         clock=ClockQuality(fields.integer(17, "clock quality", low=0, high=4)),
         zones=zones,
-        codec=fields.integer(19, "codec", low=0, high=255),
-        raw_size_bytes=fields.integer(21, "columns' size", low=0, high=MAX_FRAME_RAW_BYTES),
+        codec=codec,
+        raw_size_bytes=fields.integer(
+            21, "columns' size", low=0, high=MAX_FRAME_RAW_BYTES, default=stored_bytes
+        ),
         dictionary=fields.octets(20, "dictionary", size=32, default=b""),
         extra=fields.rest,
     )
