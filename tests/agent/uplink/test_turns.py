@@ -1,0 +1,40 @@
+"""Whose turn it is among the lanes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from whimbrel_agent.uplink.turns import WEIGHTS, Turns
+from whimbrel_protocol.lanes import LANES
+
+
+def deal(turns: Turns, lanes: list[str], count: int) -> list[str]:
+    dealt = []
+    for _ in range(count):
+        lane = turns.next(lanes)
+        assert lane is not None
+        turns.sent(lane, 1_000)
+        dealt.append(lane)
+    return dealt
+
+
+def test_busy_lanes_get_their_shares() -> None:
+    dealt = Counter(deal(Turns(), list(LANES), 8_500))
+    for lane, weight in WEIGHTS.items():
+        assert abs(dealt[lane] - 100 * weight) <= 2
+
+
+def test_a_lane_that_wakes_up_goes_next_when_it_is_urgent() -> None:
+    turns = Turns()
+    deal(turns, ["bulk"], 1_000)
+    assert turns.next(["bulk", "critical"]) == "critical"
+
+
+def test_a_lane_does_not_save_up_turns_while_it_sleeps() -> None:
+    turns = Turns()
+    deal(turns, ["critical"], 5_000)
+    assert Counter(deal(turns, ["critical", "bulk"], 650))["bulk"] <= 11
+
+
+def test_nobody_waiting_is_nobodys_turn() -> None:
+    assert Turns().next([]) is None
