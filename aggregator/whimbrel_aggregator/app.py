@@ -118,6 +118,7 @@ class Aggregator:
             clock=self._clock,
             ingest=self.counters.totals,
             forwarders=self._forwarders.statuses,
+            operated=self._forwarders.wake,
             not_ready=self._not_ready,
             enrolled=self._enrolled,
         )

@@ -36,6 +36,7 @@ class Services:
         ingest: totals since the start by name, such as ``frames_committed``; each only grows.
         forwarders: the state of every forwarder.
         not_ready: why no events can be taken now; empty when they can.
+        operated: called after an operator mended a forwarder's cursors or parked events.
         enrolled: called after devices changed, so that ingest forgets what it remembered.
     """
 
@@ -47,4 +48,5 @@ class Services:
     ingest: Callable[[], Mapping[str, int]] = field(default=_nothing)
     forwarders: Callable[[], Sequence[ForwarderStatus]] = field(default=_none)
     not_ready: Callable[[], str] = field(default=_ready)
+    operated: Callable[[], None] = field(default=lambda: None)
     enrolled: Callable[[], None] = field(default=lambda: None)

@@ -68,5 +68,5 @@ class Refusals:
             return None
         return (
             f"the receiver refused {self.in_a_row} events in a row and accepted none: check its "
-            "address and credentials, then restart; the refused events are parked"
+            "address and credentials, then restart or drop a parked event; they are all parked"
         )

@@ -50,16 +50,31 @@ class Forwarders:
             )
             for config in configs
         ]
+        self._wakers = {config.name: asyncio.Event() for config in configs}
 
     def statuses(self) -> list[ForwarderStatus]:
         """Return the state of each forwarder, in the order of the configuration."""
         return [forwarder.status for forwarder in self._forwarders]
 
+    def wake(self) -> None:
+        """Let stopped forwarders try again: an operator changed something."""
+        for waker in self._wakers.values():
+            waker.set()
+
     async def run(self) -> None:
         """Run all until cancelled; one that stops leaves the others alone."""
         async with asyncio.TaskGroup() as group:
             for forwarder in self._forwarders:
-                group.create_task(forwarder.run(), name=f"forward.{forwarder.status.name}")
+                name = forwarder.status.name
+                group.create_task(
+                    self._run_again(forwarder, self._wakers[name]), name=f"forward.{name}"
+                )
+
+    async def _run_again(self, forwarder: Forwarder, waker: asyncio.Event) -> None:
+        while True:
+            waker.clear()
+            await forwarder.run()
+            await waker.wait()
 
 
 def selection_of(config: ForwardConfig) -> Selection:

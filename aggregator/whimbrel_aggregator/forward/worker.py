@@ -188,6 +188,7 @@ class Forwarder:
     async def _forward(self) -> None:
         self._positions.clear()
         self._backoffs.clear()
+        self._refusals = Refusals()
         self._busy.clear()
         self._queue = asyncio.Queue()
         await self._attach()

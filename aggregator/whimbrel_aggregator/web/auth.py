@@ -23,7 +23,6 @@ OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 _SCHEME: Final = "bearer "
 
 
-
 def check_token(request: web.Request, token: str) -> None:
     """Compare the request's bearer token in constant time.
 

@@ -106,7 +106,9 @@ async def object_of(request: web.Request) -> dict[str, Any]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RefusedError(400, "body", body[:80].decode(errors="replace"), "must be JSON") from error
+        raise RefusedError(
+            400, "body", body[:80].decode(errors="replace"), "must be JSON"
+        ) from error
     if not isinstance(value, dict):
         raise RefusedError(400, "body", value, "must be a JSON object")
     return value

@@ -163,6 +163,7 @@ class ResourceRoutes:
             await self._journal.rebind(name)
         except UnknownConsumerError as error:
             raise RefusedError(404, "name", name, "must be an attached forwarder") from error
+        self._services.operated()
         return answer({"rebound": name})
 
     async def list_parked(self, request: web.Request) -> web.Response:
@@ -184,6 +185,7 @@ class ResourceRoutes:
         number = integer_of({"id": text}, "id", 0, low=1, high=MAX_ID)
         if not await self._journal.unpark([number]):
             raise RefusedError(404, "id", text, "must be the id of a parked event")
+        self._services.operated()
         return answer({"unparked": number})
 
     async def _enrolled(self, device: EnrolledDevice) -> EnrolledDevice:

@@ -108,8 +108,6 @@ async def run_server(
         await app_runner.cleanup()
 
 
-
-
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every failure into a JSON answer that names field, value and rule."""
@@ -122,7 +120,9 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
         rule = f"must be one of {allowed}"
-        return RefusedError(405, "method", request.method, rule, headers={"Allow": allowed}).response()
+        return RefusedError(
+            405, "method", request.method, rule, headers={"Allow": allowed}
+        ).response()
     except web.HTTPNotFound:
         return RefusedError(404, "path", request.path, "must be one of /openapi.json").response()
     except web.HTTPException as error:

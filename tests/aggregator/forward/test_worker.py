@@ -232,7 +232,14 @@ async def test_a_cursor_of_another_generation_stops_the_forwarder_and_says_so(
         await eventually(
             lambda: len(lines_of(tmp_path / "out")) == 5, timeout_s=TIMEOUT_S, what="5 lines"
         )
-    assert len(receiver.accepted) == 5
+        assert len(receiver.accepted) == 5
+        # the operator's explicit act, and it goes on without a restart
+        await region.journal.rebind("hook")
+        region.forwarders.wake()
+        await region.reached("hook", "running")
+        await committer.commit([events(6, 5)])
+        await eventually(lambda: len(receiver.accepted) == 10, timeout_s=TIMEOUT_S, what="10")
+    assert received(receiver) == list(range(1, 11))
 
 
 async def test_detaching_a_running_forwarder_stops_it(

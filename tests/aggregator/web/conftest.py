@@ -49,10 +49,12 @@ async def serve(services: Services, runner: ThreadRunner) -> AsyncIterator[Serve
             )
         )
         tasks.append(task)
-        await asyncio.wait([listening, task], return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-        return listening.result()
+        task.add_done_callback(lambda _: listening.done() or listening.cancel())
+        try:
+            return await listening
+        except asyncio.CancelledError:
+            await task
+            raise
 
     yield start
     for task in tasks:

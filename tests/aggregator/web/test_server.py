@@ -199,10 +199,13 @@ async def test_metrics_pass_promtool(client: aiohttp.ClientSession, url: str) ->
         assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         text = await answer.read()
     assert b'whimbrel_ingest_total{kind="frames_committed"} 3.0' in text
-    checked = await asyncio.to_thread(
-        subprocess.run, [promtool, "check", "metrics"], input=text, capture_output=True, check=False
-    )
+    checked = await asyncio.to_thread(_promtool, promtool, text)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def _promtool(program: Path, text: bytes) -> subprocess.CompletedProcess[bytes]:
+    command = [str(program), "check", "metrics"]
+    return subprocess.run(command, input=text, capture_output=True, check=False)
 
 
 async def test_status_holds_the_regions_figures(

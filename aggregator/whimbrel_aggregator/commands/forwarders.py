@@ -1,0 +1,79 @@
+"""``whimbrel-aggregator forwarders``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from urllib.parse import quote
+
+from whimbrel_aggregator import exits
+from whimbrel_aggregator.commands.access import ask_once, ask_pages
+from whimbrel_aggregator.commands.failures import guarded
+from whimbrel_aggregator.commands.tables import table
+from whimbrel_aggregator.configfile import load_config
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show forwarders and what they parked; rebind or detach one."""
+    actions = {"list": _list, "parked": _parked, "rebind": _rebind, "detach": _detach}
+    return guarded(lambda: actions[options.action](options))
+
+
+def _list(options: argparse.Namespace) -> int:
+    answer = ask_once(load_config(options.config), "GET", "/v1/forwarders")
+    if options.json:
+        print(json.dumps(answer))
+        return exits.DONE
+    rows = [
+        (
+            one["name"],
+            one["state"],
+            one["guarantee"],
+            one["delivered"],
+            one["parked"],
+            one["retries"],
+            one["lag_frames"],
+            one["reason"],
+        )
+        for one in answer["forwarders"]
+    ]
+    heads = ("NAME", "STATE", "GUARANTEE", "DELIVERED", "PARKED", "RETRIES", "LAG", "REASON")
+    print(table(heads, rows))
+    return exits.DONE
+
+
+def _parked(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
+    if options.drop is not None:
+        answer = ask_once(config, "DELETE", f"/v1/parked/{options.drop}")
+        print(json.dumps(answer) if options.json else f"parked event {options.drop} is dropped")
+        return exits.DONE
+    params = {"limit": "500"}
+    if options.name is not None:
+        params["forwarder"] = options.name
+    parked = ask_pages(config, "/v1/parked", "parked", "after", params)
+    if options.json:
+        print(json.dumps({"parked": parked}))
+        return exits.DONE
+    rows = [
+        (one["id"], one["forwarder"], one["parked"], one["event_id"], one["reason"])
+        for one in parked
+    ]
+    print(table(("ID", "FORWARDER", "PARKED", "EVENT", "ANSWER"), rows))
+    return exits.DONE
+
+
+def _rebind(options: argparse.Namespace) -> int:
+    path = f"/v1/forwarders/{quote(options.name, safe='')}/rebind"
+    answer = ask_once(load_config(options.config), "POST", path)
+    text = f"{options.name} is bound to the journal's present generation"
+    print(json.dumps(answer) if options.json else text)
+    return exits.DONE
+
+
+def _detach(options: argparse.Namespace) -> int:
+    path = f"/v1/forwarders/{quote(options.name, safe='')}"
+    answer = ask_once(load_config(options.config), "DELETE", path)
+    text = f"{options.name} is detached: it no longer holds retention back"
+    print(json.dumps(answer) if options.json else text)
+    return exits.DONE
