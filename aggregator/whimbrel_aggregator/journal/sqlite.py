@@ -3,9 +3,6 @@
 Rules it keeps: frames, dedup state and heads of a group commit together, durably
 (``synchronous=FULL``), before :meth:`append` answers; what a failed commit left is read back
 by operation id; a row that fails its checksum is never served.
-
-The loop's own caches (ranges, heads) hold nothing that is being committed: entries are
-dropped before a commit and put back after it, so a cancelled append cannot leave a stale one.
 """
 
 from __future__ import annotations
@@ -22,9 +19,9 @@ from whimbrel_protocol.messages import GENERATION_BYTES
 
 from . import consumers, dedup, enrolment, reading, retention
 from .backup import write_backup
+from .cache import StateCache
 from .errors import JournalFailedError
 from .identities import Identities
-from .lru import LruDict
 from .storage import Storage, Work
 from .values import (
     Append,
@@ -52,10 +49,6 @@ from .writing import append_group, read_partition
 
 T = TypeVar("T")
 
-CACHED_STREAMS: Final = 20_000
-"""Streams whose ranges stay in memory: about 700 bytes each, 14 MB."""
-
-CACHED_HEADS: Final = 20_000
 ROW_BYTES: Final = 160
 """What a frame's row and index entry take beside its bytes."""
 
@@ -71,8 +64,7 @@ class SqliteJournal:
         self._clock = clock
         self._writer = writer
         self._reader = reader
-        self._streams: LruDict[StreamKey, StreamRecord] = LruDict(CACHED_STREAMS)
-        self._heads: LruDict[PartitionKey, int] = LruDict(CACHED_HEADS)
+        self._cache = StateCache()
         self._commits = 0
         self._changed = asyncio.Event()
 
@@ -117,14 +109,14 @@ class SqliteJournal:
     async def _read(self, work: Work[T]) -> T:
         return await self._reader.run(lambda: self._storage.read(work))
 
+    async def _read_behind_commits(self, work: Work[T]) -> T:
+        return await self._writer.run(lambda: self._storage.read(work))
+
     # ---- appending
 
     async def append(self, appends: Sequence[Append]) -> list[AppendResult]:
         """See the port."""
-        for append in appends:
-            self._heads.drop(append.partition)
-            for update in append.streams:
-                self._streams.drop(update.key)
+        self._cache.begin(appends)
         size = sum(len(frame.data) + ROW_BYTES for append in appends for frame in append.frames)
         try:
             results = await self._write(
@@ -133,13 +125,7 @@ class SqliteJournal:
             )
         except JournalFailedError as error:
             return [Unknown(str(error)) for _ in appends]
-        for append, result in zip(appends, results, strict=True):
-            if isinstance(result, Unknown):
-                continue
-            self._heads.put(append.partition, result.head)
-            if isinstance(result, Committed):
-                for update in append.streams:
-                    self._streams.put(update.key, StreamRecord(update.key, update.ranges))
+        self._cache.done(appends, results)
         self._tell()
         return results
 
@@ -163,37 +149,38 @@ class SqliteJournal:
 
     async def heads(self, partitions: Sequence[PartitionKey]) -> list[int]:
         """See the port."""
-        missing = [key for key in partitions if self._heads.get(key) is None]
+        known = self._cache.heads(partitions)
+        missing = [key for key in partitions if key not in known]
         if missing:
 
-            def look(connection: sqlite3.Connection, ids: Identities) -> list[int]:
-                rows = [ids.partition(key) for key in missing]
-                return [0 if row is None else read_partition(connection, row).head for row in rows]
+            def look(connection: sqlite3.Connection, ids: Identities) -> dict[PartitionKey, int]:
+                rows = ((key, ids.partition(key)) for key in missing)
+                return {
+                    key: 0 if row is None else read_partition(connection, row).head
+                    for key, row in rows
+                }
 
-            found = dict(zip(missing, await self._read(look), strict=True))
-            for key, head in found.items():
-                self._heads.put(key, head)
-            return [
-                found.get(key, 0) if key in found else self._heads.get(key) or 0
-                for key in partitions
-            ]
-        return [self._heads.get(key) or 0 for key in partitions]
+            begun = self._cache.begun
+            found = await self._read_behind_commits(look)
+            self._cache.keep_heads(found, begun=begun)
+            known |= found
+        return [known[key] for key in partitions]
 
     async def streams(self, keys: Sequence[StreamKey]) -> list[StreamRecord | None]:
         """See the port."""
-        records = [self._streams.get(key) for key in keys]
-        missing = [key for key, record in zip(keys, records, strict=True) if record is None]
-        if not missing:
-            return records
-        found = await self._read(
-            lambda connection, ids: {
-                key: dedup.read_stream(connection, ids, key) for key in missing
-            }
-        )
-        for key, record in found.items():
-            if record is not None:
-                self._streams.put(key, record)
-        return [record or found.get(key) for key, record in zip(keys, records, strict=True)]
+        known = self._cache.streams(keys)
+        missing = [key for key in keys if key not in known]
+        if missing:
+
+            def look(connection: sqlite3.Connection, ids: Identities) -> list[StreamRecord]:
+                records = (dedup.read_stream(connection, ids, key) for key in missing)
+                return [record for record in records if record is not None]
+
+            begun = self._cache.begun
+            found = await self._read_behind_commits(look)
+            self._cache.keep_streams(found, begun=begun)
+            known |= {record.key: record for record in found}
+        return [known.get(key) for key in keys]
 
     async def device_states(self, keys: Sequence[DeviceKey]) -> list[DeviceState]:
         """See the port."""
@@ -220,12 +207,10 @@ class SqliteJournal:
 
     async def fold(self, device: DeviceKey, keep: int) -> int:
         """See the port."""
-        self._streams.clear()
-        floor = await self._write(
+        self._cache.begin_anything()
+        return await self._write(
             lambda connection, ids: dedup.fold_streams(connection, ids, device, keep)
         )
-        self._streams.clear()
-        return floor
 
     # ---- reading
 
@@ -372,6 +357,7 @@ class SqliteJournal:
 
     async def retain(self, policy: RetentionPolicy, now_ns: int) -> RetentionResult:
         """See the port."""
+        self._cache.begin_anything()  # folded streams may go with their last frames
         frames = size = 0
         held: frozenset[str] = frozenset()
         for _ in range(RETENTION_STEPS):
@@ -381,8 +367,6 @@ class SqliteJournal:
             frames, size, held = frames + step.frames, size + step.size_bytes, step.held_by
             if not step.frames:
                 break
-        if frames:
-            self._streams.clear()  # folded streams may have gone with their last frames
         return RetentionResult(frames, size, tuple(sorted(held)))
 
     async def checkpoint(self) -> None:
