@@ -66,8 +66,8 @@ class Region:
         address = agent.address
         run_command(
             self.module, "devices", "add", "--config", str(self.config_file),
-            "--tenant", address.tenant, "--store", address.store, "--device", address.device,
-            "--key", agent.public_key, folder=self.folder,
+            "--key", agent.public_key, address.tenant, address.store, address.device,
+            folder=self.folder,
         )  # fmt: skip
 
     def status(self) -> dict[str, Any]:
