@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import intake, sealing, wire
+from . import httpintake, ingest, intake, sealing, wire
 from .figures import Key, Measurement
 
 MEASUREMENTS: Final[tuple[Measurement, ...]] = (
     *intake.MEASUREMENTS,
+    *httpintake.MEASUREMENTS,
+    *ingest.MEASUREMENTS,
     *wire.MEASUREMENTS,
     *sealing.MEASUREMENTS,
 )
