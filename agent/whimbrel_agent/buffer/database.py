@@ -31,6 +31,9 @@ SHM_BYTES: Final = 32 * 1024
 CACHE_KIB: Final = 1024
 
 _MX_FRAME_OFFSET: Final = 16
+SQL_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite raises: a damaged name in an error message does not even decode."""
+
 _FULL_CODES: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 
 
@@ -87,6 +90,15 @@ def connect(path: Path, *, page_bytes: int = PAGE_BYTES) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=64
     )
+    try:
+        _set_up(connection, page_bytes)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _set_up(connection: sqlite3.Connection, page_bytes: int) -> None:
     for setting in (
         f"page_size = {page_bytes}",
         "auto_vacuum = NONE",  # freed pages are reused: the file's size is bounded anyway
@@ -99,7 +111,6 @@ def connect(path: Path, *, page_bytes: int = PAGE_BYTES) -> sqlite3.Connection:
         f"cache_size = -{CACHE_KIB}",
     ):
         connection.execute(f"PRAGMA {setting}")
-    return connection
 
 
 class Database:
@@ -130,7 +141,7 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             self._roll_back()
             raise self.translate(error) from error
         except BaseException:
@@ -144,10 +155,10 @@ class Database:
             raise self.broken
         try:
             yield self.connection
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             raise self.translate(error) from error
 
-    def translate(self, error: sqlite3.Error) -> BufferFullError | BufferBrokenError:
+    def translate(self, error: Exception) -> BufferFullError | BufferBrokenError:
         """Turn SQLite's error into ours; all but a full disk break the connection."""
         code = getattr(error, "sqlite_errorcode", None)
         if code in _FULL_CODES:
@@ -164,7 +175,7 @@ class Database:
         if self.connection.in_transaction:
             try:
                 self.connection.execute("ROLLBACK")
-            except sqlite3.Error as error:
+            except SQL_ERRORS as error:
                 self.translate(error)
 
     def checkpoint_if_due(self) -> bool:
@@ -178,7 +189,7 @@ class Database:
         """Copy the log into the database; the next commit then starts the log over."""
         try:
             self.connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             if not isinstance(self.translate(error), DiskFullError):
                 raise self.translate(error) from error
             # a full disk stops the copy; the log keeps everything until there is room

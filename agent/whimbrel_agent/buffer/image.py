@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from whimbrel_agent.buffer.database import PAGE_BYTES, connect
+from whimbrel_agent.buffer.database import PAGE_BYTES, SQL_ERRORS, connect
 from whimbrel_agent.buffer.schema import SCHEMA_VERSION, upgrade
 from whimbrel_agent.buffer.wal import WalScan
 
@@ -88,7 +88,7 @@ class ImageReader:
             if connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
                 connection.execute("SELECT count(*) FROM facts").fetchone()
                 return connection
-        except sqlite3.Error:
+        except SQL_ERRORS:
             pass  # the first page is broken: a sound one takes its place
         connection.close()
         self.unreadable.add("first page")
@@ -104,7 +104,7 @@ class ImageReader:
                 for row in self._connection.execute(query):
                     keys = len(key.split(","))
                     found[row[:keys]] = row[keys:]
-            except (sqlite3.Error, OverflowError, UnicodeDecodeError):
+            except (*SQL_ERRORS, OverflowError):
                 self.unreadable.add(table)
         return [found[name] for name in sorted(found, key=repr)]
 

@@ -7,12 +7,11 @@ small row; frames' bytes are checked when they are read. Measured: see ``decisio
 from __future__ import annotations
 
 import os
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
 from whimbrel_agent.buffer.companions import LOCK_BYTES, Companions
-from whimbrel_agent.buffer.database import PAGE_BYTES, Database, Limits, limits_of
+from whimbrel_agent.buffer.database import PAGE_BYTES, SQL_ERRORS, Database, Limits, limits_of
 from whimbrel_agent.buffer.lock import FileLock
 from whimbrel_agent.buffer.numbers import MAX_NUMBERS_BYTES, NumbersFile
 from whimbrel_agent.buffer.reserve import ReserveFile
@@ -116,6 +115,7 @@ def _open_checked(opening: Opening) -> BufferState:
         if isinstance(opened, BufferState):
             return opened
         found = opened
+        scan = scan_wal(files.wal, page_bytes=PAGE_BYTES)  # closing has copied a sound log
     damage = _salvage(opening, scan, bounds, found)
     result = _try(opening)
     if not isinstance(result, BufferState):
@@ -136,12 +136,13 @@ def _try(opening: Opening) -> BufferState | str:
     aside = opening.files.kept_aside_bytes()
     try:
         state = opening.state_on(opening.files.path, limits_for(opening.config, aside_bytes=aside))
-    except sqlite3.Error as error:
+    except SQL_ERRORS as error:
         return f"sqlite: {error}"
     try:
         problems = [*state.load(), *load_staged(state)]
-        problems += problems or Verifier(state, bodies=False).run().problems
-    except (sqlite3.Error, BufferBrokenError, ValueError, TypeError) as error:
+        if not problems:
+            problems += Verifier(state, bodies=False).run().problems
+    except (*SQL_ERRORS, BufferBrokenError, ValueError, TypeError) as error:
         problems = [str(error)]
     if problems:
         state.database.close(clean=False)

@@ -19,7 +19,7 @@ from whimbrel_agent.buffer.state import BufferState
 from whimbrel_agent.buffer.streams import Stream
 from whimbrel_agent.buffer.values import ResumeOutcome
 from whimbrel_protocol.epoch import ordinal_of
-from whimbrel_protocol.lanes import LANE_NUMBERS, LANES
+from whimbrel_protocol.lanes import LANE_NUMBERS, LANES, GapReason
 from whimbrel_protocol.limits import MAX_RESUME_STREAMS
 from whimbrel_protocol.messages import ResumeAnswer, StreamQuestion, StreamState
 from whimbrel_protocol.names import Address
@@ -180,4 +180,9 @@ def _cover(
                 changed.settled.add(first, last)
             if row.events:
                 state.ledger.add(row.lane, DELIVERED, settled.total)
+            elif row.reason == GapReason.DAMAGED:
+                # feared lost with the rows that knew of them, and delivered all along
+                state.ledger.move(
+                    row.lane, settled.total, out_of=int(GapReason.DAMAGED), into=DELIVERED
+                )
     state.counters["covered_frames"] += len(rows)

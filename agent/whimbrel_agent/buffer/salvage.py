@@ -25,8 +25,8 @@ from whimbrel_agent.buffer.image import ImageReader, build_image
 from whimbrel_agent.buffer.ledger import ACCEPTED
 from whimbrel_agent.buffer.numbers import sync_directory
 from whimbrel_agent.buffer.remains import Piece, Plan, Remains, gather
-from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
-from whimbrel_agent.buffer.staging import Pack, write_row
+from whimbrel_agent.buffer.schema import row_sum
+from whimbrel_agent.buffer.sealer import insert_run, seal_rows
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
 from whimbrel_agent.buffer.values import DamageReport
 from whimbrel_agent.buffer.wal import WalScan
@@ -102,8 +102,7 @@ class Builder:
         else:
             self._write_gap(connection, piece)
         stream = self._state.streams.change(piece.epoch, piece.lane)
-        if piece.staged is None:
-            stream.sealed_through = max(stream.sealed_through, piece.last)
+        stream.sealed_through = max(stream.sealed_through, piece.last)
 
     def _write_frame(self, connection: sqlite3.Connection, piece: Piece) -> None:
         state, found = self._state, piece.frame
@@ -139,16 +138,11 @@ class Builder:
             )
 
     def _write_staged(self, connection: sqlite3.Connection, piece: Piece) -> None:
-        row = piece.staged
-        assert row is not None
-        state = self._state
-        row_id = piece.lane << LANE_SHIFT | state.next_staged[piece.lane]
-        state.next_staged[piece.lane] += 1
-        body = write_row(
-            Pack(row.lane, row.count, row.raw()), epoch=row.epoch, first=row.first, stamp=row.stamp
-        )
-        connection.execute("INSERT INTO staged VALUES (?, ?)", (row_id, body))
-        self.staged_events += row.count
+        """Seal a staged row: its process has ended, so nothing more will join it."""
+        assert piece.staged is not None
+        for run in seal_rows(self._state, piece.lane, [piece.staged]):
+            insert_run(self._state, connection, piece.lane, piece.epoch, run)
+        self.staged_events += piece.staged.count
 
     def _write_gap(self, connection: sqlite3.Connection, piece: Piece) -> None:
         span = piece.last - piece.first + 1

@@ -126,7 +126,7 @@ class Sealer:
                     "DELETE FROM staged WHERE id BETWEEN ? AND ?", (slots[0].id, slots[-1].id)
                 )
                 for run in runs:
-                    _insert(state, connection, lane, epoch, run)
+                    insert_run(state, connection, lane, epoch, run)
                 state.streams.change(epoch, lane).sealed_through = slots[-1].first + (
                     slots[-1].events - 1
                 )
@@ -251,13 +251,14 @@ def _frame(
     return seal_frame(header, columns, state.key)
 
 
-def _insert(
+def insert_run(
     state: BufferState,
     connection: sqlite3.Connection,
     lane: int,
     epoch: int,
     run: SealedRun | LostRun,
 ) -> None:
+    """Insert a sealed run, or the gap of a lost one, and account its events."""
     state.ledger.add(lane, ACCEPTED, run.events)
     if isinstance(run, SealedRun):
         add_pending(

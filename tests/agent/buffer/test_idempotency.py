@@ -1,0 +1,63 @@
+"""A producer that repeats itself gets the first answer, across restarts, within bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from buffers.harness import Shop, assert_sound, kept_numbers, sales
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path / "buffer.db")
+
+
+async def test_repeated_key_gets_the_first_answer_and_keeps_one_event(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        first = await buffer.accept(sales(3), keys=[b"a", None, b"c"])
+        again = await buffer.accept(sales(3, 10), keys=[b"c", b"d", b"a"])
+        assert [(a.sequence, a.repeated) for a in again] == [(3, True), (4, False), (1, True)]
+        assert [a.sequence for a in first] == [1, 2, 3]
+        assert await kept_numbers(buffer) == [0, 1, 2, 11]
+        await assert_sound(buffer)
+
+
+async def test_key_twice_in_one_group_counts_once(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        answers = await buffer.accept(sales(2), keys=[b"a", b"a"])
+        assert [(a.sequence, a.repeated) for a in answers] == [(1, False), (1, True)]
+        assert await kept_numbers(buffer) == [0]
+
+
+async def test_keys_survive_a_restart(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        first = await buffer.accept(sales(1), keys=[b"sale-77"])
+    async with shop.buffer() as buffer:
+        again = await buffer.accept(sales(1), keys=[b"sale-77"])
+        assert again == [first[0]._replace(repeated=True)]
+
+
+async def test_keys_are_forgotten_past_count_and_age(shop: Shop) -> None:
+    async with shop.buffer(idempotency_keys=20, idempotency_age_s=60) as buffer:
+        for number in range(30):
+            await buffer.accept(sales(1, number), keys=[b"%d" % number])
+        newest = await buffer.accept(sales(1), keys=[b"29"])
+        oldest = await buffer.accept(sales(1), keys=[b"0"])
+        assert (newest[0].repeated, oldest[0].repeated) == (True, False)
+        shop.clock.advance(61)
+        aged = await buffer.accept(sales(1), keys=[b"29"])
+        assert aged[0].repeated is False
+        (rows,) = buffer._state.database.connection.execute("SELECT count(*) FROM keys").fetchone()
+        assert rows <= 21
+
+
+async def test_checkpoint_becomes_durable_with_its_events(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        await buffer.accept(sales(2), checkpoint=("import sales.csv", b"line 2"))
+        await buffer.accept([], checkpoint=("import done.csv", b"end"))
+    async with shop.buffer() as buffer:
+        assert await buffer.checkpoint("import sales.csv") == b"line 2"
+        assert await buffer.checkpoint("import done.csv") == b"end"
+        assert await buffer.checkpoint("never") is None

@@ -1,0 +1,202 @@
+"""What a resume answer changes: other lives of the file, restored regions, forks, floors."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from buffers.harness import (
+    Shop,
+    all_pending,
+    answer,
+    assert_sound,
+    kept_numbers,
+    numbers_of,
+    receipt_for,
+    sales,
+)
+from whimbrel_agent.buffer.store import Buffer
+from whimbrel_protocol.batch import decode_events
+from whimbrel_protocol.epoch import make_epoch, ordinal_of
+from whimbrel_protocol.frame import open_frame
+from whimbrel_protocol.lanes import GapReason
+from whimbrel_protocol.limits import MAX_RESUME_STREAMS
+from whimbrel_protocol.messages import StreamState
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path / "buffer.db")
+
+
+async def fill(buffer: Buffer, frames: int, start: int = 0) -> None:
+    for number in range(frames):
+        await buffer.accept(sales(10, start + 10 * number))
+        await buffer.seal_all()
+
+
+async def sent_numbers(buffer: Buffer) -> list[int]:
+    """What the pending frames would bring to the region, in send order."""
+    numbers = []
+    for ref in await all_pending(buffer):
+        data = await buffer.load(ref.id)
+        assert data is not None
+        frame = open_frame(data)
+        assert (frame.header.first, frame.header.span) == (ref.first, ref.span)
+        numbers += numbers_of(decode_events(frame.columns)) if ref.count else []
+    return numbers
+
+
+async def test_resume_asks_for_streams_with_frames_first_and_then_the_newest(shop: Shop) -> None:
+    for _ in range(3):
+        async with shop.buffer() as buffer:
+            await fill(buffer, 1)
+    async with shop.buffer() as buffer:
+        (first,) = await all_pending(buffer)
+        await buffer.settle(receipt_for([first]))
+        epochs = [question.epoch for question in await buffer.streams()]
+        assert epochs[0] > first.epoch
+        assert epochs[-1] == first.epoch
+        assert len(epochs) == 3
+
+
+async def test_frames_that_another_life_delivered_are_freed_and_cut_exactly(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        await fill(buffer, 3)
+    async with shop.buffer() as buffer:
+        (epoch,) = {ref.epoch for ref in await all_pending(buffer)}
+        outcome = await buffer.apply_resume(
+            answer(StreamState(epoch, "normal", ((1, 10), (14, 15)), b""))
+        )
+        assert (outcome.covered_frames, outcome.resealed_frames) == (1, 2)
+        refs = await all_pending(buffer)
+        assert [(r.first, r.span) for r in refs] == [(11, 3), (16, 5), (21, 10)]
+        assert await sent_numbers(buffer) == [10, 11, 12, *range(15, 30)]
+        line = (await buffer.stats()).lane("normal").ledger
+        assert (line.accepted, line.delivered, line.pending) == (30, 12, 18)
+        await assert_sound(buffer)
+
+
+async def test_published_frames_are_never_cut(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        await fill(buffer, 2)
+        before = await all_pending(buffer)
+        await buffer.reserve_published(before[-1].id)
+    async with shop.buffer() as buffer:
+        await buffer.apply_resume(answer(StreamState(before[0].epoch, "normal", ((1, 15),), b"")))
+        assert [r.digest for r in await all_pending(buffer)] == [r.digest for r in before]
+
+
+async def test_restored_region_gets_receipted_frames_again_and_gaps_for_the_rest(
+    shop: Shop,
+) -> None:
+    async with shop.buffer() as buffer:
+        await fill(buffer, 4)
+        refs = await all_pending(buffer)
+        await buffer.reserve_published(refs[-1].id)
+        await buffer.apply_resume(answer())
+        await buffer.settle(receipt_for(refs[:3]))
+        from whimbrel_agent.buffer import capacity
+
+        assert capacity.trim_receipted(buffer._state, 1) >= 1  # the oldest is no longer kept
+        kept = (await buffer.stats()).lane("normal").receipted_frames
+        outcome = await buffer.apply_resume(
+            answer(StreamState(refs[0].epoch, "normal", (), b""), generation=b"gen-0002")
+        )
+        assert outcome.returned_frames == kept
+        assert outcome.lost_events == 10 * (3 - kept)
+        now = await all_pending(buffer)
+        assert [ref.first for ref in now] == sorted(ref.first for ref in now)
+        assert now[0].count == 0
+        line = (await buffer.stats()).lane("normal").ledger
+        assert line.balanced
+        assert line.gapped[GapReason.LOST_AFTER_RECEIPT] == outcome.lost_events
+        await assert_sound(buffer)
+
+
+async def test_region_ahead_of_a_running_process_makes_it_number_anew(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        await fill(buffer, 3)
+        await buffer.accept(sales(5, 30))
+        refs = await all_pending(buffer)
+        await buffer._run(lambda: None)
+        before = buffer.epoch
+        outcome = await buffer.apply_resume(
+            answer(StreamState(before, "normal", ((1, 400),), b"otherdig"))
+        )
+        assert (outcome.rotated, outcome.fork_suspected) == (True, True)
+        assert buffer.epoch == outcome.epoch > before
+        now = await all_pending(buffer)
+        assert {ref.epoch for ref in now} == {buffer.epoch}
+        assert await sent_numbers(buffer) == list(range(35))
+        assert refs[0].digest not in {ref.digest for ref in now}
+        (accepted,) = await buffer.accept(sales(1, 35))
+        assert (accepted.epoch, accepted.sequence) == (buffer.epoch, 36)
+        await assert_sound(buffer)
+
+
+async def test_same_digest_at_the_high_water_is_no_fork(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        await fill(buffer, 2)
+        refs = await all_pending(buffer)
+        await buffer.reserve_published(refs[0].id)
+        outcome = await buffer.apply_resume(
+            answer(StreamState(buffer.epoch, "normal", ((1, 10),), refs[0].digest))
+        )
+        assert not outcome.rotated
+
+
+async def test_floor_above_the_epoch_makes_it_number_above_the_floor(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        await fill(buffer, 2)
+    async with shop.buffer() as buffer:
+        await fill(buffer, 1, 20)
+        floor = make_epoch(ordinal_of(buffer.epoch) + 5, 1)
+        old = [StreamState(q.epoch, q.lane, (), b"") for q in await buffer.streams()]
+        outcome = await buffer.apply_resume(answer(*old, floor=floor))
+        assert outcome.rotated
+        assert ordinal_of(buffer.epoch) > ordinal_of(floor)
+        assert await sent_numbers(buffer) == list(range(30))
+        assert {ref.epoch for ref in await all_pending(buffer)} == {buffer.epoch}
+        await assert_sound(buffer)
+
+
+async def test_two_lives_of_one_file_make_the_same_frames_of_what_was_staged(
+    tmp_path: Path,
+) -> None:
+    first = Shop(tmp_path / "a" / "buffer.db")
+    async with first.buffer() as buffer:
+        await buffer.accept(sales(730))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    second = Shop(tmp_path / "b" / "buffer.db")
+    second.chance.seed(99)
+    second.clock.advance(1234)
+    digests = []
+    for shop in (first, second):
+        async with shop.buffer() as buffer:
+            digests.append([(r.epoch, r.first, r.digest) for r in await all_pending(buffer)])
+    assert digests[0] == digests[1]
+    assert len(digests[0]) == 2
+
+
+async def test_streams_beyond_one_resume_wait_for_the_next(shop: Shop) -> None:
+    for number in range(MAX_RESUME_STREAMS // 4 + 2):
+        async with shop.buffer() as buffer:
+            for lane in ("critical", "high", "normal", "bulk"):
+                await buffer.accept(sales(1, number, lane=lane))
+    async with shop.buffer() as buffer:
+        asked = await buffer.streams()
+        assert len(asked) == MAX_RESUME_STREAMS
+        states = [StreamState(q.epoch, q.lane, (), b"") for q in asked]
+        assert (await buffer.apply_resume(answer(*states))).unasked_streams == 8
+        for lane in ("critical", "high", "normal", "bulk"):
+            while refs := await buffer.pending(lane, 0, 1):
+                await buffer.settle(receipt_for(refs))
+        assert {q.epoch for q in await buffer.streams()} >= {asked[-1].epoch}
+        left = await buffer.streams()
+        states = [StreamState(q.epoch, q.lane, (), b"") for q in left]
+        assert (await buffer.apply_resume(answer(*states))).unasked_streams == 0
+        assert len(await all_pending(buffer)) == 1
+        assert await kept_numbers(buffer)
