@@ -45,6 +45,10 @@ MAX_CURSOR_BYTES: Final = 64 * 1024
 """What a resume text may unpack to."""
 
 
+class UnknownPositionError(FieldError):
+    """A cursor or resume text that names no position in this journal."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventQuery:
     """Which events: a selection, and event times with ``since_ns <= time < until_ns``."""
@@ -85,7 +89,7 @@ class EventQueries:
         """Return up to ``limit`` events after a cursor.
 
         Raises:
-            FieldError: the cursor is not one of this journal's generation.
+            UnknownPositionError: the cursor is not one of this journal's generation.
         """
         at_partition, start = self._read_cursor(cursor)
         events: list[CommittedEvent] = []
@@ -124,7 +128,7 @@ class EventQueries:
             idle_s: how often to give a sign of life.
 
         Raises:
-            FieldError: the cursor is not one of this journal's generation.
+            UnknownPositionError: the cursor is not one of this journal's generation.
         """
         if cursor is not None:
             positions = self._read_resume(cursor)
@@ -163,7 +167,7 @@ class EventQueries:
         """Check a resume text before following.
 
         Raises:
-            FieldError: it is not one of this journal's generation.
+            UnknownPositionError: it is not one of this journal's generation.
         """
         if cursor is not None:
             self._read_resume(cursor)
@@ -200,8 +204,8 @@ class EventQueries:
         match _unpack("cursor", text):
             case [str(generation), str(key), str(position)] if key.count("/") == 1:
                 self._check_generation("cursor", text, generation)
-                return PartitionKey(*key.split("/")), Position.from_text("cursor", position)
-        raise FieldError("cursor", text, "must be a 'next' that this API gave")
+                return PartitionKey(*key.split("/")), _position("cursor", position)
+        raise UnknownPositionError("cursor", text, "must be a 'next' that this API gave")
 
     def _resume(self, positions: dict[PartitionKey, Position]) -> str | None:
         if len(positions) > MAX_RESUME_PARTITIONS:
@@ -215,15 +219,15 @@ class EventQueries:
             case [str(generation), dict(places)] if len(places) <= MAX_RESUME_PARTITIONS:
                 self._check_generation("Last-Event-ID", text, generation)
                 return {
-                    PartitionKey(*key.split("/", 1)): Position.from_text("Last-Event-ID", str(at))
+                    PartitionKey(*key.split("/", 1)): _position("Last-Event-ID", str(at))
                     for key, at in places.items()
                     if "/" in key
                 }
-        raise FieldError("Last-Event-ID", text, "must be an event id that this API gave")
+        raise UnknownPositionError("Last-Event-ID", text, "must be an event id that this API gave")
 
     def _check_generation(self, field_name: str, text: str, generation: str) -> None:
         if generation != self._journal.generation.hex():
-            raise FieldError(
+            raise UnknownPositionError(
                 field_name,
                 text,
                 f"is of journal generation {generation[:40]}, the journal is "
@@ -243,6 +247,13 @@ def _after(event: CommittedEvent) -> Position:
     return Position(event.position.offset, event.position.place + 1)
 
 
+def _position(field_name: str, text: str) -> Position:
+    try:
+        return Position.from_text(field_name, text)
+    except FieldError as error:
+        raise UnknownPositionError(field_name, text, error.rule) from error
+
+
 def _pack(value: Any) -> str:
     packed = zlib.compress(json.dumps(value, separators=(",", ":")).encode())
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
@@ -251,9 +262,11 @@ def _pack(value: Any) -> str:
 def _unpack(field_name: str, text: str) -> Any:
     """Undo _pack on a text from outside, within bounds."""
     if len(text) > MAX_CURSOR_CHARACTERS:
-        raise FieldError(field_name, text, f"must be at most {MAX_CURSOR_CHARACTERS} characters")
+        raise UnknownPositionError(
+            field_name, text, f"must be at most {MAX_CURSOR_CHARACTERS} characters"
+        )
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         return json.loads(zlib.decompressobj().decompress(packed, MAX_CURSOR_BYTES))
     except (binascii.Error, ValueError, zlib.error, RecursionError) as error:
-        raise FieldError(field_name, text, "must be a text that this API gave") from error
+        raise UnknownPositionError(field_name, text, "must be a text that this API gave") from error

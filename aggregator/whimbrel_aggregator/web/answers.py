@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from whimbrel_aggregator.query import UnknownPositionError
 from whimbrel_protocol.errors import FieldError
 
 
@@ -32,8 +33,9 @@ class RefusedError(Exception):
 
     @classmethod
     def of(cls, error: FieldError) -> RefusedError:
-        """Return the 400 that says what a FieldError says."""
-        return cls(400, error.field, error.value, error.rule)
+        """Return what says the same as a FieldError: 404 for an unknown position, else 400."""
+        status = 404 if isinstance(error, UnknownPositionError) else 400
+        return cls(status, error.field, error.value, error.rule)
 
     def response(self) -> web.Response:
         """Return the answer."""

@@ -17,6 +17,10 @@ FLAG: Final[dict[str, Any]] = {"type": "string", "enum": ["true", "false", "1", 
 COUNT: Final[dict[str, Any]] = {"type": "integer", "minimum": 0}
 TEXT: Final[dict[str, Any]] = {"type": "string"}
 MAYBE_TEXT: Final[dict[str, Any]] = {"type": ["string", "null"]}
+DEVICE_PLACE: Final[dict[str, Any]] = {
+    "type": "string",
+    "pattern": "^[a-z0-9][a-z0-9_-]{0,31}(/[a-z0-9][a-z0-9_-]{0,31}){2}$",
+}
 LIMIT: Final[dict[str, Any]] = {
     "type": "integer",
     "minimum": 1,
@@ -38,7 +42,7 @@ _ERRORS: Final = {
     400: "A parameter or the body breaks a rule; the error says which.",
     401: "The bearer token is missing or wrong.",
     403: "Asked under a name that is not this machine's, without a token.",
-    404: "There is no such thing.",
+    404: "There is no such thing, or no such position in this journal.",
     409: "It is there already, with other content.",
     413: "The body is too long.",
     415: "The body is not application/json.",
@@ -182,6 +186,7 @@ def _events() -> dict[str, Any]:
         ],
     )
     operation["responses"]["200"]["content"]["text/event-stream"] = {"schema": TEXT}
+    operation["responses"] |= _errors(404)
     return operation
 
 
@@ -195,7 +200,7 @@ def _list_devices() -> dict[str, Any]:
             _query("tenant", NAME, "Of this tenant."),
             _query("store", NAME, "Of stores with this name."),
             _query("removed", FLAG, "Removed ones too."),
-            _query("after", TEXT, "The next of the page before: tenant/store/device."),
+            _query("after", DEVICE_PLACE, "The next of the page before: tenant/store/device."),
             _query("limit", LIMIT, "Devices in a page."),
         ],
     )

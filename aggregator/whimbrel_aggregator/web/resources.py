@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -18,11 +19,12 @@ from whimbrel_aggregator.journal.port import (
 from whimbrel_aggregator.registry.records import device_of, device_to_json
 from whimbrel_aggregator.services import Services
 from whimbrel_aggregator.timetext import format_time
-from whimbrel_aggregator.web import metrics
+from whimbrel_aggregator.web import metrics, openapi
 from whimbrel_aggregator.web.answers import RefusedError, answer
 from whimbrel_aggregator.web.parameters import flag_of, integer_of, limit_of, object_of, query_of
 from whimbrel_protocol.names import check_name
 
+_DEVICE_PLACE: Final = re.compile(openapi.DEVICE_PLACE["pattern"][1:-1])
 MAX_ID: Final = 2**53 - 1
 
 
@@ -242,7 +244,6 @@ def parked_to_json(record: ParkedRecord) -> dict[str, Any]:
 def _device_place(text: str | None) -> DeviceKey | None:
     if text is None:
         return None
-    parts = text.split("/")
-    if len(parts) != 3:
+    if _DEVICE_PLACE.fullmatch(text) is None:
         raise RefusedError(400, "after", text, "must be tenant/store/device, a 'next' of this API")
-    return DeviceKey(*(check_name("after", part) for part in parts))
+    return DeviceKey(*text.split("/"))
