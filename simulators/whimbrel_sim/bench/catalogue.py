@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import httpintake, ingest, intake, sealing, wire
+from . import drain, httpintake, ingest, intake, sealing, wire
 from .figures import Key, Measurement
 
 MEASUREMENTS: Final[tuple[Measurement, ...]] = (
     *intake.MEASUREMENTS,
     *httpintake.MEASUREMENTS,
     *ingest.MEASUREMENTS,
+    *drain.MEASUREMENTS,
     *wire.MEASUREMENTS,
     *sealing.MEASUREMENTS,
 )
