@@ -114,6 +114,7 @@ class View:
     devices: dict[DeviceKey, DeviceState] = field(default_factory=dict)
     kept: dict[tuple[StreamKey, int, int], IndexEntry | None] = field(default_factory=dict)
     folded: set[DeviceKey] = field(default_factory=set)
+    opened: dict[DeviceKey, int] = field(default_factory=dict)
     changed: dict[StreamKey, RangeSet] = field(default_factory=dict)
     added: dict[StreamKey, list[IndexEntry]] = field(default_factory=dict)
 
@@ -130,9 +131,7 @@ class View:
             known = self.streams.get(key)
             if known is None:
                 ranges = RangeSet()
-                device = key.device_key
-                state = self.devices.get(device, DeviceState())
-                self.devices[device] = replace(state, streams=state.streams + 1)
+                self.opened[key.device_key] = self.opened.get(key.device_key, 0) + 1
             else:
                 ranges = known.copy()
             self.changed[key] = self.streams[key] = ranges
@@ -181,7 +180,7 @@ def _new_stream(key: StreamKey, candidate: Candidate, view: View) -> Decision | 
     state = view.devices[device]
     if ordinal_of(key.epoch) < ordinal_of(state.epoch_floor):
         return Decision(Verdict.BELOW_FLOOR, candidate.key, Status.COMMITTED_UNKNOWN)
-    if state.streams >= MAX_STREAMS_PER_DEVICE:
+    if state.streams + view.opened.get(device, 0) >= MAX_STREAMS_PER_DEVICE:
         if device not in view.folded:
             return Lookup(fold=device)
         return Decision(Verdict.TOO_MANY_STREAMS, candidate.key, None)
