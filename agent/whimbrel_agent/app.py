@@ -60,7 +60,9 @@ class Parts:
     uplink: Uplink
     sealing: SealingTask
     services: list[LocalService] = field(default_factory=list)
+    intakes: dict[str, Job] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
+    counters: dict[str, Mapping[str, int]] = field(default_factory=dict)
     listening: dict[str, object] = field(default_factory=dict)
 
 
@@ -144,7 +146,6 @@ class _Agent:
         self._random = random
         self._notifier = notifier
         self._intake = EventIntake(buffer, clock)
-        self._counters: dict[str, Mapping[str, int]] = {"http": self._intake.counters}
         self._started_wall_ns = clock.wall_ns()
         self._parts: Parts | None = None
 
@@ -155,14 +156,15 @@ class _Agent:
             async with asyncio.TaskGroup() as group:
                 for service in parts.services:
                     group.create_task(service.run(), name="service")
-                tasks = [group.create_task(job(), name=name) for name, job in parts.jobs.items()]
+                intakes = [group.create_task(job(), name=n) for n, job in parts.intakes.items()]
+                tasks = [group.create_task(job(), name=n) for n, job in parts.jobs.items()]
                 _log.info("ready", extra=facts(**parts.listening))
                 self._notifier.ready("ready")
                 ready(parts)
                 await stop.wait()
                 self._notifier.stopping()
                 _log.info("stopping")
-                await self._wind_down(parts)
+                await self._wind_down(parts, intakes)
                 for task in tasks:
                     task.cancel()
         finally:
@@ -170,11 +172,15 @@ class _Agent:
                 service.close()
         _log.info("stopped")
 
-    async def _wind_down(self, parts: Parts) -> None:
+    async def _wind_down(self, parts: Parts, intakes: list[asyncio.Task[None]]) -> None:
+        for intake in intakes:
+            intake.cancel()
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 for service in parts.services:
                     await service.stop()
+                if intakes:
+                    await asyncio.wait(intakes)
                 await self._buffer.seal_all()
         except TimeoutError:
             _log.warning("stopping took longer than %g s and was cut short", STOP_TIMEOUT_S)
@@ -188,7 +194,7 @@ class _Agent:
         addresses = frozenset([config.device.address, *await self._buffer.addresses()])
         uplink = self._uplink(addresses)
         sealing = SealingTask(self._buffer, self._clock, uplink.frames_sealed)
-        parts = Parts(uplink, sealing)
+        parts = Parts(uplink, sealing, counters={"http": self._intake.counters})
         parts.jobs = {
             "uplink": uplink.run,
             "sealing": sealing.run,
@@ -241,16 +247,16 @@ class _Agent:
         )
 
     def _add_intakes(self, parts: Parts) -> None:
-        config, address = self._config, self._config.device.address
+        config = self._config
+        address = config.device.address
         if config.mqtt is not None:
-            mqtt = MqttIntake(
+            topics = MqttIntake(
                 config.mqtt, self._buffer, address, clock=self._clock, random=self._random
             )
-            parts.jobs["intake.mqtt"] = mqtt.run
-            self._counters["mqtt"] = mqtt.counters
+            parts.intakes["intake.mqtt"] = topics.run
+            parts.counters["mqtt"] = topics.counters
         if config.machine is not None:
-            # psutil costs memory only where it is asked for
-            from whimbrel_agent.intake.machine import MachineIntake  # noqa: PLC0415
+            from whimbrel_agent.intake.machine import MachineIntake  # noqa: PLC0415  psutil's memory
 
             machine = MachineIntake(
                 config.machine,
@@ -259,8 +265,8 @@ class _Agent:
                 folder=config.buffer.path.parent,
                 clock=self._clock,
             )
-            parts.jobs["intake.machine"] = machine.run
-            self._counters["machine"] = machine.counters
+            parts.intakes["intake.machine"] = machine.run
+            parts.counters["machine"] = machine.counters
 
     def _add_services(self, parts: Parts) -> None:
         control = Control(self._buffer, self._intake, self._status)
@@ -309,7 +315,7 @@ class _Agent:
             buffer=await self._buffer.stats(),
             brokers=tuple(str(url) for url in self._config.uplink.brokers),
             uplink=self._parts.uplink.figures(),
-            intakes={name: dict(counters) for name, counters in self._counters.items()},
+            intakes={name: dict(counters) for name, counters in self._parts.counters.items()},
         )
 
 
