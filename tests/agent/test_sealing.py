@@ -1,0 +1,81 @@
+"""The sealing task over a real buffer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from servers.waiting import eventually
+from whimbrel_agent.buffer.runner import ThreadRunner
+from whimbrel_agent.buffer.store import Buffer
+from whimbrel_agent.buffer.values import BufferConfig, BufferFullError, LaneConfig, SealResult
+from whimbrel_agent.clock import SystemClock
+from whimbrel_agent.sealing import SealingTask
+from whimbrel_protocol.event import Event
+from whimbrel_protocol.keys import PrivateKey
+from whimbrel_protocol.names import Address
+
+ADDRESS = Address(tenant="acme", region="eu-1", store="store-1", device="till-1")
+EVENT = Event(type="t", source="s", time_ns=1, data={"n": 1})
+
+
+@asynccontextmanager
+async def sealing_buffer(folder: Path, linger_s: float) -> AsyncIterator[tuple[Buffer, list[int]]]:
+    runner = ThreadRunner()
+    lanes = {"normal": LaneConfig(linger_s=linger_s, batch_events=10)}
+    buffer = await Buffer.open(
+        BufferConfig(path=folder / "buffer.db", lanes=lanes),
+        ADDRESS,
+        PrivateKey(b"d" * 32),
+        clock=SystemClock(),
+        random=random.Random(1),
+        runner=runner,
+    )
+    sealed: list[int] = []
+    task = SealingTask(buffer, SystemClock(), lambda: sealed.append(1))
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(task.run())
+        yield buffer, sealed
+        running.cancel()
+    await buffer.close()
+    await runner.close()
+
+
+async def test_events_are_sealed_when_they_have_lingered(tmp_path: Path) -> None:
+    async with sealing_buffer(tmp_path, 0.05) as (buffer, sealed):
+        await buffer.accept([EVENT])
+        await eventually(lambda: bool(sealed), timeout_s=20, what="a frame")
+        assert len(await buffer.pending("normal", 0, 10)) == 1
+
+
+async def test_a_full_batch_is_sealed_without_lingering(tmp_path: Path) -> None:
+    async with sealing_buffer(tmp_path, 3600) as (buffer, sealed):
+        await buffer.accept([EVENT] * 9)
+        await buffer.accept([EVENT])
+        await eventually(lambda: bool(sealed), timeout_s=20, what="a frame")
+        assert [f.count for f in await buffer.pending("normal", 0, 10)] == [10]
+
+
+async def test_a_full_disk_does_not_end_the_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whimbrel_agent.sealing.RETRY_FULL_NS", 1_000)
+    original = Buffer.seal_due
+    failed: list[int] = []
+
+    async def full_once(buffer: Buffer, now_mono_ns: int) -> SealResult:
+        if not failed:
+            failed.append(1)
+            raise BufferFullError("no space left on device")
+        return await original(buffer, now_mono_ns)
+
+    monkeypatch.setattr(Buffer, "seal_due", full_once)
+    async with sealing_buffer(tmp_path, 0.0) as (buffer, sealed):
+        await buffer.accept([EVENT])
+        await eventually(lambda: bool(sealed), timeout_s=20, what="a frame")
+    assert failed
