@@ -17,11 +17,11 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
-from whimbrel_aggregator.app import open_journal
 from whimbrel_aggregator.clock import SystemClock, system_random
 from whimbrel_aggregator.commands.failures import RefusedByApiError, UnreachableError
 from whimbrel_aggregator.config import AggregatorConfig
 from whimbrel_aggregator.journal.runner import ThreadRunner
+from whimbrel_aggregator.journal.sqlite import SqliteJournal
 from whimbrel_aggregator.reading import EventReader
 from whimbrel_aggregator.secretfile import read_secret
 from whimbrel_aggregator.services import Services
@@ -125,7 +125,13 @@ async def _runs(session: aiohttp.ClientSession, url: str, name: str) -> bool:
 @asynccontextmanager
 async def _opened(config: AggregatorConfig) -> AsyncIterator[Region]:
     clock = SystemClock()
-    journal = await open_journal(config, clock, system_random())
+    journal = await SqliteJournal.open(
+        config.journal,
+        clock=clock,
+        random=system_random(),
+        writer=ThreadRunner("journal.write"),
+        reader=ThreadRunner("journal.read"),
+    )
     runner = ThreadRunner("decode")
     services = Services(
         region=config.region.name,
