@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from whimbrel_sim.ledger import LedgerError
@@ -18,6 +18,7 @@ from whimbrel_sim.producer import ProducerError
 from whimbrel_sim.program import ProgramError
 
 from .figures import Figures
+from .picture import Picture
 from .reckoning import Reckoning, reckon
 from .screen import final_view, live_view
 from .stage import Stage
@@ -31,9 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     folder = Path(mkdtemp(prefix="whimbrel-demo-"))
     console = Console()
+    picture = Picture()
     reckoning: Reckoning | None = None
     try:
-        reckoning = asyncio.run(_run(options, folder, console))
+        reckoning = asyncio.run(_run(options, folder, console, picture))
     except* (StoryError, ProgramError, ProducerError, LedgerError, OSError) as errors:
         for error in errors.exceptions:
             console.print(f"[bold red]the demo broke off:[/] {error}", highlight=False)
@@ -41,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"logs and files are in {folder}", highlight=False)
         return 1
     console.print(final_view(reckoning))
+    if options.picture:
+        picture.add(final_view(reckoning))
+        picture.save(options.picture)
     if options.keep or not reckoning.agrees:
         console.print(f"logs and files are in {folder}", highlight=False)
     else:
@@ -48,10 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if reckoning.agrees else 1
 
 
-async def _run(options: Namespace, folder: Path, console: Console) -> Reckoning:
+async def _run(options: Namespace, folder: Path, console: Console, picture: Picture) -> Reckoning:
     async with Stage(folder, seed=options.seed, events_per_s=options.rate / 3) as stage:
         figures = Figures(stage)
-        show = _Show(stage, figures, console)
+        show = _Show(stage, figures, console, picture)
         async with asyncio.TaskGroup() as group:
             drawing = group.create_task(show.run(), name="demo.screen")
             try:
@@ -65,15 +70,18 @@ async def _run(options: Namespace, folder: Path, console: Console) -> Reckoning:
 class _Show:
     """Redraws the live table in a terminal; elsewhere prints each act as a line."""
 
-    def __init__(self, stage: Stage, figures: Figures, console: Console) -> None:
+    def __init__(self, stage: Stage, figures: Figures, console: Console, picture: Picture) -> None:
         self._stage = stage
         self._figures = figures
         self._console = console
+        self._picture = picture
         self._act = ""
         self._started_s = asyncio.get_running_loop().time()
 
     def announce(self, act: str) -> None:
-        """Begin an act."""
+        """Begin an act; the picture shows the moment before the link is mended."""
+        if act.startswith("the link is mended"):
+            self._picture.add(self._view())
         self._act = act
         self._console.print(f"{self._elapsed_s():5.1f} s  {act}", highlight=False)
 
@@ -82,9 +90,11 @@ class _Show:
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while True:
                 await self._figures.refresh()
-                view = live_view(self._stage, self._figures, self._act, self._elapsed_s())
-                live.update(view, refresh=self._console.is_terminal)
+                live.update(self._view(), refresh=self._console.is_terminal)
                 await asyncio.sleep(_REDRAW_S)
+
+    def _view(self) -> RenderableType:
+        return live_view(self._stage, self._figures, self._act, self._elapsed_s())
 
     def _elapsed_s(self) -> float:
         return asyncio.get_running_loop().time() - self._started_s
@@ -111,6 +121,7 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="shorter acts")
     parser.add_argument("--keep", action="store_true", help="keep logs and files")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw it as an SVG, too")
     return parser
 
 

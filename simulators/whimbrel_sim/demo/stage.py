@@ -139,7 +139,14 @@ class Stage:
         )
         await self._stack.enter_async_context(link)
         agent = await asyncio.to_thread(
-            lambda: Agent(self.folder / name, self.region, link.url, store=name, device="gateway-1")
+            lambda: Agent(
+                self.folder / name,
+                self.region,
+                link.url,
+                store=name,
+                device="gateway-1",
+                settings={"lanes.normal": {"linger_s": 1.0}},
+            )
         )
         await asyncio.to_thread(self.region.enrol, agent)
         self._stack.callback(agent.program.stop)
