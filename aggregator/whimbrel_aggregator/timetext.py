@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from whimbrel_protocol.errors import FieldError
@@ -32,13 +33,19 @@ _RULE: Final = (
 def format_time(time_ns: int) -> str:
     """Return Unix nanoseconds as RFC 3339 in UTC with 0, 3, 6 or 9 digits of a second."""
     seconds, fraction = divmod(time_ns, NS_PER_S)
-    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    text = _whole_seconds(seconds)
     if not fraction:
         return f"{text}Z"
     digits = f"{fraction:09d}"
     while digits.endswith("000"):
         digits = digits[:-3]
     return f"{text}.{digits}Z"
+
+
+@lru_cache(maxsize=4_096)
+def _whole_seconds(seconds: int) -> str:
+    # events of one frame mostly share a few seconds
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def parse_time(field: str, text: str, *, now_ns: int) -> int:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -85,6 +86,7 @@ def to_json_batch(events: Iterable[CommittedEvent]) -> bytes:
     return f"[{','.join(map(to_json_line, events))}]".encode()
 
 
+@lru_cache(maxsize=4_096)  # a store has a few sources, each in thousands of events
 def uri_reference(text: str) -> str:
     """Return a producer's source as a URI reference; one that is already is not changed."""
     return quote(_BARE_PERCENT.sub("%25", text), safe=_URI_CHARACTERS)

@@ -30,6 +30,11 @@ from typing import Any, Final
 
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 
+_ENCODER: Final = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
+)
+"""Made once: ``json.dumps`` would make one for every event."""
+
 _PLAIN: Final = frozenset({str, bool, type(None)})
 
 
@@ -72,7 +77,7 @@ def from_json_value(value: Any) -> Any:
 
 def compact_json(value: Any) -> str:
     """Return JSON text without spaces on one line, text kept as UTF-8 characters."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def _object(value: dict[str, Any]) -> dict[str, Any]:
