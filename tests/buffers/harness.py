@@ -164,4 +164,4 @@ def answer(*streams: StreamState, generation: bytes = GENERATION, floor: int = 0
 async def assert_sound(buffer: Buffer) -> None:
     """Fail with the problems that ``verify`` finds."""
     report = await buffer.verify()
-    assert report.problems == ()
+    assert report.problems == (), report.problems

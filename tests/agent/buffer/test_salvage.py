@@ -109,7 +109,6 @@ async def test_a_flipped_bit_costs_at_most_one_frame_or_row_and_is_accounted_for
         seen["overcounted"] += damaged > lost
     assert seen["salvaged"] > 0
     assert seen["lost"] > 0
-    print(dict(seen))
 
 
 async def test_first_page_and_whole_pages_of_rubbish_are_survived(tmp_path: Path) -> None:
