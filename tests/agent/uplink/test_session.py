@@ -10,7 +10,8 @@ import pytest
 from whimbrel_agent.buffer.values import FrameRef
 from whimbrel_agent.ports import Delivery, LinkFailure
 from whimbrel_agent.uplink.session import ASKS_PER_BROKER, LinkState, ResumeState
-from whimbrel_agent.uplink.values import Arrived, FramesGone, NetworkReturned
+from whimbrel_agent.uplink.values import Arrived, FramesGone, NetworkReturned, ResumeApplied
+from whimbrel_agent.uplink.window import FIRST_TIMEOUT_S
 from whimbrel_protocol.lanes import Order
 from whimbrel_protocol.messages import Credit, Hold, Message, Receipt, Status
 from worlds.uplink import ADDRESS, ALL_IN_ORDER, OTHER_KEY, World, down, entry_for
@@ -454,3 +455,32 @@ def test_a_delivery_on_no_topic_of_ours_is_malformed() -> None:
     world = connected_world()
     world.give(Arrived(Delivery("some/other/topic", b"x", retained=False)))
     assert world.session.counts["down_malformed"] == 1
+
+
+def test_a_lost_frame_of_an_in_order_lane_takes_those_behind_it_along() -> None:
+    world = connected_world()
+    world.region.frame = lambda frame: world.region.receipt([])  # type: ignore[method-assign]
+    world.seal()
+    world.run(1.0)
+    world.seal()
+    world.run(FIRST_TIMEOUT_S - 0.5)
+    assert [sending.frame.first for sending in world.sent] == [1, 11, 1, 11]
+
+
+def test_nothing_is_in_flight_on_a_link_that_is_gone() -> None:
+    world = silent(connected_world())
+    world.seal(count=3)
+    world.run(0.5)
+    assert world.session.figures(world.now).in_flight_frames == 3
+    world.cut()
+    figures = world.session.figures(world.now)
+    assert (figures.in_flight_frames, figures.in_flight_bytes) == (0, 0)
+
+
+def test_streams_that_did_not_fit_the_question_are_asked_about_when_all_else_is_settled() -> None:
+    world = connected_world()
+    world.seal(count=3)
+    world.give(ResumeApplied(world.buffer.newest(), unasked=2))
+    world.run(10.0)
+    assert world.buffer.frames == {}
+    assert world.session.counts["resumes_sent"] == 2
