@@ -88,10 +88,12 @@ def parse_partitions(text: str) -> frozenset[int]:
     """
     chosen: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdigit() or not (last or first).isdigit():
+        first, dash, last = part.strip().partition("-")
+        if not dash:
+            last = first
+        if not first.isdecimal() or not last.isdecimal():
             raise ValueError(f"{part.strip()!r} is not a partition or a range of them")
-        low, high = int(first), int(last or first)
+        low, high = int(first), int(last)
         if not low <= high < PARTITIONS:
             raise ValueError(f"{part.strip()!r} is not within 0-{PARTITIONS - 1}")
         chosen.update(range(low, high + 1))
