@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; None takes the process's own.
     """
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         command: Any = importlib.import_module(f"whimbrel_agent.commands.{options.module}")
         return int(command.run(options))
@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exits.DONE
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="whimbrel-agent",
         description="Keeps a store's events safe on this device and brings them to the region.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,13 +36,16 @@ examples:
 """
 
 
+_RELATIVE = re.compile(r"-\d+[a-z]")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
     Args:
         arguments: without the program's name; None takes the process's own.
     """
-    options = _parser().parse_args(arguments)
+    options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         command: Any = importlib.import_module(f"whimbrel_aggregator.commands.{options.module}")
         return int(command.run(options))
@@ -62,7 +66,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exits.DONE
 
 
-def _parser() -> argparse.ArgumentParser:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line; a relative time such as ``-2h`` may follow its option as a word."""
+    joined: list[str] = []
+    for word in arguments:
+        if joined and joined[-1] in ("--since", "--until") and _RELATIVE.fullmatch(word):
+            joined[-1] += f"={word}"  # argparse would take the word for an option
+        else:
+            joined.append(word)
+    return build_parser().parse_args(joined)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="whimbrel-aggregator",
         description="Commits the events of a region's stores once, and forwards them.",
