@@ -275,6 +275,7 @@ async def test_files_of_others_are_refused(tmp_path: Path) -> None:
         await open_journal(path)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_forty_thousand_streams_stay_small_and_survive_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
