@@ -3,8 +3,7 @@
 Each kind of key has a prefix of its own, so that no two kinds can meet:
 
 * ``e`` + 16 bytes: the event's own id (CloudEvents ``id``, or ``dedup_key``) within its source;
-* ``r`` + 16 bytes + index: the ``Idempotency-Key`` of a request and the event's place in it;
-* ``m`` + 16 bytes: a message of the local broker.
+* ``r`` + 16 bytes + index: the ``Idempotency-Key`` of a request and the event's place in it.
 
 An event's own id wins over the key of the request: it stays the same when a till repeats a sale
 inside another request. The digests are BLAKE2b of the named parts, each with its length in
@@ -19,7 +18,7 @@ from typing import Final
 
 from whimbrel_protocol.event import Event
 
-__all__ = ["MAX_REQUEST_KEY_BYTES", "event_key", "keys_of", "message_key", "request_prefix"]
+__all__ = ["MAX_REQUEST_KEY_BYTES", "event_key", "keys_of", "request_prefix"]
 
 MAX_REQUEST_KEY_BYTES: Final = 255
 """Bytes of an ``Idempotency-Key`` header; longer than any UUID or order number in use."""
@@ -35,11 +34,6 @@ def event_key(source: str, event_id: str) -> bytes:
 def request_prefix(idempotency_key: str) -> bytes:
     """Give what all keys of one request begin with."""
     return b"r" + _digest(idempotency_key.encode(errors="surrogateescape"))
-
-
-def message_key(client: str, topic: str, mid: int, payload: bytes) -> bytes:
-    """Give the key of one message of the local broker."""
-    return b"m" + _digest(client.encode(), topic.encode(), mid.to_bytes(2, "big"), payload)
 
 
 def keys_of(

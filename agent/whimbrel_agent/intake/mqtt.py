@@ -2,9 +2,8 @@
 
 The session is persistent and the acknowledgement manual, so a message that was received and not
 committed when the agent died comes again. One that was committed and not acknowledged comes
-again too, marked as a repetition: the last ``REMEMBERED`` of them are remembered in the buffer,
-in the same transaction as their events, and are not taken twice. A message that is no event is
-counted and acknowledged; it would come back for ever otherwise.
+again too, marked as a repetition, and is recognised as far as ``redelivery`` can. A message that is no
+event is counted and acknowledged; it would come back for ever otherwise.
 
 Retained messages that a broker sends at each subscription are the past and not taken.
 """
@@ -16,15 +15,16 @@ import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any, Final
 
 import aiomqtt
 import paho.mqtt.client as paho
 
+from whimbrel_agent.brokers import BrokerUrl
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import AcceptError, BufferFullError, TooManyWaitingError
 from whimbrel_agent.config import MqttIntakeConfig
+from whimbrel_agent.intake.redelivery import REMEMBERED, Redelivery, Seen
 from whimbrel_agent.intake.topicrules import message_event, rule_for
 from whimbrel_agent.logs import Streak
 from whimbrel_agent.ports import Clock, LinkFailure, Random, TransportError
@@ -36,14 +36,13 @@ from whimbrel_protocol.names import Address
 
 __all__ = ["MqttIntake"]
 
-GROUP_MESSAGES: Final = 40
-"""Messages committed together; each is remembered by six bytes of a checkpoint of 256."""
+GROUP_MESSAGES: Final = REMEMBERED
+"""Messages committed together: a kill between the commit and its acknowledgements leaves no more
+repetitions than are remembered exactly."""
 
-REMEMBERED: Final = GROUP_MESSAGES
-_MEMORY_BYTES: Final = 6
-
-MAX_WAITING_MESSAGES: Final = 1_000
-"""Received and not taken yet. A broker bounds what it sends unacknowledged (Mosquitto: 20)."""
+MAX_WAITING_MESSAGES: Final = 500
+"""Received and not taken yet; then the socket is read no more until a group is left, and TCP holds
+the broker back. Some brokers send all they have without waiting for acknowledgements."""
 
 FULL_WAIT_S: Final = 1.0
 """A buffer without room is asked again after this; meanwhile the broker keeps the messages."""
@@ -64,7 +63,7 @@ class _Client(aiomqtt.Client):
         super().__init__(**options)
         self.inbox: deque[paho.MQTTMessage] = deque()
         self.changed = asyncio.Event()
-        self.overrun = False
+        self._paused: int | None = None
         self._client.manual_ack_set(True)
         self._client.on_message = self._take
         self._client.connect_timeout = self.timeout
@@ -85,12 +84,35 @@ class _Client(aiomqtt.Client):
             self._disconnected.set_result(None)
         self._client._sock_close()  # noqa: SLF001  paho has no public way to do this
 
+    def resume(self) -> None:
+        """Read on after a pause, once only a group of messages waits."""
+        if self._paused is not None and len(self.inbox) <= GROUP_MESSAGES:
+            descriptor, self._paused = self._paused, None
+            source = self._client.socket()
+            if source is not None and source.fileno() == descriptor:
+                self._loop.add_reader(descriptor, self._read)
+
+    def _read(self) -> None:
+        try:
+            self._client.loop_read()
+            # what TLS has decrypted already makes no socket readable
+            while self._paused is None and self._pending():
+                self._client.loop_read()
+        except OSError as exc:
+            if not self.ended.done():
+                self.ended.set_exception(exc)
+
+    def _pending(self) -> bool:
+        pending = getattr(self._client.socket(), "pending", None)
+        return pending is not None and pending() > 0
+
     def _take(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
-        if len(self.inbox) >= MAX_WAITING_MESSAGES:
-            self.overrun = True  # not acknowledged: it comes again with the next connection
-        else:
-            self.inbox.append(message)
+        self.inbox.append(message)
         self.changed.set()
+        source = self._client.socket()
+        if len(self.inbox) >= MAX_WAITING_MESSAGES and self._paused is None and source is not None:
+            self._paused = source.fileno()
+            self._loop.remove_reader(self._paused)
 
 
 class MqttIntake:
@@ -119,7 +141,7 @@ class MqttIntake:
         self._backoff = Backoff(1, random)
         self._streak = Streak(_log)
         self._bad = Streak(_log)
-        self._seen: deque[bytes] = deque(maxlen=REMEMBERED)
+        self._redelivery = Redelivery()
         self.client_id = f"wb-intake-{address.tenant}-{address.store}-{address.device}"
         self.counters: Counter[str] = Counter()
 
@@ -129,10 +151,7 @@ class MqttIntake:
         Raises:
             BufferBrokenError: the buffer must be opened anew.
         """
-        stored = await self._buffer.checkpoint(_CHECKPOINT) or b""
-        self._seen.extend(
-            stored[at : at + _MEMORY_BYTES] for at in range(0, len(stored), _MEMORY_BYTES)
-        )
+        self._redelivery = Redelivery(await self._buffer.checkpoint(_CHECKPOINT) or b"")
         while True:
             begun_s = self._now_s()
             try:
@@ -155,18 +174,18 @@ class MqttIntake:
         client = _Client(**options)
         try:
             await client.__aenter__()
-            await self._subscribe(client)
-            self.counters["links_made"] += 1
-            self._streak.recovered("local broker is connected", broker=str(url))
-            await self._take_all(client)
+            # messages of an older session come before the answer to the subscription
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._take_all(client), name="intake.mqtt.take")
+                await self._subscribe(client)
+                self.counters["links_made"] += 1
+                self._streak.recovered("local broker is connected", broker=str(url))
+        except BaseExceptionGroup as errors:
+            raise _only(errors, url) from errors
         except (aiomqtt.MqttError, OSError, ValueError) as error:
             raise transport_error(error, url) from error
         finally:
             await _close(client)
-        broke = client.ended.exception() if client.ended.done() else None
-        if broke is not None:
-            raise transport_error(broke, url)
-        raise TransportError(LinkFailure.REFUSED, f"{url}: connection was closed")
 
     async def _subscribe(self, client: _Client) -> None:
         filters = [(rule.filter, _QOS) for rule in self._config.topics]
@@ -186,42 +205,42 @@ class MqttIntake:
                 await self._commit(group)
                 for message in group:
                     client.acknowledge(message)
-            if client.ended.done() or client.overrun:
-                return
+                client.resume()
+            if client.ended.done():
+                client.ended.result()  # raises what broke it
+                raise aiomqtt.MqttError("connection was closed")
             client.changed.clear()
             await client.changed.wait()
 
     async def _commit(self, group: Sequence[paho.MQTTMessage]) -> None:
         """Make a group durable; returns when every message of it may be acknowledged."""
-        taken: list[tuple[Event, bytes]] = []
-        for message in group:
-            self.counters["messages"] += 1
-            event = self._event(message)
-            if event is not None:
-                taken.append((event, _memory(message)))
-        while taken:
-            seen = deque(self._seen, maxlen=REMEMBERED)
-            seen.extend(memory for _, memory in taken)
+        events = [event for message in group if (event := self._event(message)) is not None]
+        after = self._redelivery.after(
+            [_seen(message) for message in group if message.qos and not self._is_known(message)]
+        )
+        while events:
             try:
-                accepted = await self._buffer.accept(
-                    [event for event, _ in taken], checkpoint=(_CHECKPOINT, b"".join(seen))
-                )
+                accepted = await self._buffer.accept(events, checkpoint=(_CHECKPOINT, after.pack()))
             except AcceptError as exc:
-                self._count_bad(taken.pop(exc.index)[0].source, exc.error)
+                self._count_bad(events.pop(exc.index).source, exc.error)
             except (BufferFullError, TooManyWaitingError) as exc:
                 self.counters["waits"] += 1
                 self._streak.failed("messages wait at the broker", why=str(exc))
                 await asyncio.sleep(FULL_WAIT_S)
             else:
-                self._seen = seen
                 self.counters["events"] += len(accepted)
-                return
+                break
+        self._redelivery = after
+
+    def _is_known(self, message: paho.MQTTMessage) -> bool:
+        return message.dup and self._redelivery.committed(_seen(message))
 
     def _event(self, message: paho.MQTTMessage) -> Event | None:
+        self.counters["messages"] += 1
         if message.retain:
             self.counters["retained"] += 1
             return None
-        if message.dup and _memory(message) in self._seen:
+        if self._is_known(message):
             self.counters["repeated"] += 1
             return None
         try:
@@ -249,12 +268,17 @@ class MqttIntake:
         return self._clock.mono_ns() / 1e9
 
 
-def _memory(message: paho.MQTTMessage) -> bytes:
-    """Give the few bytes by which a message is known again when it is repeated."""
-    digest = blake2b(message.mid.to_bytes(2, "big"), digest_size=_MEMORY_BYTES)
-    digest.update(message._topic + b"\0")  # noqa: SLF001  the bytes as they came
-    digest.update(message.payload)
-    return digest.digest()
+def _seen(message: paho.MQTTMessage) -> Seen:
+    # the topic's bytes as they came: they may not be UTF-8
+    return Seen.of(message.mid, message._topic, bytes(message.payload))  # noqa: SLF001
+
+
+def _only(errors: BaseExceptionGroup[BaseException], url: BrokerUrl) -> BaseException:
+    """Give the one error behind a failed group, as the transport's where it is the link's."""
+    first = errors.exceptions[0]
+    if isinstance(first, aiomqtt.MqttError | OSError | ValueError):
+        return transport_error(first, url)
+    return first
 
 
 async def _close(client: _Client) -> None:

@@ -1,0 +1,97 @@
+import json
+
+from whimbrel_agent.buffer.values import BufferStats, DamageReport, LaneStats, LedgerLine
+from whimbrel_agent.status import Status, buffer_table, status_table
+from whimbrel_agent.uplink.offset import OffsetSample
+from whimbrel_agent.uplink.session import LinkState, ResumeState, SessionFigures
+from whimbrel_agent.uplink.window import WindowFigures
+from whimbrel_protocol.lanes import LANES, ClockQuality, GapReason
+from whimbrel_protocol.names import Address
+
+NOW_NS = 1_795_354_000_000_000_000
+ADDRESS = Address(tenant="acme", region="eu-1", store="store-12", device="till-3")
+
+
+def lane(name: str) -> LaneStats:
+    ledger = LedgerLine(name, 10, 5, {GapReason.EVICTED: 2}, 3)
+    return LaneStats(name, 1, 1, 2, 512, 0, NOW_NS - 90_000_000_000, ledger)
+
+
+def status(uplink: SessionFigures | None) -> Status:
+    buffer = BufferStats(
+        epoch=2**62 + 1,
+        lanes=tuple(lane(name) for name in LANES),
+        size_bytes=3 * 1024 * 1024,
+        max_bytes=64 * 1024 * 1024,
+        free_bytes=1,
+        receipted_bytes=0,
+        quarantine_bytes=0,
+        counters={"accepted": 40},
+        damage=DamageReport("torn page", "buffer.db.damaged", 1, 2, 3),
+    )
+    return Status(
+        version="0.1.0",
+        pid=7,
+        address=ADDRESS,
+        key_id=b"\x01" * 8,
+        started_wall_ns=NOW_NS - 3_600_000_000_000,
+        wall_ns=NOW_NS,
+        clock=ClockQuality.SYNCED,
+        memory_bytes=30 * 1024 * 1024,
+        buffer=buffer,
+        brokers=("mqtt://broker:1883",),
+        uplink=uplink,
+        intakes={"http": {"events": 40}},
+    )
+
+
+FIGURES = SessionFigures(
+    link=LinkState.UP,
+    resume=ResumeState.DONE,
+    broker=0,
+    last_failure="",
+    generation=b"",
+    in_flight_frames=2,
+    in_flight_bytes=2048,
+    window=WindowFigures(65_536, None, None, 3.0, ""),
+    clock=OffsetSample(1_500_000, 200_000),
+    counts={},
+    doing="sending",
+)
+
+
+def test_the_json_form_survives_json_and_sums_the_ledger() -> None:
+    members = json.loads(json.dumps(status(FIGURES).to_json()))
+    buffer = members["buffer"]
+    assert buffer["epoch"] == str(2**62 + 1)
+    assert buffer["accepted"] == buffer["delivered"] + buffer["gapped"] + buffer["pending"] == 40
+    assert buffer["lanes"][0]["ledger"]["gapped"] == {"evicted": 2}
+    assert members["key_id"] == "01" * 8
+
+
+def test_the_table_names_what_an_operator_asks() -> None:
+    text = status_table(status(FIGURES).to_json())
+    for words in (
+        "acme/eu-1/store-12/till-3",
+        "up 60 min",
+        "up (mqtt://broker:1883), resume done",
+        "2 frames, 2.0 KiB of 64.0 KiB",
+        "region is +1.5 ms (within 0.1 ms)",
+        "3.0 MiB of 64.0 MiB (5 %)",
+        "every answered event is fsynced",
+        "2 in critical: evicted",
+        "torn page",
+        "40 events",
+        "90 s",
+    ):
+        assert words in text, words
+
+
+def test_an_uplink_that_has_not_started_is_said_so() -> None:
+    assert "not started" in status_table(status(None).to_json())
+
+
+def test_the_buffers_table_stands_alone() -> None:
+    text = buffer_table(status(None).to_json()["buffer"])
+    assert "durability" in text
+    assert "critical" in text
