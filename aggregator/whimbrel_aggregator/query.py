@@ -114,8 +114,31 @@ class EventQueries:
                     return EventPage(tuple(events), self._cursor(key, position), unreadable)
         return EventPage(tuple(events), None, unreadable)
 
+    async def place_to_follow(
+        self, query: EventQuery, *, cursor: str | None, from_start: bool
+    ) -> dict[PartitionKey, Position]:
+        """Return where following begins; a partition that is not named begins at its start.
+
+        Args:
+            query: which events.
+            cursor: a resume text from before; it wins over ``from_start``.
+            from_start: begin with what is in the journal already, not with what comes.
+
+        Raises:
+            UnknownPositionError: the cursor is not one of this journal's generation.
+        """
+        if cursor is not None:
+            return self._read_resume(cursor)
+        if from_start:
+            return {}
+        return {
+            state.key: Position(state.head + 1)
+            for state in await self._journal.partitions()
+            if query.selection.takes_partition(state.key.tenant, state.key.store)
+        }
+
     async def follow(
-        self, query: EventQuery, *, cursor: str | None, from_start: bool, idle_s: float
+        self, query: EventQuery, positions: dict[PartitionKey, Position], *, idle_s: float
     ) -> AsyncIterator[tuple[CommittedEvent, str | None] | None]:
         """Yield events as they are committed, each with the text to resume after it (if any).
 
@@ -123,23 +146,9 @@ class EventQueries:
 
         Args:
             query: which events.
-            cursor: a resume text from before; it wins over ``from_start``.
-            from_start: begin with what is in the journal already, not with what comes.
+            positions: from :meth:`place_to_follow`; kept up to date.
             idle_s: how often to give a sign of life.
-
-        Raises:
-            UnknownPositionError: the cursor is not one of this journal's generation.
         """
-        if cursor is not None:
-            positions = self._read_resume(cursor)
-        elif from_start:
-            positions = {}
-        else:
-            positions = {
-                state.key: Position(state.head + 1)
-                for state in await self._journal.partitions()
-                if query.selection.takes_partition(state.key.tenant, state.key.store)
-            }
         seen = -1
         while True:
             busy = True
@@ -162,15 +171,6 @@ class EventQueries:
             seen = await self._journal.wait_any(seen, idle_s)
             if seen == before:
                 yield None
-
-    def check_resume(self, cursor: str | None) -> None:
-        """Check a resume text before following.
-
-        Raises:
-            UnknownPositionError: it is not one of this journal's generation.
-        """
-        if cursor is not None:
-            self._read_resume(cursor)
 
     async def _read(
         self, query: EventQuery, key: PartitionKey, start: Position, limit: int, frames: int

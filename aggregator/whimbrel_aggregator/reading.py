@@ -43,8 +43,9 @@ READ_BYTES: Final = 512 * 1024
 """What one read of the journal brings into memory, compressed; a few frames at the least."""
 
 DECODE_BYTES: Final = 32 * 1024
-"""Compressed bytes decoded per visit to the thread: some ten milliseconds, and one frame's
-events (64 KiB to a few MiB as objects) are all that is held beside the caller's own batch."""
+DECODE_EVENTS: Final = 1_000
+"""Compressed bytes and events decoded per visit to the thread, one frame at the least: some
+twenty milliseconds, and about 1 MB of objects beside the caller's own batch."""
 
 _POSITION: Final = re.compile(r"(\d{1,18})\.(\d{1,5})", re.ASCII)
 
@@ -227,13 +228,15 @@ class EventReader:
 
 def _groups(rows: Sequence[Row]) -> Iterator[list[Row]]:
     group: list[Row] = []
-    size_bytes = 0
+    size_bytes = count = 0
     for row in rows:
         group.append(row)
-        size_bytes += len(row.data) if isinstance(row, FrameRecord) else 0
-        if size_bytes >= DECODE_BYTES:
+        if isinstance(row, FrameRecord):
+            size_bytes += len(row.data)
+            count += row.count
+        if size_bytes >= DECODE_BYTES or count >= DECODE_EVENTS:
             yield group
-            group, size_bytes = [], 0
+            group, size_bytes, count = [], 0, 0
     if group:
         yield group
 

@@ -85,13 +85,12 @@ class EventRoutes:
     async def _stream(
         self, request: web.Request, query: EventQuery, cursor: str | None
     ) -> web.StreamResponse:
-        events = self._queries.follow(
-            query,
-            cursor=cursor,
-            from_start=query.since_ns != MIN_TIME_NS,
-            idle_s=self._heartbeat_s,
+        # before the answer begins: an error can still be a status, and what is committed once
+        # the client sees the answer is surely part of it
+        positions = await self._queries.place_to_follow(
+            query, cursor=cursor, from_start=query.since_ns != MIN_TIME_NS
         )
-        self._queries.check_resume(cursor)  # while an error can still be a status
+        events = self._queries.follow(query, positions, idle_s=self._heartbeat_s)
         response = web.StreamResponse(
             headers={
                 "Content-Type": "text/event-stream; charset=utf-8",

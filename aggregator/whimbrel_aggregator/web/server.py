@@ -89,6 +89,8 @@ async def run_server(
     token = None if config.token_file is None else read_secret(config.token_file)
     if token is None and not config.loopback:
         raise AssertionError(f"api on {config.host} without a token passed the configuration")
+    # a malformed request must not be able to fill the log; our own failures are logged above
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     app_runner = web.AppRunner(
         make_app(services, runner, token=token),
         access_log=None,
@@ -130,3 +132,6 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except JournalError as error:
         _log.warning("%s %s: %s", request.method, request.path, error)
         return RefusedError(503, "journal", "failed", str(error)).response()
+    except Exception:  # noqa: BLE001 - a defect behind one path must not look like a dead server
+        _log.exception("%s %s failed", request.method, request.path)
+        return RefusedError(500, "request", request.path, "failed here; see the log").response()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 import subprocess
 from pathlib import Path
@@ -8,11 +9,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from committed.journal import KEY, Committer, events
 from servers.missing import find_program
+from whimbrel_aggregator.journal.runner import ThreadRunner
 from whimbrel_aggregator.secretfile import SecretFileError
+from whimbrel_aggregator.services import Services
 from whimbrel_aggregator.web.openapi import document
+from whimbrel_aggregator.web.server import make_app
 
 from .conftest import TOKEN, Serve
 
@@ -159,6 +164,21 @@ async def test_wrong_methods_and_paths_have_json_answers(
     async with client.get(f"{url}/v2") as answer:
         assert answer.status == 404
         assert (await answer.json())["error"]["field"] == "path"
+
+
+async def test_a_defect_behind_one_path_is_an_answer_and_the_others_go_on(
+    client: aiohttp.ClientSession, services: Services, runner: ThreadRunner
+) -> None:
+    broken = dataclasses.replace(services, ingest=lambda: {"x": 1 // 0})
+    server = web.AppRunner(make_app(broken, runner))
+    await server.setup()
+    await web.TCPSite(server, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{server.addresses[0][1]}"
+    async with client.get(f"{url}/v1/status") as answer:
+        assert (answer.status, (await answer.json())["error"]["field"]) == (500, "request")
+    async with client.get(f"{url}/healthz") as answer:
+        assert answer.status == 200
+    await server.cleanup()
 
 
 async def test_parked_events_are_listed_and_forgotten(

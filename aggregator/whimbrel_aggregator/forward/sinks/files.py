@@ -19,8 +19,8 @@ from whimbrel_aggregator.journal.port import PartitionKey
 from whimbrel_aggregator.ports import Clock, Runner
 from whimbrel_aggregator.reading import CommittedEvent, Position
 
-BATCH_EVENTS: Final = 2_000
-"""Lines per sync: some 700 kB; more would not make the disk faster."""
+BATCH_EVENTS: Final = 1_000
+"""Lines per sync: some 400 kB; more would cost memory and not make the disk faster."""
 
 
 class FilesSink:
