@@ -256,7 +256,7 @@ class _Agent:
             parts.intakes["intake.mqtt"] = topics.run
             parts.counters["mqtt"] = topics.counters
         if config.machine is not None:
-            from whimbrel_agent.intake.machine import MachineIntake  # noqa: PLC0415  psutil's memory
+            from whimbrel_agent.intake.metrics import MachineIntake  # noqa: PLC0415  psutil's memory
 
             machine = MachineIntake(
                 config.machine,

@@ -5,7 +5,7 @@ from servers.waiting import eventually
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.clock import SystemClock
 from whimbrel_agent.config import MachineIntakeConfig
-from whimbrel_agent.intake.machine import MachineIntake, machine_figures
+from whimbrel_agent.intake.metrics import MachineIntake, machine_figures
 from whimbrel_protocol.event import Event, validate_event
 from whimbrel_protocol.names import Address
 
