@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.request import urlopen
 
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.names import Address
@@ -70,6 +71,14 @@ class Region:
             folder=self.folder,
         )  # fmt: skip
 
+    def is_ready(self) -> bool:
+        """Say whether it is connected to its broker and can commit (``/readyz``)."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=1):
+                return True
+        except OSError:
+            return False
+
     def status(self) -> dict[str, Any]:
         """Return what ``status --json`` says."""
         return _status(self.module, self.config_file)
@@ -88,7 +97,7 @@ class Region:
     def restore(self, source: Path) -> None:
         """Put a backup in the journal's place, by the operator's command; it must not run."""
         run_command(
-            self.module, "restore", "--config", str(self.config_file), str(source),
+            self.module, "restore", "--config", str(self.config_file), "--replace", str(source),
             folder=self.folder,
         )  # fmt: skip
 

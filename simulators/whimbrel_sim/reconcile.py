@@ -98,6 +98,12 @@ class Reconciliation:
         return not any(wrong) and not self.strangers and not self.unreadable
 
     @property
+    def mendable(self) -> bool:
+        """Whether all that is wrong is that events are missing: they may still be on their way."""
+        wrong = (self.twice, self.gapped_too, self.refused_yet_there, self.misplaced)
+        return not (any(wrong) or self.strangers or self.unreadable or self.out_of_order)
+
+    @property
     def agrees(self) -> bool:
         """Whether ledger and journal agree in everything, order included."""
         return self.once and not self.out_of_order

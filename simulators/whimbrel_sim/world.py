@@ -115,10 +115,25 @@ class World:
         agent.program.start()
         return agent
 
+    async def start_region(self, timeout_s: float = DRAIN_TIMEOUT_S) -> None:
+        """Start the aggregator and wait until it is ready."""
+        self.region.program.start()
+        async with asyncio.timeout(timeout_s):
+            while True:
+                self.region.program.check_alive()
+                if await asyncio.to_thread(self.region.is_ready):
+                    return
+                await asyncio.sleep(_POLL_S)
+
     def producer(self, agent: Agent, load: Load) -> Producer:
         """Return a producer at an agent."""
         seed = self.random.getrandbits(64)
-        return Producer(self.ledger, load, url=lambda: agent.url, random=Random(seed))
+
+        def url() -> str:
+            agent.program.check_alive()  # else its posts would be repeated for ever
+            return agent.url
+
+        return Producer(self.ledger, load, url=url, random=Random(seed))
 
     @asynccontextmanager
     async def load(self, producers: Sequence[Producer]) -> AsyncIterator[None]:
@@ -140,13 +155,14 @@ class World:
     async def drain(self, timeout_s: float = DRAIN_TIMEOUT_S) -> Reconciliation:
         """Wait until the ledger agrees with the journal, and return the comparison.
 
-        It returns at once when they agree, and at the deadline when they do not.
+        It returns at once when they agree, or disagree in what time cannot mend; else at the
+        deadline.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         while True:
             result = await asyncio.to_thread(self.compare)
-            if result.agrees or loop.time() > deadline:
+            if result.agrees or not result.mendable or loop.time() > deadline:
                 return result
             await self._until_more_events(deadline)
 

@@ -25,8 +25,8 @@ async def test_twenty_restarts_of_a_forgetful_broker_lose_and_double_nothing(
         tmp_path / "broker", settings={"max_queued_messages": 10, "max_inflight_messages": 10}
     )
     async with World(tmp_path, broker, seed=2) as world:
+        await world.start_region()
         agent = await world.add_agent()
-        world.region.program.start()
         producers = [
             world.producer(agent, Load(sender="a", batch_events=50)),
             world.producer(agent, Load(sender="b", lane="critical", pause_s=0.1)),

@@ -41,8 +41,8 @@ async def test_an_agent_without_room_says_no_and_recovers_when_receipts_free_som
     with small_disk(tmp_path / "agent-till-1" / "data", 4 * MIB) as disk:
         async with World(tmp_path, MosquittoServer(tmp_path / "broker"), seed=9) as world:
             refuse = {"lanes.normal": {"overflow": "refuse", "linger_s": 0.1}}
+            await world.start_region()
             agent = await world.add_agent(settings=refuse)
-            world.region.program.start()
             await world.near.cut()
             load = Load(
                 sender="a", padding_bytes=400, batch_events=50, pause_s=0.0, give_up_when_full=True
@@ -70,8 +70,8 @@ async def test_an_aggregator_without_room_receipts_nothing_and_recovers(tmp_path
         settings = {"journal": {"min_free_bytes": MIB // 4, "path": "journal.db"}}
         broker = MosquittoServer(tmp_path / "broker")
         async with World(tmp_path, broker, seed=10, region_settings=settings) as world:
+            await world.start_region()
             agent = await world.add_agent()
-            world.region.program.start()
             load = Load(sender="a", padding_bytes=400, batch_events=50, pause_s=0.0)
             await world.producer(agent, load).send(200)
             result = await world.drain()

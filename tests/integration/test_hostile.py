@@ -53,9 +53,9 @@ async def test_forged_replayed_and_misaddressed_words_free_nothing(
     tmp_path: Path, *, retain: bool
 ) -> None:
     async with World(tmp_path, MosquittoServer(tmp_path / "broker"), seed=12) as world:
+        await world.start_region()
         victim = await world.add_agent(device="till-1")
         other = await world.add_agent(device="till-2")
-        world.region.program.start()
         async with enemy_on(world) as enemy:
             for agent in (victim, other):
                 await send(world, agent, f"{agent.address.device}-before")
@@ -95,8 +95,8 @@ async def test_forged_replayed_and_misaddressed_words_free_nothing(
 
 async def test_forged_replayed_and_misaddressed_frames_commit_nothing(tmp_path: Path) -> None:
     async with World(tmp_path, MosquittoServer(tmp_path / "broker"), seed=13) as world:
+        await world.start_region()
         agents = [await world.add_agent(device=f"till-{number}") for number in (1, 2)]
-        world.region.program.start()
         async with enemy_on(world) as enemy:
             for agent in agents:
                 await send(world, agent, agent.address.device)

@@ -60,6 +60,11 @@ def test_a_missing_event_is_named(ledger: Ledger) -> None:
     assert "1 missing (a-2)" in str(result)
 
 
+def test_only_a_missing_event_may_still_come(ledger: Ledger) -> None:
+    assert compare(ledger, event(1)).mendable
+    assert not compare(ledger, event(1), event(1, position=9)).mendable
+
+
 def test_an_event_twice_is_named(ledger: Ledger) -> None:
     again = replace(event(1), place=Place(9, "normal", 1), position=(1, 9))
     result = compare(ledger, event(1), event(2), event(3), again)
