@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from whimbrel_agent.buffer.values import BufferStats
 from whimbrel_agent.plain import plain
-from whimbrel_agent.uplink.session import SessionFigures
+from whimbrel_agent.uplink.figures import SessionFigures
 from whimbrel_protocol.lanes import ClockQuality
 from whimbrel_protocol.names import Address
 

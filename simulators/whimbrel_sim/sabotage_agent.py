@@ -18,9 +18,10 @@ from whimbrel_agent.buffer.frames import find_pending
 from whimbrel_agent.buffer.state import BufferState
 from whimbrel_agent.ports import Delivery
 from whimbrel_agent.uplink import lanequeue, outbox
+from whimbrel_agent.uplink.figures import ResumeState
 from whimbrel_agent.uplink.lanequeue import FrameKey
 from whimbrel_agent.uplink.mqtt import _PipelinedClient
-from whimbrel_agent.uplink.session import ResumeState, Session
+from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.values import Arrived, Effect, Now
 from whimbrel_protocol import epoch
 from whimbrel_protocol.errors import ProtocolError

@@ -2,8 +2,8 @@ import json
 
 from whimbrel_agent.buffer.values import BufferStats, DamageReport, LaneStats, LedgerLine
 from whimbrel_agent.status import Status, buffer_table, status_table
+from whimbrel_agent.uplink.figures import LinkState, ResumeState, SessionFigures
 from whimbrel_agent.uplink.offset import OffsetSample
-from whimbrel_agent.uplink.session import LinkState, ResumeState, SessionFigures
 from whimbrel_agent.uplink.window import WindowFigures
 from whimbrel_protocol.lanes import LANES, ClockQuality, GapReason
 from whimbrel_protocol.names import Address

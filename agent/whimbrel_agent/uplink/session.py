@@ -17,15 +17,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final, assert_never
 
 from whimbrel_agent.ports import LinkFailure, Random
 from whimbrel_agent.uplink.backoff import Backoff
 from whimbrel_agent.uplink.counts import Counts
+from whimbrel_agent.uplink.figures import LinkState, ResumeState, SessionFigures
 from whimbrel_agent.uplink.inbox import Refused, check_down
-from whimbrel_agent.uplink.offset import ClockOffset, OffsetSample
+from whimbrel_agent.uplink.offset import ClockOffset
 from whimbrel_agent.uplink.outbox import Outbox
 from whimbrel_agent.uplink.values import (
     ApplyResume,
@@ -46,7 +45,7 @@ from whimbrel_agent.uplink.values import (
     SendResume,
     Settle,
 )
-from whimbrel_agent.uplink.window import Window, WindowFigures
+from whimbrel_agent.uplink.window import Window
 from whimbrel_protocol.keys import PublicKey
 from whimbrel_protocol.lanes import Order
 from whimbrel_protocol.messages import NONCE_BYTES, Hold, Receipt, ResumeAnswer, Want
@@ -65,42 +64,12 @@ OPEN_NONCES: Final = 4
 ASKS_PER_BROKER: Final = 6
 """Unanswered resumes after which the next broker of the list is tried (about 80 s)."""
 
+REFRESH_S: Final = 900.0
+"""An idle device asks this often: a region that was restored from a backup meanwhile has no other
+way to tell it that something must come again. About 40 kB a day."""
+
 MAX_HOLD_S: Final = 900.0
 """The region may keep us quiet this long at once; an enrolment is noticed within it."""
-
-
-class LinkState(Enum):
-    """Where the connection to a broker stands."""
-
-    DOWN = "down"
-    CONNECTING = "connecting"
-    UP = "up"
-
-
-class ResumeState(Enum):
-    """Where the agreement with the region about our streams stands."""
-
-    NEEDED = "needed"
-    ASKED = "asked"
-    APPLYING = "applying"
-    DONE = "done"
-
-
-@dataclass(frozen=True, slots=True)
-class SessionFigures:
-    """The session for status. ``doing`` says in words what it waits for and why."""
-
-    link: LinkState
-    resume: ResumeState
-    broker: int
-    last_failure: str
-    generation: bytes
-    in_flight_frames: int
-    in_flight_bytes: int
-    window: WindowFigures
-    clock: OffsetSample | None
-    counts: Mapping[str, int]
-    doing: str
 
 
 class Session:
@@ -198,7 +167,8 @@ class Session:
             return self._hold_until_s
         if self._resume is not ResumeState.DONE:
             return self._ask_at_s
-        return self._outbox.next_deadline(now.mono_s)
+        deadline_s = self._outbox.next_deadline(now.mono_s)
+        return self._heard_s + REFRESH_S if deadline_s is None else deadline_s
 
     # ------------------------------------------------------------------ the link
 
@@ -240,6 +210,9 @@ class Session:
             if overdue.silent:  # is anybody there? a question is cheaper than a frame
                 self._ask_again(now.mono_s)
                 return effects + self._ask(now)
+        if self._outbox.idle and now.mono_s >= self._heard_s + REFRESH_S:
+            self._ask_again(now.mono_s)
+            return self._ask(now)
         effects += self._outbox.loads()
         sends = self._outbox.sends(now)
         if sends is not None:

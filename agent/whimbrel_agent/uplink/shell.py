@@ -19,7 +19,8 @@ from whimbrel_agent.buffer.values import BufferFullError
 from whimbrel_agent.logs import Streak, facts
 from whimbrel_agent.ports import Clock, Link, LinkFailure, Transport, TransportError
 from whimbrel_agent.uplink.checking import fault_of
-from whimbrel_agent.uplink.session import Session, SessionFigures
+from whimbrel_agent.uplink.figures import SessionFigures
+from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.values import (
     ApplyResume,
     Arrived,

@@ -9,7 +9,8 @@ import pytest
 
 from whimbrel_agent.buffer.values import FrameRef
 from whimbrel_agent.ports import Delivery, LinkFailure
-from whimbrel_agent.uplink.session import ASKS_PER_BROKER, LinkState, ResumeState
+from whimbrel_agent.uplink.figures import LinkState, ResumeState
+from whimbrel_agent.uplink.session import ASKS_PER_BROKER, REFRESH_S
 from whimbrel_agent.uplink.values import Arrived, FramesGone, NetworkReturned, ResumeApplied
 from whimbrel_agent.uplink.window import FIRST_TIMEOUT_S
 from whimbrel_protocol.lanes import Order
@@ -475,6 +476,17 @@ def test_nothing_is_in_flight_on_a_link_that_is_gone() -> None:
     world.cut()
     figures = world.session.figures(world.now)
     assert (figures.in_flight_frames, figures.in_flight_bytes) == (0, 0)
+
+
+def test_an_idle_device_notices_a_restored_region() -> None:
+    world = connected_world()
+    world.seal(count=4)
+    world.run(10.0)
+    world.region.forget_everything()
+    world.run(REFRESH_S + 10.0)
+    assert len(world.region.commits) == 4
+    world.run(10 * REFRESH_S)
+    assert world.session.counts["resumes_sent"] == 12
 
 
 def test_streams_that_did_not_fit_the_question_are_asked_about_when_all_else_is_settled() -> None:
