@@ -1,0 +1,44 @@
+"""The session's state as values, for status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from whimbrel_agent.uplink.offset import OffsetSample
+from whimbrel_agent.uplink.window import WindowFigures
+
+
+class LinkState(Enum):
+    """Where the connection to a broker stands."""
+
+    DOWN = "down"
+    CONNECTING = "connecting"
+    UP = "up"
+
+
+class ResumeState(Enum):
+    """Where the agreement with the region about our streams stands."""
+
+    NEEDED = "needed"
+    ASKED = "asked"
+    APPLYING = "applying"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFigures:
+    """The session for status. ``doing`` says in words what it waits for and why."""
+
+    link: LinkState
+    resume: ResumeState
+    broker: int
+    last_failure: str
+    generation: bytes
+    in_flight_frames: int
+    in_flight_bytes: int
+    window: WindowFigures
+    clock: OffsetSample | None
+    counts: Mapping[str, int]
+    doing: str
