@@ -2,7 +2,7 @@
 
 After damage it says how many starts there were and up to which sequence events may have been
 accepted, so that nothing is numbered twice and what was lost has an upper bound. It is a log
-of checksummed records, compacted at every start:
+of checksummed records, compacted when its room is used up:
 
 ======  ====  =====================================================================
 offset  size  field (big-endian)
@@ -108,18 +108,23 @@ class NumbersFile:
         self._handle = -1
         self._size = 0
         try:
-            self.before = read_numbers(path.read_bytes())
+            data = path.read_bytes()
         except FileNotFoundError:
-            self.before = NumbersState()
+            data = b""
+        self.before = read_numbers(data)
         self._state = self.before
+        used = len(data.rstrip(b"\0"))
+        self._size = -(-used // RECORD_BYTES) * RECORD_BYTES
+        if len(data) == MAX_NUMBERS_BYTES:  # else it is new, or not whole: written at the start
+            self._handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
     def start(self, epoch: int, boot_id: bytes) -> None:
-        """Make a new start durable, and compact the file by the way."""
+        """Make a new start durable; takes no new disk space while the file has room."""
         state = self._state
         kept = [*state.epochs, epoch][-MAX_KEPT_STREAMS:]
         reserved = dict(sorted(state.reserved.items())[-MAX_KEPT_STREAMS:])
         self._state = NumbersState(kept, reserved, clean=False, boot_id=boot_id)
-        self._rewrite()
+        self._append(_record(_START, 0, epoch, int.from_bytes(boot_id, "big")))
 
     def reserve(self, lane: int, epoch: int, through: int) -> None:
         """Make durable that sequences up to ``through`` may be given out."""
@@ -139,7 +144,7 @@ class NumbersFile:
             self._handle = -1
 
     def _append(self, record: bytes) -> None:
-        if self._size + len(record) > MAX_NUMBERS_BYTES:
+        if self._handle < 0 or self._size + len(record) > MAX_NUMBERS_BYTES:
             self._rewrite()
         os.pwrite(self._handle, record, self._size)
         os.fdatasync(self._handle)

@@ -7,11 +7,20 @@ small row; frames' bytes are checked when they are read. Measured: see ``decisio
 from __future__ import annotations
 
 import os
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from whimbrel_agent.buffer.companions import LOCK_BYTES, Companions
-from whimbrel_agent.buffer.database import PAGE_BYTES, SQL_ERRORS, Database, Limits, limits_of
+from whimbrel_agent.buffer.database import (
+    PAGE_BYTES,
+    SQL_ERRORS,
+    Database,
+    DiskFullError,
+    Limits,
+    limits_of,
+)
 from whimbrel_agent.buffer.lock import FileLock
 from whimbrel_agent.buffer.numbers import MAX_NUMBERS_BYTES, NumbersFile
 from whimbrel_agent.buffer.reserve import ReserveFile
@@ -26,6 +35,17 @@ from whimbrel_agent.ports import Clock, Random
 from whimbrel_protocol.epoch import ordinal_of
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.names import Address
+
+_NOT_DAMAGE: Final = frozenset(
+    {
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
 
 
 @dataclass(slots=True)
@@ -89,7 +109,12 @@ def open_state(
         os.close(os.open(config.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         reserve = ReserveFile(files.reserve, limits_for(config).reserve_bytes)
         opening = Opening(config, address, key, clock, random, files, numbers, reserve)
-        state = _open_checked(opening)
+        try:
+            state = _open_checked(opening)
+        except DiskFullError:
+            if not reserve.give_up():
+                raise
+            state = _open_checked(opening)  # receipts must be able to free space
         newest = max(state.epochs, default=0)
         state.open_epoch(max(numbers.before.last_ordinal, ordinal_of(newest)) + 1)
     except BaseException:
@@ -137,6 +162,7 @@ def _try(opening: Opening) -> BufferState | str:
     try:
         state = opening.state_on(opening.files.path, limits_for(opening.config, aside_bytes=aside))
     except SQL_ERRORS as error:
+        _raise_unless_damage(opening, error)
         return f"sqlite: {error}"
     try:
         problems = [*state.load(), *load_staged(state)]
@@ -144,10 +170,27 @@ def _try(opening: Opening) -> BufferState | str:
             problems += Verifier(state, bodies=False).run().problems
     except (*SQL_ERRORS, BufferBrokenError, ValueError, TypeError) as error:
         problems = [str(error)]
+        cause = error.__cause__ or error
+        if isinstance(cause, sqlite3.Error):
+            state.database.close(clean=False)
+            _raise_unless_damage(opening, cause)
+            return problems[0]
     if problems:
         state.database.close(clean=False)
         return "; ".join(problems)
     return state
+
+
+def _raise_unless_damage(opening: Opening, error: Exception) -> None:
+    """Raise what is the disk's or the system's trouble: a sound file must not be rebuilt."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    name = opening.files.path.name
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
+        raise DiskFullError(f"no room to open buffer {name}: free some space beside it") from error
+    if code & 0xFF in _NOT_DAMAGE:
+        raise BufferBrokenError(
+            f"buffer {name} cannot be opened ({error}); check its folder, rights and disk"
+        ) from error
 
 
 def _look_at_log(opening: Opening, scan: WalScan, bounds: dict[tuple[int, int], int]) -> str:

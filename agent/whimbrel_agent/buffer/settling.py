@@ -59,10 +59,8 @@ def _settle_entry(
 ) -> None:
     lane = LANE_NUMBERS[entry.lane]
     row = find_pending(state, connection, entry.epoch, lane, entry.first)
-    if (
-        row is None
-        or (row.span, row.digest) != (entry.span, entry.digest)
-        or state.epochs[row.epoch].address != receipt.address
+    if row is None or not (
+        names_exactly(entry, row) and state.epochs[row.epoch].address == receipt.address
     ):
         stream = state.streams.get(entry.epoch, lane)
         last = entry.first + entry.span - 1
@@ -79,6 +77,11 @@ def _settle_entry(
         retain(state, connection, row)
     tally.by_status[entry.status] += 1
     tally.freed.append(row.id)
+
+
+def names_exactly(entry: ReceiptEntry, row: FrameRow) -> bool:
+    """Whether an entry is about this frame's very bytes (its stream and first already match)."""
+    return entry.span == row.span and entry.digest == row.digest
 
 
 def account(state: BufferState, row: FrameRow, status: Status, reason: int) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from buffers.harness import (
     Shop,
     all_pending,
@@ -19,7 +20,6 @@ from buffers.harness import (
     sale,
     sales,
 )
-
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferFullError, GroupTooBigError, LaneConfig, Overflow
 from whimbrel_protocol.event import Event
@@ -196,6 +196,8 @@ async def main() -> None:
             if refused > 3:
                 break
     room = os.statvfs(place).f_bavail
+    await buffer.close()  # a restart on the full disk
+    buffer = await shop.start(max_bytes=64 * 1024 * 1024, retain_share=0.0)
     settled = 0
     while True:
         refs = (await all_pending(buffer))[:8]

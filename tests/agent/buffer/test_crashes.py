@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from buffers.harness import Shop, all_pending, assert_sound, receipt_for
 
 KILLS = 25
@@ -41,6 +42,20 @@ asyncio.run(main())
 """
 
 
+def run_and_kill(path: Path, kill: int, *, lines: int) -> list[str]:
+    """Let a process accept until it has answered some events, kill it; return its answers."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(path), str(kill * 1_000_000)],
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        read = [child.stdout.readline() for _ in range(lines)]
+        child.send_signal(signal.SIGKILL)
+        return read + child.stdout.readlines()
+
+
 async def found_in(buffer_shop: Shop) -> dict[int, tuple[int, int]]:
     """Every event in the file, receipted ones included: number -> (epoch, sequence)."""
     found: dict[int, tuple[int, int]] = {}
@@ -61,20 +76,9 @@ async def found_in(buffer_shop: Shop) -> dict[int, tuple[int, int]]:
 async def test_every_answered_event_survives_kill_9(tmp_path: Path) -> None:
     chance = random.Random(5)
     shop = Shop(tmp_path / "buffer.db")
-    tests = str(Path(__file__).parents[2])
     answered: dict[int, tuple[int, int]] = {}
     for kill in range(KILLS):
-        with subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(shop.path), str(kill * 1_000_000)],
-            stdout=subprocess.PIPE,
-            env={"PYTHONPATH": tests},
-            text=True,
-        ) as child:
-            assert child.stdout is not None
-            lines = chance.randrange(1, 2_000)
-            read = [child.stdout.readline() for _ in range(lines)]
-            child.send_signal(signal.SIGKILL)
-            read += child.stdout.readlines()
+        read = run_and_kill(shop.path, kill, lines=chance.randrange(1, 2_000))
         for line in read:
             if line.endswith("\n"):
                 number, epoch, sequence = map(int, line.split())

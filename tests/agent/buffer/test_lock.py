@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from buffers.harness import Shop
 
+from buffers.harness import Shop
 from whimbrel_agent.buffer.values import BufferLockedError
 
 
@@ -23,5 +23,8 @@ async def test_second_agent_is_refused_with_the_owner_and_a_remedy(tmp_path: Pat
 async def test_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     shop = Shop(tmp_path / "buffer.db")
     async with shop.buffer():
-        for file in tmp_path.iterdir():
-            assert file.stat().st_mode & 0o077 == 0, file.name
+        assert open_to_others(tmp_path) == []
+
+
+def open_to_others(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir() if file.stat().st_mode & 0o077]

@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from buffers.harness import Shop, assert_sound, kept_numbers, sales
 
+from buffers.harness import Shop, assert_sound, kept_numbers, sales
 from whimbrel_agent.buffer.database import connect
 from whimbrel_agent.buffer.schema import SCHEMA_VERSION, upgrade, version_of
 from whimbrel_agent.buffer.values import BufferVersionError
@@ -21,9 +21,10 @@ def columns_of(connection: sqlite3.Connection) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("old", range(1, SCHEMA_VERSION))
 def test_every_old_version_upgrades_to_the_present_schema(tmp_path: Path, old: int) -> None:
-    with closing(connect(tmp_path / "old.db")) as aged, closing(
-        connect(tmp_path / "new.db")
-    ) as fresh:
+    with (
+        closing(connect(tmp_path / "old.db")) as aged,
+        closing(connect(tmp_path / "new.db")) as fresh,
+    ):
         upgrade(aged, "old.db", to=old)
         assert version_of(aged) == old
         upgrade(aged, "old.db")
