@@ -15,7 +15,7 @@ from typing import Final
 
 from whimbrel_agent.ports import LinkFailure, Random
 
-PROVEN_AFTER_S: Final = 30.0
+PROVEN_AFTER_S: Final = 10.0
 """A link that lived this long was good: the next failure starts from the base again."""
 
 RETURN_SPREAD_S: Final = 0.5
@@ -36,7 +36,7 @@ DELAYS: Final[Mapping[LinkFailure, Delays]] = {
     # A lost network is found again by trying; a minute of a failed SYN costs little.
     LinkFailure.NO_LINK: Delays(1.0, 60.0),
     # A broker that restarts is back within seconds.
-    LinkFailure.REFUSED: Delays(1.0, 60.0),
+    LinkFailure.REFUSED: Delays(1.0, 30.0),
     # Only a person can put this right; brokers lock out who knocks too often.
     LinkFailure.UNAUTHORISED: Delays(30.0, 900.0),
     # It asked to be left alone for a while.
