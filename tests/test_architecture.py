@@ -152,9 +152,40 @@ def is_placeholder(statement: ast.stmt) -> bool:
     ids=module_name,
 )
 def test_some_test_uses_it(path: Path) -> None:
-    name = module_name(path)
-    used = name in names_used_by_tests()
-    assert used, f"no test imports {name}: its tests belong in test_{path.stem}.py"
+    assert module_name(path) in modules_reached_by_tests(), "no test runs this module"
+
+
+@cache
+def modules_reached_by_tests() -> frozenset[str]:
+    """Every module that a test imports or runs as a command, and what these import in turn."""
+    files = {module_name(path): path for path in source_modules()}
+    found = {name for name, path in files.items() if is_run(name, path)}
+    fresh = found
+    while fresh:
+        fresh = {name for one in fresh for name in imports_of(one, files[one]) if name in files}
+        fresh -= found
+        found = found | fresh
+    return frozenset(found)
+
+
+def is_run(name: str, path: Path) -> bool:
+    """Whether tests import a module, run it with ``-m``, or name the command that it is."""
+    if path.name == "__main__.py":
+        return name.removesuffix(".__main__") in names_used_by_tests()
+    by_word = path.parent.name == "commands" and path.stem in names_used_by_tests()
+    return by_word or name in names_used_by_tests()
+
+
+def imports_of(name: str, path: Path) -> Iterator[str]:
+    """Every dotted name a module imports, relative ones made whole."""
+    parts = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            package = ".".join(parts[: len(parts) - node.level + 1])
+            module = f"{package}.{node.module}" if node.module else package
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+    yield from imported_names(tree_of(path))
 
 
 def test_the_agent_loads_nothing_heavy() -> None:
