@@ -22,7 +22,12 @@ import paho.mqtt.client as paho
 
 from whimbrel_agent.brokers import BrokerUrl
 from whimbrel_agent.buffer.store import Buffer
-from whimbrel_agent.buffer.values import AcceptError, BufferFullError, TooManyWaitingError
+from whimbrel_agent.buffer.values import (
+    AcceptError,
+    BufferFullError,
+    GroupTooBigError,
+    TooManyWaitingError,
+)
 from whimbrel_agent.config import MqttIntakeConfig
 from whimbrel_agent.intake.redelivery import REMEMBERED, Redelivery, Seen
 from whimbrel_agent.intake.topicrules import message_event, rule_for
@@ -54,6 +59,9 @@ _REFUSED_SUBSCRIPTION: Final = 0x80
 _MAX_SHOWN: Final = 80
 
 _log: Final = logging.getLogger(__name__)
+
+_Taken = tuple[Event | None, Seen | None]
+"""A message's event, and what to remember of it."""
 
 
 class _Client(aiomqtt.Client):
@@ -214,15 +222,22 @@ class MqttIntake:
 
     async def _commit(self, group: Sequence[paho.MQTTMessage]) -> None:
         """Make a group durable; returns when every message of it may be acknowledged."""
-        events = [event for message in group if (event := self._event(message)) is not None]
-        after = self._redelivery.after(
-            [_seen(message) for message in group if message.qos and not self._is_known(message)]
-        )
+        await self._accept([(self._event(message), self._new(message)) for message in group])
+
+    async def _accept(self, taken: Sequence[_Taken]) -> None:
+        events = [event for event, _ in taken if event is not None]
+        after = self._redelivery.after([seen for _, seen in taken if seen is not None])
         while events:
             try:
                 accepted = await self._buffer.accept(events, checkpoint=(_CHECKPOINT, after.pack()))
             except AcceptError as exc:
                 self._count_bad(events.pop(exc.index).source, exc.error)
+            except GroupTooBigError:
+                # one event always fits, so halves end somewhere
+                middle = len(taken) // 2
+                await self._accept(taken[:middle])
+                await self._accept(taken[middle:])
+                return
             except (BufferFullError, TooManyWaitingError) as exc:
                 self.counters["waits"] += 1
                 self._streak.failed("messages wait at the broker", why=str(exc))
@@ -231,6 +246,10 @@ class MqttIntake:
                 self.counters["events"] += len(accepted)
                 break
         self._redelivery = after
+
+    def _new(self, message: paho.MQTTMessage) -> Seen | None:
+        """Give what to remember of a message; None at QoS 0, or when it was committed before."""
+        return _seen(message) if message.qos and not self._is_known(message) else None
 
     def _is_known(self, message: paho.MQTTMessage) -> bool:
         return message.dup and self._redelivery.committed(_seen(message))

@@ -94,6 +94,12 @@ async def test_a_connection_serves_many_requests_pipelined_ones_too() -> None:
         assert b'"size":3' in answer
 
 
+async def test_a_body_of_many_reads_arrives_whole() -> None:
+    async with serving(replace(LIMITS, max_body_bytes=10_000)) as (_, port):
+        answer = await exchange(port, post(b"x" * 9_999, CLOSE))
+        assert b'"size":9999' in answer
+
+
 async def test_the_query_reaches_the_handler() -> None:
     async with serving() as (_, port):
         answer = await exchange(port, post(b"", CLOSE, path=b"/x?a=1&b=%20"))
