@@ -1,0 +1,141 @@
+"""``scripts/acceptance``: the long timed runs with real processes, and their report.
+
+Each run is one of the project's own scripts, so that whoever doubts a line of the report can
+repeat it alone. The report is committed with the release that it speaks for.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from .sabotage import SABOTAGES
+
+BROKERS: Final = ("mosquitto", "nats", "amqtt")
+SABOTAGE_KILLS: Final = 12
+RUN_TIMEOUT_S: Final = 3 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One line of the report: what was run, whether it came out as it must, and what it said."""
+
+    command: str
+    passed: bool
+    said: str
+
+
+def soaks(options: Namespace, folder: Path) -> Iterator[Run]:
+    """Run random kills over every broker, then each planted fault, which must be found."""
+    for number, broker in enumerate(BROKERS):
+        seed = options.seed + number
+        arguments = ["--kills", str(options.kills), "--seed", str(seed), "--broker", broker]
+        done, report = _script("soak", arguments, folder / f"soak-{broker}.json")
+        yield Run(f"scripts/soak {' '.join(arguments)}", done == 0, _soak_line(report))
+    for name in SABOTAGES:
+        arguments = ["--kills", str(SABOTAGE_KILLS), "--seed", str(options.seed)]
+        arguments += ["--sabotage", name]
+        done, report = _script("soak", arguments, folder / f"sabotage-{name}.json")
+        yield Run(f"scripts/soak {' '.join(arguments)}", done == 1, _soak_line(report))
+
+
+def demo() -> Run:
+    """Run the demo."""
+    done, _ = _script("demo", [], None)
+    return Run("scripts/demo", done == 0, "agrees" if done == 0 else "disagrees or broke off")
+
+
+def bench(options: Namespace, folder: Path) -> tuple[Run, dict[str, Any]]:
+    """Take every figure."""
+    arguments = ["--runs", str(options.runs)]
+    done, figures = _script("bench", arguments, folder / "bench.json")
+    return Run(f"scripts/bench {' '.join(arguments)}", done == 0, "figures below"), figures
+
+
+def report_text(runs: Sequence[Run], figures: dict[str, Any], started: datetime) -> str:
+    """Return the report as Markdown."""
+    lines = [
+        "# Acceptance",
+        "",
+        f"Begun {started:%Y-%m-%d %H:%M} UTC; Python {platform.python_version()}, "
+        f"{platform.machine()}. Written by `scripts/acceptance`.",
+        "",
+        "| run | as it must be | what it said |",
+        "|---|---|---|",
+        *(
+            f"| `{run.command}` | {'yes' if run.passed else '**no**'} | {run.said} |"
+            for run in runs
+        ),
+        "",
+        "## Figures",
+        "",
+        "```json",
+        json.dumps(figures, indent=1),
+        "```",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run everything and return the exit status."""
+    options = _parser().parse_args(arguments)
+    started = datetime.now(UTC)
+    runs: list[Run] = []
+    figures: dict[str, Any] = {}
+    with TemporaryDirectory(prefix="whimbrel-acceptance-") as place:
+        folder = Path(place)
+        for run in soaks(options, folder):
+            runs.append(run)
+            print(f"{'ok ' if run.passed else 'NO '} {run.command}: {run.said}", flush=True)  # noqa: T201
+        runs.append(demo())
+        if options.runs:
+            run, figures = bench(options, folder)
+            runs.append(run)
+    options.out.write_text(report_text(runs, figures, started))
+    return 0 if all(run.passed for run in runs) else 1
+
+
+def _script(name: str, arguments: list[str], report: Path | None) -> tuple[int, dict[str, Any]]:
+    wanted = [] if report is None else ["--json", str(report)]
+    done = subprocess.run(
+        [f"scripts/{name}", *arguments, *wanted],
+        stdout=subprocess.DEVNULL, timeout=RUN_TIMEOUT_S, check=False,
+    )  # fmt: skip
+    found: dict[str, Any] = {}
+    if report is not None and report.exists():
+        found = json.loads(report.read_text())
+    return done.returncode, found
+
+
+def _soak_line(report: dict[str, Any]) -> str:
+    result = report.get("result") or {}
+    kills = sum(report.get("kills", {}).values())
+    wrong = {
+        name: len(found) for name, found in result.items() if isinstance(found, list) and found
+    }
+    counts = f"{kills} kills, {result.get('accepted', 0)} accepted, {result.get('committed', 0)} committed"
+    return counts + (f", wrong: {wrong}" if wrong else "")
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="scripts/acceptance", description="The long runs and their report."
+    )
+    parser.add_argument("--kills", type=int, default=300, help="for each broker (default 300)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=5, help="of the benchmark; 0 leaves it out")
+    parser.add_argument("--out", type=Path, default=Path("simulators/acceptance.md"))
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
