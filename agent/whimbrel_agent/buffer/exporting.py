@@ -51,13 +51,13 @@ def _staged(
     state: BufferState, connection: sqlite3.Connection, lane: int, after: int
 ) -> tuple[int, list[ExportedEvent]]:
     found = connection.execute(
-        "SELECT id, body FROM staged WHERE id > ? AND id < ? ORDER BY id LIMIT 1",
+        "SELECT id, CAST(body AS BLOB) FROM staged WHERE id > ? AND id < ? ORDER BY id LIMIT 1",
         (max(after, lane << LANE_SHIFT), (lane + 1) << LANE_SHIFT),
     ).fetchone()
     if found is None:
         return 0, []
     try:
-        row = read_row(found[1])
+        row = read_row(found[1] or b"")
         events = row.events()
     except DamagedRowError:
         state.counters["export_skipped_rows"] += 1

@@ -194,8 +194,13 @@ def frames_with_events(
 
 
 def body_of(connection: sqlite3.Connection, row: FrameRow) -> bytes | None:
-    """Return a frame's bytes, or None when they are not what was sealed."""
-    found = connection.execute("SELECT data FROM bodies WHERE id = ?", (row.body,)).fetchone()
+    """Return a frame's bytes, or None when they are not what was sealed.
+
+    The cast keeps a flipped type (a blob that says it is text) from failing in the driver.
+    """
+    found = connection.execute(
+        "SELECT CAST(data AS BLOB) FROM bodies WHERE id = ?", (row.body,)
+    ).fetchone()
     if found is None or type(found[0]) is not bytes or digest_of(found[0]) != row.digest:
         return None
     data: bytes = found[0]

@@ -90,8 +90,8 @@ class KeyStore:
             self._remember(connection, group)
 
     def _groups(self, connection: sqlite3.Connection) -> Iterator[KeyGroup]:
-        for (body,) in connection.execute("SELECT body FROM keys ORDER BY id"):
-            group = read_key_group(body)
+        for (body,) in connection.execute("SELECT CAST(body AS BLOB) FROM keys ORDER BY id"):
+            group = read_key_group(body or b"")
             if group is None:
                 self.damaged_rows += 1  # its producers' repeats would count as new: rare, told
             else:
@@ -123,10 +123,12 @@ class KeyStore:
         """Forget what is over the count or over the age, oldest first."""
         held = self.count(connection)
         while True:
-            found = connection.execute("SELECT id, body FROM keys ORDER BY id LIMIT 1").fetchone()
+            found = connection.execute(
+                "SELECT id, CAST(body AS BLOB) FROM keys ORDER BY id LIMIT 1"
+            ).fetchone()
             if found is None:
                 return
-            group = read_key_group(found[1])
+            group = read_key_group(found[1] or b"")
             if group is not None:
                 if held <= self._limit and wall_ns - group.wall_ns <= self._age_ns:
                     return

@@ -1,8 +1,8 @@
 """One whole image of a damaged database: its pages with the log's newest laid over them.
 
-The image is a plain database file without a log. Where its first page is broken, the first
-page of a fresh file of the same schema takes its place: the tables are always created in the
-same order, so their roots lie where they always lie.
+The image is a plain database file without a log. Where its schema is broken, the pages of a
+fresh file's schema take its place: the tables are always created in the same order, so their
+roots lie where they always lie.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from whimbrel_agent.buffer.database import PAGE_BYTES, SQL_ERRORS, connect
-from whimbrel_agent.buffer.schema import SCHEMA_VERSION, upgrade
+from whimbrel_agent.buffer.schema import upgrade
 from whimbrel_agent.buffer.wal import WalScan
 
 _JOURNAL_FORMATS: Final = slice(18, 20)
@@ -58,21 +58,49 @@ def build_image(database: Path, wal: Path, scan: WalScan, image: Path) -> None:
         out.write(head)
 
 
-def transplant_first_page(image: Path) -> None:
-    """Put the first page of a fresh file in the place of a broken one."""
-    fresh = image.with_name(image.name + ".fresh")
-    try:
-        with closing(connect(fresh)) as connection:
-            upgrade(connection, fresh.name)
-            connection.execute("PRAGMA journal_mode = DELETE")
-        page = bytearray(fresh.read_bytes()[:PAGE_BYTES])
-    finally:
-        fresh.unlink(missing_ok=True)
-    page[_PAGES] = (image.stat().st_size // PAGE_BYTES).to_bytes(4, "big")
-    page[_FREELIST] = bytes(8)
-    page[_VALID_FOR] = page[_CHANGE_COUNTER]
-    with image.open("r+b") as out:
-        out.write(page)
+class FreshSchema:
+    """The schema as a fresh file has it: what it says, and the pages that say it."""
+
+    def __init__(self, beside: Path) -> None:
+        path = beside.with_name(beside.name + ".fresh")
+        try:
+            with closing(connect(path)) as connection:
+                upgrade(connection, path.name)
+                connection.execute("PRAGMA journal_mode = DELETE")
+                self.rows = _schema_rows(connection)
+            data = path.read_bytes()
+        finally:
+            path.unlink(missing_ok=True)
+        numbers = [1, *_children_of_first_page(data)]
+        self.pages = {n: data[(n - 1) * PAGE_BYTES : n * PAGE_BYTES] for n in numbers}
+
+    def transplant(self, image: Path) -> None:
+        """Put the pages of the schema in the place of broken ones."""
+        first = bytearray(self.pages[1])
+        first[_PAGES] = (image.stat().st_size // PAGE_BYTES).to_bytes(4, "big")
+        first[_FREELIST] = bytes(8)
+        first[_VALID_FOR] = first[_CHANGE_COUNTER]
+        with image.open("r+b") as out:
+            for number, page in {**self.pages, 1: bytes(first)}.items():
+                out.seek((number - 1) * PAGE_BYTES)
+                out.write(page)
+
+
+def _schema_rows(connection: sqlite3.Connection) -> set[tuple[Any, ...]]:
+    return set(connection.execute("SELECT name, rootpage, sql FROM sqlite_master").fetchall())
+
+
+def _children_of_first_page(data: bytes) -> list[int]:
+    """Return the pages that hold the schema when the first page is only its root.
+
+    SQLite's "B-tree Pages": after the file's header of 100 bytes, an interior page has its type
+    (5), its cell count at 3, its last child at 8 and the places of its cells from 12.
+    """
+    if data[100] != 5:
+        return []
+    count = int.from_bytes(data[103:105], "big")
+    places = [int.from_bytes(data[112 + 2 * n : 114 + 2 * n], "big") for n in range(count)]
+    return [int.from_bytes(data[at : at + 4], "big") for at in (*places, 108)]
 
 
 class ImageReader:
@@ -83,16 +111,16 @@ class ImageReader:
         self._connection = self._open(image)
 
     def _open(self, image: Path) -> sqlite3.Connection:
+        fresh = FreshSchema(image)
         connection = _read_only(image)
         try:
-            if connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
-                connection.execute("SELECT count(*) FROM facts").fetchone()
+            if _schema_rows(connection) == fresh.rows:
                 return connection
         except SQL_ERRORS:
-            pass  # the first page is broken: a sound one takes its place
+            pass  # the schema is broken: a sound one takes its place
         connection.close()
-        self.unreadable.add("first page")
-        transplant_first_page(image)
+        self.unreadable.add("schema")
+        fresh.transplant(image)
         return _read_only(image)
 
     def rows(self, table: str, columns: str, key: str) -> list[tuple[Any, ...]]:

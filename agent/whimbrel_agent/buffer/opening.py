@@ -265,9 +265,11 @@ def load_staged(state: BufferState) -> list[str]:
     """Read where the staged rows lie; return what is wrong with them."""
     problems: list[str] = []
     with state.database.reading() as connection:
-        for row_id, body in connection.execute("SELECT id, body FROM staged ORDER BY id"):
+        for row_id, body in connection.execute(
+            "SELECT id, CAST(body AS BLOB) FROM staged ORDER BY id"
+        ):
             try:
-                row = read_row(body)
+                row = read_row(body or b"")
             except DamagedRowError as error:
                 problems.append(str(error))
                 continue

@@ -9,7 +9,7 @@ better.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from whimbrel_agent.buffer.carve import CarvedRow, Carver
@@ -141,6 +141,7 @@ class Plan:
         """
         self._remains = remains
         self._taken: defaultdict[StreamKey, RangeSet] = defaultdict(RangeSet)
+        self._kept: defaultdict[StreamKey, RangeSet] = defaultdict(RangeSet)
         self._through: dict[StreamKey, int] = {}
         for stream, (through, settled) in remains.streams.items():
             self._taken[stream] = settled.copy()
@@ -156,17 +157,22 @@ class Plan:
     def _published(self, frame_id: int) -> bool:
         fact = self._remains.facts.get(f"published {frame_id >> LANE_SHIFT}")
         if fact is None:
-            return "facts" in self._remains.unreadable or "first page" in self._remains.unreadable
+            return bool({"facts", "schema"} & self._remains.unreadable)
         return frame_id <= int.from_bytes(fact, "big")
 
     def _add(self, piece: Piece) -> None:
         self._taken[piece.epoch, piece.lane].add(piece.first, piece.last)
         self.pieces.append(piece)
 
+    def _settled(self, stream: StreamKey) -> RangeSet:
+        known = self._remains.streams.get(stream)
+        return RangeSet() if known is None else known[1]
+
     def _keep_receipted(self) -> None:
         for row in self._remains.receipted:
             found = self._remains.frames.get(row.digest)
             if found is not None and self._taken[row.epoch, row.lane].covers(row.first, row.last):
+                self._kept[row.epoch, row.lane].add(row.first, row.last)
                 self.pieces.append(
                     Piece(
                         *(row.epoch, row.lane, row.first, row.last),
@@ -202,8 +208,15 @@ class Plan:
         for found in sorted(unnamed, key=lambda f: (-f.header.count, f.header.first)):
             header = found.header
             stream = (header.epoch, LANE_NUMBERS[header.lane])
+            place = Piece(*stream, header.first, header.last, published=True, frame=found)
             if not self._taken[stream].overlaps(header.first, header.last):
-                self._add(Piece(*stream, header.first, header.last, published=True, frame=found))
+                self._add(place)
+            elif self._settled(stream).covers(header.first, header.last) and not self._kept[
+                stream
+            ].overlaps(header.first, header.last):
+                # its receipt is known, its row is not: kept for a restored region all the same
+                self._kept[stream].add(header.first, header.last)
+                self.pieces.append(replace(place, receipted=True))
 
     def _keep_staged(self) -> None:
         rows = sorted(self._remains.staged, key=lambda row: (row.epoch, row.lane, row.first))

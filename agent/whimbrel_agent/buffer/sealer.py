@@ -159,16 +159,16 @@ class Sealer:
         with self._state.database.reading() as connection:
             found = dict(
                 connection.execute(
-                    "SELECT id, body FROM staged WHERE id BETWEEN ? AND ?",
+                    "SELECT id, CAST(body AS BLOB) FROM staged WHERE id BETWEEN ? AND ?",
                     (slots[0].id, slots[-1].id),
                 ).fetchall()
             )
-        return [_open(slot, found.get(slot.id, b"")) for slot in slots]
+        return [_open(slot, found.get(slot.id) or b"") for slot in slots]
 
 
 def _open(slot: StagedSlot, body: bytes) -> StagedRow | LostRun:
     try:
-        row = read_row(body)
+        row = read_row(body or b"")
     except DamagedRowError as error:
         return LostRun(slot.first, slot.events, body, str(error))
     if (row.epoch, row.first, row.count) != (slot.epoch, slot.first, slot.events):

@@ -87,9 +87,9 @@ def _put_gap(state: BufferState, row: FrameRow, reason: GapReason, why: str) -> 
     def work() -> None:
         with state.change() as connection:
             found = connection.execute(
-                "SELECT data FROM bodies WHERE id = ?", (row.body,)
+                "SELECT CAST(data AS BLOB) FROM bodies WHERE id = ?", (row.body,)
             ).fetchone()
-            if found is not None:
+            if found is not None and found[0] is not None:
                 put_aside(state, connection, found[0], why)
             if row.events:
                 replace_by_gap(state, connection, row, reason)

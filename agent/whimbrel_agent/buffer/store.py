@@ -5,6 +5,7 @@ Every method hands one function to the database thread; nothing here touches SQL
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, TypeVar
 
@@ -54,6 +55,7 @@ class Buffer:
         self._next_reserve_ns = 0
         self._closed = False
         self._on_accept: Callable[[], None] = lambda: None
+        self._freed = asyncio.Event()
 
     @classmethod
     async def open(
@@ -125,11 +127,14 @@ class Buffer:
         frames = 0
         while (made := await self._run(lambda: self._seal_one(now_mono_ns))) is not None:
             frames += made
+        self._tell_freed(frames)
         return SealResult(frames, self._sealer.next_deadline_ns())
 
     async def seal_all(self) -> int:
         """Seal everything staged now (shutdown, drain); returns the number of frames."""
-        return await self._run(lambda: self._seal_where(lambda _epoch: True))
+        frames = await self._run(lambda: self._seal_where(lambda _epoch: True))
+        self._tell_freed(frames)
+        return frames
 
     async def streams(self, address: Address | None = None) -> list[StreamQuestion]:
         """What a resume must ask about at an address (None: the present one)."""
@@ -138,7 +143,11 @@ class Buffer:
 
     async def apply_resume(self, answer: ResumeAnswer) -> ResumeOutcome:
         """Take the region's word on every stream. Frame ids from before are void."""
-        return await self._run(lambda: resuming.apply_resume(self._state, self._sealer, answer))
+        outcome = await self._run(
+            lambda: resuming.apply_resume(self._state, self._sealer, answer)
+        )
+        self._tell_freed(1)
+        return outcome
 
     async def pending(self, lane: str, after_id: int, limit: int) -> list[FrameRef]:
         """Frames to send next in a lane, in send order, after ``after_id`` (0: from the start)."""
@@ -165,6 +174,14 @@ class Buffer:
         """Have ``listener`` called after each accept, so that nobody needs to look for them."""
         self._on_accept = listener
 
+    def next_freeing(self) -> asyncio.Event:
+        """Give an event that is set when space is freed next.
+
+        Whoever waits out a full buffer takes it before the accept that may be refused: what is
+        freed meanwhile is not missed then.
+        """
+        return self._freed
+
     async def reserve_published(self, up_to_id: int) -> None:
         """Make "may have been published" durable for frames of that lane up to this id."""
         if not self._state.is_published(up_to_id):
@@ -172,7 +189,9 @@ class Buffer:
 
     async def settle(self, receipt: Receipt) -> SettleResult:
         """Free or account what a verified receipt names, on exact matches only."""
-        return await self._run(lambda: settling.settle(self._state, receipt))
+        result = await self._run(lambda: settling.settle(self._state, receipt))
+        self._tell_freed(len(result.freed))
+        return result
 
     async def quarantine(self, frame_id: int, why: str) -> None:
         """Put a frame aside; a gap takes its place."""
@@ -186,7 +205,9 @@ class Buffer:
             self._seal_where(lambda _epoch: True)
             return sum(sending.discard(self._state, number) for number in numbers)
 
-        return await self._run(work)
+        dropped = await self._run(work)
+        self._tell_freed(dropped)
+        return dropped
 
     async def stats(self) -> BufferStats:
         """Figures now."""
@@ -224,6 +245,11 @@ class Buffer:
         else:
             self._state.numbers.abandon()
         self._lock.release()
+
+    def _tell_freed(self, count: int) -> None:
+        if count:
+            self._freed.set()
+            self._freed = asyncio.Event()
 
     async def _run(self, work: Callable[[], T]) -> T:
         def checked() -> T:

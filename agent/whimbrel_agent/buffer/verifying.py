@@ -88,9 +88,11 @@ class Verifier:
         self._events += len(events)
 
     def _check_staged(self, connection: sqlite3.Connection) -> None:
-        for row_id, body in connection.execute("SELECT id, body FROM staged ORDER BY id"):
+        for row_id, body in connection.execute(
+            "SELECT id, CAST(body AS BLOB) FROM staged ORDER BY id"
+        ):
             try:
-                row = read_row(body)
+                row = read_row(body or b"")
                 if self._bodies:
                     row.events()
             except DamagedRowError as error:
