@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from whimbrel_agent.intake.timetext import time_ns_of_text
 from whimbrel_protocol.errors import FieldError
-from whimbrel_protocol.event import Event
+from whimbrel_protocol.event import Event, make_event
 
 __all__ = ["FIELDS", "event_of"]
 
@@ -48,22 +48,28 @@ def event_of(value: Any, now_ns: int) -> Event:
     Raises:
         FieldError: not an object, an unknown or missing field, two times, or a bad time text.
     """
-    try:
-        if "time_ns" in value and "time" not in value:
-            return Event(**value)
-        return _timed(value, now_ns)
-    except TypeError:
-        # wrong kind of value, or wrong keyword: find out which without slowing the good ones
-        raise _refusal(value) from None
-
-
-def _timed(value: dict[str, Any], now_ns: int) -> Event:
+    if type(value) is not dict or not _KNOWN.issuperset(value):
+        raise _refusal(value)
+    if "type" not in value or "source" not in value:
+        raise _refusal(value)
+    given = value.get
     if "time" not in value:
-        return Event(time_ns=now_ns, **value)
-    if "time_ns" in value:
+        time_ns = given("time_ns", now_ns)
+    elif "time_ns" in value:
         raise FieldError("time", value["time"], "must not stand beside time_ns: give one of them")
-    rest = {key: item for key, item in value.items() if key != "time"}
-    return Event(time_ns=time_ns_of_text("time", value["time"]), **rest)
+    else:
+        time_ns = time_ns_of_text("time", value["time"])
+    return make_event(
+        value["type"],
+        value["source"],
+        time_ns,
+        given("data", {}),
+        given("zone"),
+        given("subject"),
+        given("lane", "normal"),
+        given("dedup_key"),
+        given("extensions", {}),
+    )
 
 
 def _refusal(value: Any) -> FieldError:

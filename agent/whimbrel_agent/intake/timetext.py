@@ -7,7 +7,7 @@ nine digits keeps all nine here.
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Final
 
 from whimbrel_protocol.errors import FieldError
@@ -18,6 +18,12 @@ _RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d\d):(\d\d))",
     re.ASCII,
 )
+_PLAIN: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{3}(?:\d{3})?)?(?:Z|[+-]\d\d:\d\d)",
+    re.ASCII,
+)
+"""What the standard library reads exactly, and five times faster than we do."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _RULE: Final = "must be RFC 3339 text with an offset, such as 2026-11-22T09:30:00.250Z"
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _NS: Final = 1_000_000_000
@@ -31,6 +37,15 @@ def time_ns_of_text(field: str, text: object) -> int:
         FieldError: not such a text, no such moment (leap seconds included: they have no number
             in Unix time), or outside 64 bits (years 1677 to 2262).
     """
+    if type(text) is str and _PLAIN.fullmatch(text) is not None:
+        try:
+            since = datetime.fromisoformat(text) - _EPOCH
+        except (ValueError, OverflowError):
+            pass  # no such moment: below it is said why
+        else:
+            time_ns = (since.days * 86_400 + since.seconds) * _NS + since.microseconds * 1_000
+            if -_INT64 <= time_ns < _INT64:
+                return time_ns
     match = _RFC3339.fullmatch(text) if type(text) is str else None
     if match is None:
         raise FieldError(field, text, _RULE)
