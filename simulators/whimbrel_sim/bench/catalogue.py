@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import drain, httpintake, ingest, intake, sealing, wire
+from . import disk, drain, httpintake, ingest, intake, regionmemory, sealing, wire
 from .figures import Key, Measurement
 
 MEASUREMENTS: Final[tuple[Measurement, ...]] = (
@@ -12,6 +12,8 @@ MEASUREMENTS: Final[tuple[Measurement, ...]] = (
     *httpintake.MEASUREMENTS,
     *ingest.MEASUREMENTS,
     *drain.MEASUREMENTS,
+    *disk.MEASUREMENTS,
+    *regionmemory.MEASUREMENTS,
     *wire.MEASUREMENTS,
     *sealing.MEASUREMENTS,
 )

@@ -25,11 +25,11 @@ from whimbrel_sim.storemix import store_events
 from whimbrel_sim.world import Broker
 
 from .bridge import LEAST_RATE, SETTINGS, BridgeDrain, drain_bridge
-from .corpora import MIX_SEED, json_of
+from .corpora import MIX_SEED, intake_line
 from .figures import Bench, Better, Key, Measurement, Reading
 from .kernel import MEGABYTE, cpu_s_of, memory_of
 from .mqttclient import MqttClient
-from .plant import Plant
+from .plant import LANE, Plant
 from .posting import bodies_of, by_socket, by_tcp, post_all
 
 BODY: Final = 500
@@ -65,11 +65,11 @@ class DrainError(Exception):
 def measure(bench: Bench) -> list[Reading]:
     """Build the backlog, drain it, leave the agent idle; then drain the reference."""
     assert bench.mosquitto is not None
-    local = bench.mosquitto(bench.folder / "local", {"log_type": "error"})
+    local = bench.mosquitto(bench.folder / "local", {"log_type": "error", "max_queued_messages": 0})
     settings: Settings = {
         "intake.http": {"socket": "intake.sock"},
         "intake.mqtt": {"broker": f"mqtt://{local.host}:{local.port}", "topics": ["shop/#"]},
-        "intake.machine": {"every_s": 10.0},
+        "intake.machine": {"every_s": 60.0},
     }
     try:
         local.start()
@@ -133,7 +133,7 @@ def _blocks(source: Iterator[Event]) -> Iterator[list[Event]]:
 
 def _shop_messages(count: int) -> Iterator[tuple[str, bytes]]:
     for event in store_events(MIX_SEED + 1, count):
-        yield f"shop/{event.source}", json_of(event)
+        yield f"shop/{event.source}", intake_line(event)
 
 
 def _drain(plant: Plant) -> Drain:
@@ -141,8 +141,7 @@ def _drain(plant: Plant) -> Drain:
     address = plant.agent.address
     resume = resume_topic(address)
     receipts = down_topic(address.tenant, address.store, address.device, "receipt")
-    buffer = plant.status()["buffer"]
-    pending = buffer["pending"]
+    pending = plant.account()["pending"]
     plant.region.program.start()
     plant.uplink.start()
     with MqttClient(plant.uplink.host, plant.uplink.port, "stopwatch") as stopwatch:
@@ -151,7 +150,7 @@ def _drain(plant: Plant) -> Drain:
         settled: dict[tuple[int, str, int], int] = {}
         for packet in stopwatch.messages(timeout_s=DRAIN_TIMEOUT_S):
             if packet.topic == receipts:
-                settled |= _spans(packet.payload)
+                settled |= _spans(packet.payload, LANE)
                 if sum(settled.values()) >= pending:
                     break
     plant.wait(plant.is_settled, DRAIN_TIMEOUT_S, "the agent to settle its backlog")
@@ -162,10 +161,14 @@ def _drain(plant: Plant) -> Drain:
     return Drain(pending, spent_s)
 
 
-def _spans(payload: bytes) -> dict[tuple[int, str, int], int]:
+def _spans(payload: bytes, lane: str) -> dict[tuple[int, str, int], int]:
     receipt = open_message(payload).message
     assert isinstance(receipt, Receipt)
-    return {(entry.epoch, entry.lane, entry.first): entry.span for entry in receipt.entries}
+    return {
+        (entry.epoch, entry.lane, entry.first): entry.span
+        for entry in receipt.entries
+        if entry.lane == lane
+    }
 
 
 def _idle_percent(plant: Plant, seconds: float) -> float:

@@ -21,6 +21,9 @@ from .posting import Connect, PostError, by_socket, by_tcp, get_json
 START_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.02
 
+LANE: Final = "normal"
+"""Of the events that measurements post."""
+
 LINGER: Final[Settings] = {"lanes.normal": {"linger_s": 1.0, "batch_events": 500}}
 """The agent's defaults, which the fleet shortens for tests."""
 
@@ -64,14 +67,24 @@ class Plant:
         """Return the agent's figures, asked over its local socket: no process is started."""
         return get_json(self._control, "/v1/status")
 
+    def account(self) -> dict[str, Any]:
+        """Return the agent's ledger of the lane that the load is in."""
+        lanes = self.status()["buffer"]["lanes"]
+        ledger: dict[str, Any] = next(one["ledger"] for one in lanes if one["lane"] == LANE)
+        return ledger
+
     def is_settled(self) -> bool:
-        """Whether everything accepted is settled by the region."""
-        buffer = self.status()["buffer"]
-        return not buffer["pending"] and buffer["accepted"] > 0
+        """Whether everything accepted in the lane of the load is settled by the region.
+
+        Other lanes are left out: the machine's metrics go on, and linger longer.
+        """
+        account = self.account()
+        return not account["pending"] and bool(account["accepted"])
 
     def is_sealed(self) -> bool:
-        """Whether everything accepted is in frames."""
-        return not any(lane["staged_events"] for lane in self.status()["buffer"]["lanes"])
+        """Whether everything accepted in the lane of the load is in frames."""
+        lanes = self.status()["buffer"]["lanes"]
+        return not any(one["staged_events"] for one in lanes if one["lane"] == LANE)
 
     def wait(self, reached: Callable[[], bool], timeout_s: float, what: str) -> None:
         """Poll until something is so.
