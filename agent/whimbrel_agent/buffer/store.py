@@ -143,9 +143,7 @@ class Buffer:
 
     async def apply_resume(self, answer: ResumeAnswer) -> ResumeOutcome:
         """Take the region's word on every stream. Frame ids from before are void."""
-        outcome = await self._run(
-            lambda: resuming.apply_resume(self._state, self._sealer, answer)
-        )
+        outcome = await self._run(lambda: resuming.apply_resume(self._state, self._sealer, answer))
         self._tell_freed(1)
         return outcome
 

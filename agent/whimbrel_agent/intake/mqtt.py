@@ -50,7 +50,8 @@ MAX_WAITING_MESSAGES: Final = 500
 the broker back. Some brokers send all they have without waiting for acknowledgements."""
 
 FULL_WAIT_S: Final = 1.0
-"""A buffer without room is asked again after this; meanwhile the broker keeps the messages."""
+"""A buffer without room is asked again when it frees something, and after this at the latest: a
+disk also gets room from others. Meanwhile the broker keeps the messages."""
 
 CLOSE_TIMEOUT_S: Final = 2.0
 _CHECKPOINT: Final = "mqtt-intake"
@@ -228,6 +229,7 @@ class MqttIntake:
         events = [event for event, _ in taken if event is not None]
         after = self._redelivery.after([seen for _, seen in taken if seen is not None])
         while events:
+            freed = self._buffer.next_freeing()
             try:
                 accepted = await self._buffer.accept(events, checkpoint=(_CHECKPOINT, after.pack()))
             except AcceptError as exc:
@@ -241,7 +243,9 @@ class MqttIntake:
             except (BufferFullError, TooManyWaitingError) as exc:
                 self.counters["waits"] += 1
                 self._streak.failed("messages wait at the broker", why=str(exc))
-                await asyncio.sleep(FULL_WAIT_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(FULL_WAIT_S):
+                        await freed.wait()
             else:
                 self.counters["events"] += len(accepted)
                 break

@@ -87,6 +87,19 @@ async def test_receipt_frees_only_on_an_exact_match(shop: Shop) -> None:
         await assert_sound(buffer)
 
 
+async def test_whoever_waits_for_room_is_told_when_a_receipt_frees_some(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        await buffer.accept(sales(10))
+        sealing = buffer.next_freeing()
+        await buffer.seal_all()
+        assert sealing.is_set()
+        receipted, nothing = buffer.next_freeing(), receipt_for([])
+        await buffer.settle(nothing)
+        assert not receipted.is_set()
+        await buffer.settle(receipt_for(await all_pending(buffer)))
+        assert receipted.is_set()
+
+
 async def test_restart_keeps_everything_and_numbers_anew(shop: Shop) -> None:
     async with shop.buffer() as buffer:
         epoch = buffer.epoch
