@@ -66,8 +66,10 @@ def report_text(runs: Sequence[Run], figures: dict[str, Any], started: datetime)
     lines = [
         "# Acceptance",
         "",
-        f"Begun {started:%Y-%m-%d %H:%M} UTC; Python {platform.python_version()}, "
-        f"{platform.machine()}. Written by `scripts/acceptance`.",
+        (
+            f"Begun {started:%Y-%m-%d %H:%M} UTC; Python {platform.python_version()}, "
+            f"{platform.machine()}. Written by `scripts/acceptance`."
+        ),
         "",
         "| run | as it must be | what it said |",
         "|---|---|---|",
