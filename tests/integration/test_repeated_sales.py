@@ -45,6 +45,15 @@ async def sell_twice(world: World, body: bytes, headers: dict[str, str]) -> None
     assert places_of(second["accepted"]) == places_of(first["accepted"])
 
 
+async def assert_refused(agent: Agent, body: bytes, headers: dict[str, str]) -> None:
+    """Another body under a key that the process before this one took."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{agent.url}/v1/events", data=body, headers=headers) as answer,
+    ):
+        assert answer.status == 422, await answer.text()
+
+
 async def test_a_repeated_sale_is_committed_once_across_a_restart(tmp_path: Path) -> None:
     async with World(tmp_path, MosquittoServer(tmp_path / "broker"), seed=3) as world:
         await world.add_agent()
@@ -55,6 +64,7 @@ async def test_a_repeated_sale_is_committed_once_across_a_restart(tmp_path: Path
         body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         ndjson = {"content-type": "application/x-ndjson", "idempotency-key": "receipt-4711"}
         await sell_twice(world, body, ndjson)
+        await assert_refused(world.agents[0], body.replace(b"sale", b"refund"), ndjson)
 
         for sale in sales[3:]:
             cloud_event = {

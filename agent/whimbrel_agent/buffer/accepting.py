@@ -15,7 +15,7 @@ from typing import Final
 
 from whimbrel_agent.buffer import capacity
 from whimbrel_agent.buffer.database import PAGE_BYTES, DiskFullError
-from whimbrel_agent.buffer.idempotency import KeyEntry, KeyStore, hash_key
+from whimbrel_agent.buffer.idempotency import KEY_BYTES, KeyEntry, KeyStore, hash_key
 from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
 from whimbrel_agent.buffer.staging import Pack, Stamp, join_packs, pack_lane, write_row
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState, StagedSlot
@@ -25,6 +25,7 @@ from whimbrel_agent.buffer.values import (
     Accepted,
     AcceptError,
     GroupTooBigError,
+    KeyReusedError,
     TooManyWaitingError,
 )
 from whimbrel_agent.ports import SqlRunner
@@ -42,16 +43,18 @@ class Ticket:
 
     __slots__ = (
         *("abandoned", "answer", "checkpoint", "count", "done"),
-        *("error", "events", "keys", "lanes", "packs", "size_bytes"),
+        *("error", "events", "fingerprints", "keys", "lanes", "packs", "size_bytes"),
     )
 
     def __init__(
         self,
         events: Sequence[Event],
         keys: Sequence[bytes | None] | None,
+        fingerprints: Sequence[int] | None,
         checkpoint: tuple[str, bytes] | None,
     ) -> None:
         self.count = len(events)
+        self.fingerprints = fingerprints or [0] * self.count
         self.keys = None if keys is None else [key and hash_key(key) for key in keys]
         self.events = events if self.keys is not None else ()
         self.checkpoint = checkpoint
@@ -106,11 +109,12 @@ class Acceptor:
         self,
         events: Sequence[Event],
         keys: Sequence[bytes | None] | None,
+        fingerprints: Sequence[int] | None,
         checkpoint: tuple[str, bytes] | None,
     ) -> list[Accepted]:
         """Queue a group, and return its answer when it is durable."""
         self._check_size(events, keys, checkpoint)
-        ticket = Ticket(events, keys, checkpoint)
+        ticket = Ticket(events, keys, fingerprints, checkpoint)
         limit_bytes = self._state.database.limits.group_bytes
         if ticket.size_bytes > limit_bytes and ticket.count > 1:
             raise GroupTooBigError(
@@ -129,6 +133,7 @@ class Acceptor:
         finally:
             self._waiting_events -= ticket.count
         if ticket.error is not None:
+            self._state.counters["keys_reused"] += isinstance(ticket.error, KeyReusedError)
             raise ticket.error
         return ticket.answer
 
@@ -209,6 +214,7 @@ class Commit:
         self._slots: list[tuple[int, StagedSlot]] = []
         self._entries: list[KeyEntry] = []
         self._answers: list[list[Accepted]] = []
+        self._repeated = 0
         clock = state.clock
         self._stamp = Stamp(clock.mono_ns(), clock.wall_ns(), clock.quality())
 
@@ -226,13 +232,14 @@ class Commit:
         for lane, slot in self._slots:
             state.staged[lane].push(slot)
             state.next_staged[lane] += 1
+        state.counters["repeated"] += self._repeated
         for ticket, answer in zip(self._group, self._answers, strict=True):
             state.counters["accepted"] += ticket.count
             ticket.answer, ticket.done = answer, True
 
     def _pages(self) -> int:
         """Estimate from above the pages that the group may take."""
-        size = sum(ticket.size_bytes + 64 * len(ticket.keys or ()) for ticket in self._group)
+        size = sum(ticket.size_bytes + KEY_BYTES * len(ticket.keys or ()) for ticket in self._group)
         return size // (PAGE_BYTES - 64) + 2 * sum(len(t.packs) for t in self._group) + 8
 
     def _least_urgent(self) -> int:
@@ -268,19 +275,22 @@ class Commit:
         answers: list[Accepted] = []
         fresh: list[Event] = []
         known = {key: self._keys.find(connection, key) for key in keys if key is not None}
-        for event, key in zip(ticket.events, keys, strict=True):
-            first_answer = known.get(key) if key is not None else None
-            if first_answer is not None:
+        for event, key, print_ in zip(ticket.events, keys, ticket.fingerprints, strict=True):
+            first = known.get(key) if key is not None else None
+            if first is not None:
+                first_answer, first_print = first
+                if print_ and first_print and print_ != first_print:
+                    raise KeyReusedError(len(answers))
                 answers.append(first_answer)
-                self._state.counters["repeated"] += 1
+                self._repeated += 1
                 continue
             fresh.append(event)
             lane = LANE_NUMBERS[event.lane]
             (answer,) = self._number([lane], 1)
             answers.append(answer)
             if key is not None:
-                known[key] = answer._replace(repeated=True)
-                self._entries.append(KeyEntry(key, lane, answer.sequence))
+                known[key] = answer._replace(repeated=True), print_
+                self._entries.append(KeyEntry(key, lane, answer.sequence, print_))
         packs = ticket.packs if len(fresh) == ticket.count else pack_group(fresh)[1]
         for pack in packs:
             self._packs[pack.lane].append(pack)

@@ -1,13 +1,16 @@
 """Idempotency keys: a producer that repeats itself gets the first answer.
 
-Keys are remembered by a 16-byte hash, in the transaction that accepts their events. On disk
+Keys are remembered by a 16-byte hash, in the transaction that accepts their events, with a
+fingerprint of what came under them: a key that comes again with other content is a mistake of
+the producer's, and an answer for the first content would lose the second silently. On disk
 there is one row per commit, appended (a table in hash order would touch a page per key); for
-look-ups SQLite holds a table in memory, at about 40 bytes a key. Both are bounded:
+look-ups SQLite holds a table in memory, at about 50 bytes a key. Both are bounded:
 ``idempotency_keys`` (or an eighth of the buffer's cap, whichever is less) and
 ``idempotency_age_s`` by the wall clock; the oldest go first.
 
-One row's bytes, big-endian: ``WIK1``, wall clock ns (8, signed), epoch (8), then per key the
-hash (16), lane number (1) and sequence (8), then CRC-32 of all before (4).
+One row's bytes, big-endian: ``WIK2``, wall clock ns (8, signed), epoch (8), then per key the
+hash (16), lane number (1), sequence (8) and fingerprint (8; 0: not compared), then CRC-32 of
+all before (4).
 """
 
 from __future__ import annotations
@@ -23,20 +26,21 @@ from typing import Final
 from whimbrel_agent.buffer.values import Accepted, BufferConfig
 from whimbrel_protocol.lanes import LANES
 
-MAGIC: Final = b"WIK1"
+MAGIC: Final = b"WIK2"
 _HEAD: Final = struct.Struct(">4sqQ")
-_ENTRY: Final = struct.Struct(">16sBQ")
-_ROW_BYTES: Final = 64
+_ENTRY: Final = struct.Struct(">16sBQQ")
+KEY_BYTES: Final = 72
 """What a key takes on disk at most, alone in its row."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyEntry:
-    """One key's hash and the place of its event."""
+    """One key's hash, the place of its event, and the fingerprint of what it stood for."""
 
     hash: bytes
     lane: int
     sequence: int
+    fingerprint: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class KeyGroup:
     def to_bytes(self) -> bytes:
         """Return the row's bytes."""
         parts = [_HEAD.pack(MAGIC, self.wall_ns, self.epoch)]
-        parts += [_ENTRY.pack(e.hash, e.lane, e.sequence) for e in self.entries]
+        parts += [_ENTRY.pack(e.hash, e.lane, e.sequence, e.fingerprint) for e in self.entries]
         body = b"".join(parts)
         return body + zlib.crc32(body).to_bytes(4, "big")
 
@@ -79,12 +83,12 @@ class KeyStore:
     """The remembered keys of one open buffer; used inside the caller's transactions."""
 
     def __init__(self, connection: sqlite3.Connection, config: BufferConfig) -> None:
-        self._limit = max(16, min(config.idempotency_keys, config.max_bytes // 8 // _ROW_BYTES))
+        self._limit = max(16, min(config.idempotency_keys, config.max_bytes // 8 // KEY_BYTES))
         self._age_ns = int(config.idempotency_age_s * 1e9)
         self.damaged_rows = 0
         connection.execute(
             "CREATE TEMP TABLE known (head INTEGER PRIMARY KEY, tail INTEGER, epoch INTEGER,"
-            " lane INTEGER, sequence INTEGER)"
+            " lane INTEGER, sequence INTEGER, fingerprint INTEGER)"
         )
         for group in self._groups(connection):
             self._remember(connection, group)
@@ -101,15 +105,16 @@ class KeyStore:
         """Return how many keys are remembered."""
         return int(connection.execute("SELECT count(*) FROM temp.known").fetchone()[0])
 
-    def find(self, connection: sqlite3.Connection, key_hash: bytes) -> Accepted | None:
-        """Return the first answer to a key, if it is remembered."""
+    def find(self, connection: sqlite3.Connection, key_hash: bytes) -> tuple[Accepted, int] | None:
+        """Return the first answer to a key and its fingerprint, if it is remembered."""
         head, tail = _halves(key_hash)
         found = connection.execute(
-            "SELECT tail, epoch, lane, sequence FROM temp.known WHERE head = ?", (head,)
+            "SELECT tail, epoch, lane, sequence, fingerprint FROM temp.known WHERE head = ?",
+            (head,),
         ).fetchone()
         if found is None or found[0] != tail:
             return None
-        return Accepted(found[1], LANES[found[2]], found[3], True)
+        return Accepted(found[1], LANES[found[2]], found[3], True), found[4]
 
     def add(
         self, connection: sqlite3.Connection, wall_ns: int, epoch: int, entries: Iterable[KeyEntry]
@@ -142,8 +147,11 @@ class KeyStore:
 
     def _remember(self, connection: sqlite3.Connection, group: KeyGroup) -> None:
         connection.executemany(
-            "INSERT OR REPLACE INTO temp.known VALUES (?, ?, ?, ?, ?)",
-            [(*_halves(e.hash), group.epoch, e.lane, e.sequence) for e in group.entries],
+            "INSERT OR REPLACE INTO temp.known VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (*_halves(e.hash), group.epoch, e.lane, e.sequence, e.fingerprint)
+                for e in group.entries
+            ],
         )
 
 

@@ -101,6 +101,7 @@ class Buffer:
         events: Sequence[Event],
         *,
         keys: Sequence[bytes | None] | None = None,
+        fingerprints: Sequence[int] | None = None,
         checkpoint: tuple[str, bytes] | None = None,
     ) -> list[Accepted]:
         """Keep a group of events; returns after the fsync, all or nothing.
@@ -108,13 +109,15 @@ class Buffer:
         Args:
             events: at most MAX_GROUP_EVENTS, of any lanes.
             keys: idempotency keys (namespaced by the caller), one per event or None.
+            fingerprints: with ``keys``, of the content each stands for: 1 to 2**63 - 1, or 0
+                where a repetition need not have the same.
             checkpoint: a name and a value that become durable together with the events.
 
         Raises:
-            AcceptError, GroupTooBigError, BufferFullError, TooManyWaitingError,
+            AcceptError, KeyReusedError, GroupTooBigError, BufferFullError, TooManyWaitingError,
             BufferBrokenError.
         """
-        accepted = await self._acceptor.accept(events, keys, checkpoint)
+        accepted = await self._acceptor.accept(events, keys, fingerprints, checkpoint)
         self._on_accept()
         return accepted
 

@@ -313,6 +313,21 @@ class AcceptError(BufferError):
         self.error = error
 
 
+class KeyReusedError(BufferError):
+    """An idempotency key came again with other content; nothing of the group was accepted.
+
+    Attributes:
+        index: the event's place in the group, from 0.
+    """
+
+    def __init__(self, index: int) -> None:
+        super().__init__(
+            f"event {index}: its idempotency key stands for other content; use a new key for "
+            "each request, and repeat a request with the same bytes"
+        )
+        self.index = index
+
+
 class GroupTooBigError(BufferError):
     """One accept call holds more events or bytes than a transaction may."""
 

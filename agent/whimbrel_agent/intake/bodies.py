@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
+from whimbrel_agent.intake.idempotency import fingerprint
 from whimbrel_agent.intake.lines import event_of
 from whimbrel_protocol.cbor import load_values
 from whimbrel_protocol.errors import FieldError, RemoteProtocolError
@@ -52,13 +53,19 @@ class Problem:
 
 @dataclass(slots=True)
 class Slice:
-    """Events read so far and not handed on yet, with their places, and what was wrong."""
+    """Events read so far and not handed on yet, with their places, and what was wrong.
+
+    ``fingerprints`` are of the bytes that the events came as, 0 where nobody asked for them.
+    """
 
     events: list[Event] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
+    fingerprints: list[int] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
-    def add(self, place: int, value: Any, to_event: ToEvent, now_ns: int) -> None:
+    def add(
+        self, place: int, value: Any, to_event: ToEvent, now_ns: int, fingerprint: int = 0
+    ) -> None:
         """Take one decoded value."""
         try:
             event = to_event(value, now_ns)
@@ -67,6 +74,7 @@ class Slice:
         else:
             self.events.append(event)
             self.places.append(place)
+            self.fingerprints.append(fingerprint)
 
     def refuse(self, place: int, value: object, rule: str) -> None:
         """Take one line or item that could not be decoded."""
@@ -95,10 +103,12 @@ class LineReader:
 
     Args:
         now_ns: the time of events that bring none.
+        keyed: whether the lines' fingerprints are wanted.
     """
 
-    def __init__(self, now_ns: int) -> None:
+    def __init__(self, now_ns: int, *, keyed: bool = False) -> None:
         self._now_ns = now_ns
+        self._keyed = keyed
         self._rest = b""
         self._line = 0
 
@@ -162,25 +172,26 @@ class LineReader:
                 except (ValueError, RecursionError):
                     stop = -1
             if stop == end:
-                into.add(number, value, event_of, now_ns)
+                print_ = fingerprint(text[begin:end].encode()) if self._keyed else 0
+                into.add(number, value, event_of, now_ns, print_)
             else:
-                _read_line(text[begin:end].strip(_SPACES), number, now_ns, into)
+                self._read_line(text[begin:end].strip(_SPACES), number, into)
             begin = end + 1
         self._line = number
 
-
-def _read_line(line: str, number: int, now_ns: int, into: Slice) -> None:
-    """Read a line that is not exactly one value: blank, with spaces around it, or bad."""
-    if not line:
-        return
-    try:
-        value = _DECODER.decode(line)
-    except RecursionError:
-        into.refuse(number, line, "must not nest so deep")
-    except ValueError as exc:
-        into.refuse(number, line, f"{_BAD_JSON} ({exc})")
-    else:
-        into.add(number, value, event_of, now_ns)
+    def _read_line(self, line: str, number: int, into: Slice) -> None:
+        """Read a line that is not exactly one value: blank, with spaces around it, or bad."""
+        if not line:
+            return
+        try:
+            value = _DECODER.decode(line)
+        except RecursionError:
+            into.refuse(number, line, "must not nest so deep")
+        except ValueError as exc:
+            into.refuse(number, line, f"{_BAD_JSON} ({exc})")
+        else:
+            print_ = fingerprint(line.encode()) if self._keyed else 0
+            into.add(number, value, event_of, self._now_ns, print_)
 
 
 def parse_json(body: bytes) -> Any:

@@ -23,6 +23,7 @@ from whimbrel_agent.buffer.values import (
     AcceptError,
     BufferError,  # noqa: A004  ours
     GroupTooBigError,
+    KeyReusedError,
 )
 from whimbrel_agent.intake.answers import MAX_LISTED_PROBLEMS, Outcome, refusal_of
 from whimbrel_agent.intake.bodies import (
@@ -36,7 +37,13 @@ from whimbrel_agent.intake.bodies import (
     parse_json,
 )
 from whimbrel_agent.intake.cloudevents import binary_event, cloud_event, is_json_type
-from whimbrel_agent.intake.idempotency import MAX_REQUEST_KEY_BYTES, keys_of, request_prefix
+from whimbrel_agent.intake.idempotency import (
+    MAX_REQUEST_KEY_BYTES,
+    fingerprint,
+    fingerprints_of,
+    keys_of,
+    request_prefix,
+)
 from whimbrel_agent.intake.lines import event_of
 from whimbrel_agent.localhttp.message import HttpError, Request, Response, json_response
 from whimbrel_agent.ports import Clock
@@ -60,8 +67,10 @@ _NDJSON: Final = frozenset({"application/x-ndjson", "application/ndjson", "appli
 _CLOUD_EVENT: Final = "application/cloudevents+json"
 _CLOUD_BATCH: Final = "application/cloudevents-batch+json"
 _CBOR: Final = frozenset({"application/cbor", "application/cbor-seq"})
+_JSON: Final = "application/json"
+_WHOLE: Final = frozenset({_JSON, _CLOUD_EVENT, _CLOUD_BATCH, *_CBOR})
 _KNOWN_TYPES: Final = (
-    f"application/json, application/x-ndjson, application/cbor, {_CLOUD_EVENT}, {_CLOUD_BATCH}"
+    f"{_JSON}, application/x-ndjson, application/cbor, {_CLOUD_EVENT}, {_CLOUD_BATCH}"
 )
 
 
@@ -106,18 +115,17 @@ class EventIntake:
             HttpError: they are refused, wholly or (``on_error=skip``) in part.
         """
         skip = _skips(request)
-        prefix = _prefix(request)
+        key = _key(request)
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise HttpError(415, "content-encoding is not supported: send the body as it is")
-        if request.media_type in _NDJSON:
-            outcome = Outcome("line")
-            if skip:
-                await self._take_lines(request, outcome, prefix)
-            else:
-                await self._take(await self._all_lines(request), outcome, prefix, skip=False)
-        else:
-            outcome = Outcome("index")
-            await self._take(await self._items(request), outcome, prefix, skip=skip)
+        outcome = Outcome("line" if request.media_type in _NDJSON else "index")
+        try:
+            await self._take_body(request, outcome, key, skip=skip)
+        except HttpError as exc:
+            if skip:  # what went in before stays in
+                self.counters["events"] += outcome.count
+                exc.details = {**exc.details, **outcome.members()}
+            raise
         members = outcome.members()
         self.counters["events"] += outcome.count
         self.counters["repeated"] += outcome.repeated
@@ -126,7 +134,17 @@ class EventIntake:
             raise HttpError(400, "no event of the body was accepted", members)
         return json_response(202, members)
 
-    async def _take_lines(self, request: Request, outcome: Outcome, prefix: bytes | None) -> None:
+    async def _take_body(
+        self, request: Request, outcome: Outcome, key: str | None, *, skip: bool
+    ) -> None:
+        if request.media_type not in _NDJSON:
+            await self._take(await self._items(request), outcome, key, skip=skip)
+        elif skip:
+            await self._take_lines(request, outcome, key)
+        else:
+            await self._take(await self._all_lines(request), outcome, key, skip=False)
+
+    async def _take_lines(self, request: Request, outcome: Outcome, key: str | None) -> None:
         waiting = Slice()
 
         async def take(part: Slice) -> None:
@@ -134,15 +152,10 @@ class EventIntake:
             _join(waiting, part)
             if len(waiting.events) + len(waiting.problems) >= SLICE_EVENTS:
                 taken, waiting = waiting, Slice()
-                await self._take(taken, outcome, prefix, skip=True)
+                await self._take(taken, outcome, key, skip=True)
 
-        try:
-            await _read_lines(request, self._clock.wall_ns(), take)
-            await self._take(waiting, outcome, prefix, skip=True)
-        except HttpError as exc:
-            self.counters["events"] += outcome.count
-            exc.details = {**exc.details, **outcome.members()}
-            raise
+        await _read_lines(request, self._clock.wall_ns(), take)
+        await self._take(waiting, outcome, key, skip=True)
 
     async def _all_lines(self, request: Request) -> Slice:
         whole = Slice()
@@ -163,22 +176,32 @@ class EventIntake:
 
     async def _items(self, request: Request) -> Slice:
         now_ns = self._clock.wall_ns()
+        binary = "ce-specversion" in request.headers
+        if not binary and request.media_type not in _WHOLE:
+            raise HttpError(
+                415, f"content-type is {request.media_type[:80]!r}: must be one of {_KNOWN_TYPES}"
+            )
+        body = await request.body.read(MAX_WHOLE_BYTES)
         try:
-            if "ce-specversion" in request.headers:
-                return await _binary(request, now_ns)
-            value, to_event = await _whole(request)
+            if binary:
+                return _binary(request, body, now_ns)
+            part = items_of(*_whole(request.media_type, body), now_ns)
         except FieldError as exc:
             return Slice(problems=[Problem.of(0, exc)])
-        return items_of(value, to_event, now_ns)
+        part.fingerprints = [fingerprint(body)] * len(part.events)
+        return part
 
-    async def _take(
-        self, part: Slice, outcome: Outcome, prefix: bytes | None, *, skip: bool
-    ) -> None:
+    async def _take(self, part: Slice, outcome: Outcome, key: str | None, *, skip: bool) -> None:
         """Accept a slice: its good events, or all or none of them."""
+        prefix = None if key is None else request_prefix(key)
         while part.events and (skip or not part.problems):
             try:
                 accepted = await self._buffer.accept(
-                    part.events, keys=keys_of(part.events, prefix, part.places)
+                    part.events,
+                    keys=keys_of(part.events, prefix, part.places),
+                    fingerprints=(
+                        None if key is None else fingerprints_of(part.events, part.fingerprints)
+                    ),
                 )
             except AcceptError as exc:
                 part = _sift(part, exc)
@@ -186,7 +209,9 @@ class EventIntake:
                 if not skip or len(part.events) == 1:
                     raise refusal_of(exc) from exc
                 first, part = _halves(part)
-                await self._take(first, outcome, prefix, skip=True)
+                await self._take(first, outcome, key, skip=True)
+            except KeyReusedError as exc:
+                raise _reused(key, part.places[exc.index]) from exc
             except BufferError as exc:
                 raise refusal_of(exc) from exc
             else:
@@ -217,7 +242,7 @@ def _skips(request: Request) -> bool:
     return choice == "skip"
 
 
-def _prefix(request: Request) -> bytes | None:
+def _key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -225,7 +250,16 @@ def _prefix(request: Request) -> bytes | None:
         raise HttpError(
             400, f"idempotency-key has {len(key)} bytes: must be 1 to {MAX_REQUEST_KEY_BYTES}"
         )
-    return request_prefix(key)
+    return key
+
+
+def _reused(key: str | None, place: int) -> HttpError:
+    rule = "must be new for each body; repeat a request with the same bytes"
+    return HttpError(
+        422,
+        f"idempotency-key {key!r} was used before with another body: it {rule}",
+        {"field": "idempotency-key", "value": key, "rule": rule, "place": place},
+    )
 
 
 async def _read_lines(
@@ -236,7 +270,7 @@ async def _read_lines(
     limit_bytes: int | None = None,
 ) -> None:
     """Read an NDJSON body to its end and hand on what each piece completes."""
-    reader = LineReader(now_ns)
+    reader = LineReader(now_ns, keyed="idempotency-key" in request.headers)
     size_bytes = 0
     try:
         while (piece := await request.body.piece()) is not None:
@@ -267,24 +301,29 @@ def _nothing_accepted(problems: Sequence[Problem]) -> HttpError:
 def _join(into: Slice, part: Slice) -> None:
     if not into.events and not into.problems:
         into.events, into.places, into.problems = part.events, part.places, part.problems
+        into.fingerprints = part.fingerprints
         return
     into.events += part.events
     into.places += part.places
+    into.fingerprints += part.fingerprints
     into.problems += part.problems
 
 
 def _halves(part: Slice) -> tuple[Slice, Slice]:
     middle = len(part.events) // 2
     return (
-        Slice(part.events[:middle], part.places[:middle], part.problems),
-        Slice(part.events[middle:], part.places[middle:]),
+        Slice(
+            part.events[:middle], part.places[:middle], part.fingerprints[:middle], part.problems
+        ),
+        Slice(part.events[middle:], part.places[middle:], part.fingerprints[middle:]),
     )
 
 
 def _sift(part: Slice, refused: AcceptError | None) -> Slice:
     """Move every event that breaks a limit to the problems."""
     sifted = Slice(problems=list(part.problems))
-    for index, (event, place) in enumerate(zip(part.events, part.places, strict=True)):
+    items = zip(part.events, part.places, part.fingerprints, strict=True)
+    for index, (event, place, print_) in enumerate(items):
         try:
             validate_event(event)
             if refused is not None and index == refused.index:
@@ -294,26 +333,23 @@ def _sift(part: Slice, refused: AcceptError | None) -> Slice:
         else:
             sifted.events.append(event)
             sifted.places.append(place)
+            sifted.fingerprints.append(print_)
     return sifted
 
 
-async def _whole(request: Request) -> tuple[Any, ToEvent]:
-    media_type = request.media_type
-    if media_type == "application/json":
-        return parse_json(await request.body.read(MAX_WHOLE_BYTES)), event_of
-    if media_type in (_CLOUD_EVENT, _CLOUD_BATCH):
-        value = parse_json(await request.body.read(MAX_WHOLE_BYTES))
-        if (type(value) is list) is not (media_type == _CLOUD_BATCH):
-            kind = "an array" if media_type == _CLOUD_BATCH else "one object"
-            raise FieldError("body", value, f"must be {kind} in {media_type}")
-        return value, cloud_event
+def _whole(media_type: str, body: bytes) -> tuple[Any, ToEvent]:
     if media_type in _CBOR:
-        return parse_cbor(await request.body.read(MAX_WHOLE_BYTES)), event_of
-    raise HttpError(415, f"content-type is {media_type[:80]!r}: must be one of {_KNOWN_TYPES}")
+        return parse_cbor(body), event_of
+    value = parse_json(body)
+    if media_type == _JSON:
+        return value, event_of
+    if (type(value) is list) is not (media_type == _CLOUD_BATCH):
+        kind = "an array" if media_type == _CLOUD_BATCH else "one object"
+        raise FieldError("body", value, f"must be {kind} in {media_type}")
+    return value, cloud_event
 
 
-async def _binary(request: Request, now_ns: int) -> Slice:
-    body = await request.body.read(MAX_WHOLE_BYTES)
+def _binary(request: Request, body: bytes, now_ns: int) -> Slice:
     data: Any = {}
     if body and is_json_type(request.media_type or "application/json"):
         value = parse_json(body)

@@ -8,6 +8,10 @@ Each kind of key has a prefix of its own, so that no two kinds can meet:
 An event's own id wins over the key of the request: it stays the same when a till repeats a sale
 inside another request. The digests are BLAKE2b of the named parts, each with its length in
 front, so that no two pairs run into one another.
+
+A request's key is for one body. What its events came as (the line of an NDJSON body, else the
+whole body) is remembered as a fingerprint beside each key, and another content under the same
+key is refused. An event's own id has none: a till may stamp or order a repeated sale anew.
 """
 
 from __future__ import annotations
@@ -18,7 +22,14 @@ from typing import Final
 
 from whimbrel_protocol.event import Event
 
-__all__ = ["MAX_REQUEST_KEY_BYTES", "event_key", "keys_of", "request_prefix"]
+__all__ = [
+    "MAX_REQUEST_KEY_BYTES",
+    "event_key",
+    "fingerprint",
+    "fingerprints_of",
+    "keys_of",
+    "request_prefix",
+]
 
 MAX_REQUEST_KEY_BYTES: Final = 255
 """Bytes of an ``Idempotency-Key`` header; longer than any UUID or order number in use."""
@@ -54,6 +65,19 @@ def keys_of(
     if all(event.dedup_key is None for event in events):
         return None
     return [None if event.dedup_key is None else _own_key(event) for event in events]
+
+
+def fingerprint(content: bytes) -> int:
+    """Give a number of 63 bits, never 0, that other content has by a freak chance only."""
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "big") >> 1 or 1
+
+
+def fingerprints_of(events: Sequence[Event], fingerprints: Sequence[int]) -> list[int]:
+    """Give the fingerprints to compare: none (0) for events with an id of their own."""
+    return [
+        print_ if event.dedup_key is None else 0
+        for event, print_ in zip(events, fingerprints, strict=True)
+    ]
 
 
 def _own_key(event: Event) -> bytes | None:

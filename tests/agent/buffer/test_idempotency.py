@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from buffers.harness import Shop, assert_sound, kept_numbers, sales
+from whimbrel_agent.buffer.runner import ThreadRunner
+from whimbrel_agent.buffer.values import KeyReusedError
 
 
 @pytest.fixture
@@ -37,6 +40,47 @@ async def test_keys_survive_a_restart(shop: Shop) -> None:
     async with shop.buffer() as buffer:
         again = await buffer.accept(sales(1), keys=[b"sale-77"])
         assert again == [first[0]._replace(repeated=True)]
+
+
+async def test_a_key_with_other_content_is_refused_and_counted_also_after_a_restart(
+    shop: Shop,
+) -> None:
+    async with shop.buffer() as buffer:
+        first = await buffer.accept(sales(2), keys=[b"a", b"b"], fingerprints=[11, 22])
+    async with shop.buffer() as buffer:
+        with pytest.raises(KeyReusedError) as caught:
+            await buffer.accept(sales(3, 10), keys=[b"c", b"a", b"b"], fingerprints=[33, 11, 23])
+        assert caught.value.index == 2
+        assert (await buffer.stats()).counters["keys_reused"] == 1
+        again = await buffer.accept(sales(2), keys=[b"a", b"b"], fingerprints=[11, 22])
+        assert again == [one._replace(repeated=True) for one in first]
+        assert await kept_numbers(buffer) == [0, 1]
+        await assert_sound(buffer)
+
+
+async def test_a_reused_key_spoils_nothing_for_others_in_its_commit(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "buffer.db", runner=ThreadRunner())
+    async with shop.buffer() as buffer:
+        await buffer.accept(sales(1), keys=[b"a"], fingerprints=[1])
+        answers = await asyncio.gather(
+            buffer.accept(sales(1, 1)),
+            buffer.accept(sales(1, 2), keys=[b"a"], fingerprints=[2]),
+            buffer.accept(sales(1, 3), keys=[b"a"], fingerprints=[1]),
+            return_exceptions=True,
+        )
+        assert isinstance(answers[1], KeyReusedError)
+        assert isinstance(answers[2], list)
+        assert answers[2][0].repeated
+        assert await kept_numbers(buffer) == [0, 1]
+        counters = (await buffer.stats()).counters
+        assert (counters["keys_reused"], counters["repeated"]) == (1, 1)
+
+
+async def test_without_a_fingerprint_a_key_counts_whatever_comes_under_it(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        await buffer.accept(sales(2), keys=[b"a", b"b"], fingerprints=[0, 5])
+        again = await buffer.accept(sales(2, 7), keys=[b"a", b"b"], fingerprints=[9, 0])
+        assert [one.repeated for one in again] == [True, True]
 
 
 async def test_keys_are_forgotten_past_count_and_age(shop: Shop) -> None:

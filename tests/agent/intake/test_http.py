@@ -196,6 +196,51 @@ async def test_the_same_key_gets_the_first_answer(buffer: Buffer, post: Post) ->
     assert (await post(body, idempotency_key="sale-4712")).json["repeated"] == 0
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "how"),
+    [
+        (line(data={"n": 1}), line(data={"n": 2}), (NDJSON, "")),
+        (line(data={"n": 1}), line(data={"n": 2}), (NDJSON, "?on_error=skip")),
+        (b" " + line(data={"n": 1}), b" " + line(data={"n": 2}), (NDJSON, "")),
+        (line(), b"[" + line() + b"," + line() + b"]", (JSON, "")),
+        (line(data={"n": 1}), line(data={"n": 2}), (JSON, "?on_error=skip")),
+    ],
+)
+async def test_the_same_key_with_another_body_is_refused_by_name(
+    buffer: Buffer, post: Post, first: bytes, second: bytes, how: tuple[str, str]
+) -> None:
+    assert (await post(first, *how, idempotency_key="sale-1")).status == 202
+    refused = await post(second, *how, idempotency_key="sale-1")
+    assert refused.status == 422
+    assert (refused.json["field"], refused.json["value"]) == ("idempotency-key", "sale-1")
+    assert "must be new for each body" in refused.json["rule"]
+    assert "'sale-1'" in refused.json["error"]
+    assert len(await exported(buffer)) == 1
+    assert (await post(second, *how, idempotency_key="sale-2")).status == 202
+
+
+async def test_lines_after_those_of_the_first_answer_are_new_not_lost(
+    buffer: Buffer, post: Post
+) -> None:
+    await post(line(data={"n": 1}), idempotency_key="till-3")
+    more = await post(line(data={"n": 1}) + line(data={"n": 2}), idempotency_key="till-3")
+    assert (more.json["count"], more.json["repeated"]) == (2, 1)
+    assert [event.data["n"] for event in await exported(buffer)] == [1, 2]
+
+
+async def test_what_went_in_before_a_reused_key_was_found_is_said(
+    buffer: Buffer, post: Post
+) -> None:
+    many = [line(data={"n": n}) for n in range(2_000)]
+    place = len(many) - 1
+    key = {"idempotency_key": "batch"}
+    await post(b"\n" * place + line(data={"n": "other"}), query="?on_error=skip", **key)
+    refused = await post(b"".join(many), query="?on_error=skip", **key)
+    assert refused.status == 422
+    assert refused.json["place"] == place + 1
+    assert refused.json["count"] == len(await exported(buffer)) - 1 >= 500
+
+
 async def test_the_same_id_of_the_same_source_counts_once(buffer: Buffer, post: Post) -> None:
     body = line(dedup_key="1", data={"n": 1}) + line(dedup_key="1") + line(dedup_key="2")
     assert (await post(body)).json["repeated"] == 1
