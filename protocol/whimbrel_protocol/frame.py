@@ -35,6 +35,9 @@ BOOT_ID_BYTES: Final = 8
 DIGEST_BYTES: Final = 8
 """How much of a frame's SHA-256 names it in receipts and indexes."""
 
+_STORED_CODECS: Final = frozenset({0, 4})
+"""Codecs that keep the columns as they are (none, row): their size need not be said again."""
+
 MAX_EPOCH: Final = 2**63 - 1
 MAX_TIME_NS: Final = 2**63 - 1
 
@@ -187,7 +190,7 @@ def open_frame(data: bytes) -> Frame:
 
 def _header_map(header: FrameHeader, columns_bytes: int) -> dict[int, object]:
     address = header.address
-    stored_bytes = columns_bytes if header.codec == 0 else 0
+    stored_bytes = columns_bytes if header.codec in _STORED_CODECS else 0
     fields: dict[int, object] = {
         1: PROTOCOL_VERSION,
         2: address.tenant,
@@ -242,7 +245,7 @@ def _read_header(value: object, columns_bytes: int) -> FrameHeader:
         raise RemoteProtocolError(f"frame header: {error}") from error
     span = fields.integer(10, "span", low=1, high=MAX_SPAN, default=1)
     codec = fields.integer(19, "codec", low=0, high=255, default=0)
-    stored_bytes = columns_bytes if codec == 0 else 0
+    stored_bytes = columns_bytes if codec in _STORED_CODECS else 0
     time_min_ns = fields.integer(13, "least time", low=-(2**63), high=MAX_TIME_NS)
     return FrameHeader(
         address=address,

@@ -59,6 +59,8 @@ def test_there_are_vectors_of_every_codec() -> None:
     assert codecs.count("none") >= 10
     assert codecs.count("lz4") >= 6
     assert codecs.count("zstd") >= 6
+    assert codecs.count("row") >= 2
+    assert codecs.count("older") >= 10
 
 
 def test_the_json_form_reads_what_json_cannot_say() -> None:
@@ -69,7 +71,7 @@ def test_the_json_form_reads_what_json_cannot_say() -> None:
 
 
 @each_vector
-@pytest.mark.parametrize("codec", ["none", "lz4", "zstd"])
+@pytest.mark.parametrize("codec", ["none", "lz4", "zstd", "row"])
 def test_a_columns_vector_decodes_to_its_events(path: Path, codec: str) -> None:
     vector = json.loads(path.read_text())
     if codec not in vector:
@@ -80,6 +82,17 @@ def test_a_columns_vector_decodes_to_its_events(path: Path, codec: str) -> None:
 
 
 @each_vector
+def test_bytes_of_earlier_encoders_decode_to_the_same_events(path: Path) -> None:
+    vector = json.loads(path.read_text())
+    events = repr(_events(vector))
+    for older in vector.get("older", []):
+        assert repr(decode_events(bytes.fromhex(older))) == events
+
+
+@each_vector
 def test_a_columns_vector_encodes_to_its_bytes(path: Path) -> None:
     vector = json.loads(path.read_text())
-    assert encode_events(_events(vector), codec="none").hex() == vector["none"]
+    events = _events(vector)
+    assert encode_events(events, codec="none").hex() == vector["none"]
+    if "row" in vector:
+        assert encode_events(events).hex() == vector["row"]

@@ -118,7 +118,9 @@ def _columns(draw: st.DrawFn) -> list[Event]:
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(events=st.one_of(_frames(), _columns()), codec=st.sampled_from(["none", "lz4", "zstd"]))
+@given(
+    events=st.one_of(_frames(), _columns()), codec=st.sampled_from(["none", "lz4", "zstd", "auto"])
+)
 def test_columns_give_back_exactly_what_went_in(events: list[Event], codec: str) -> None:
     data = encode_events(events, codec=codec)
     assert repr(decode_events(data)) == repr(events)
@@ -147,6 +149,9 @@ def test_frames_of_every_size_give_back_exactly_what_went_in(count: int) -> None
     data = encode_events(events)
     assert repr(decode_events(data)) == repr(events)
     assert columns_info(data)[1] > 0
+    assert repr(
+        [event for each in events[:9] for event in decode_events(encode_events([each]))]
+    ) == (repr(events[:9]))
 
 
 @settings(deadline=None)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from whimbrel_protocol.batch import columns_info, decode_events, encode_events
+from whimbrel_protocol.cbor import dump_value
 from whimbrel_protocol.errors import (
     FieldError,
     LocalProtocolError,
@@ -15,6 +16,7 @@ from whimbrel_protocol.errors import (
 )
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.limits import MAX_FRAME_EVENTS, MAX_FRAME_RAW_BYTES
+from whimbrel_protocol.rows import pack_event, pack_events
 from whimbrel_sim.storemix import store_events
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -22,10 +24,52 @@ MIX = list(store_events(7, 500))
 
 
 def test_the_lead_names_codec_and_size() -> None:
+    plain = encode_events(MIX, codec="none")
+    assert columns_info(plain) == ("none", len(plain))
+    for codec in ("lz4", "zstd"):
+        name, size_bytes = columns_info(encode_events(MIX, codec=codec))
+        assert name == codec
+        assert len(plain) - 4 <= size_bytes < len(plain)
+
+
+def test_one_event_is_a_row_only_where_that_is_smaller() -> None:
+    row = b"\x14" + pack_event(MIX[1])
+    assert encode_events(MIX[1:2]) == row
+    assert columns_info(row) == ("row", len(row))
+    assert decode_events(row) == MIX[1:2]
+    repeated = [Event(type="t", source="s", time_ns=1, data={"a": "x" * 90, "b": 2.25})]
+    assert columns_info(encode_events(repeated))[0] == "lz4"
     for codec in ("none", "lz4", "zstd"):
-        data = encode_events(MIX, codec=codec)
-        assert columns_info(data)[0] == codec
-        assert columns_info(data)[1] == columns_info(encode_events(MIX))[1]
+        assert columns_info(encode_events(MIX[1:2], codec=codec))[0] in {"none", codec}
+
+
+def test_small_batches_are_not_larger_than_their_rows() -> None:
+    for count in range(1, 6):
+        batches = [MIX[start : start + count] for start in range(0, 200, count)]
+        columns = [len(encode_events(events)) for events in batches]
+        rows = [len(pack_events(events)) for events in batches]
+        assert sum(columns) <= sum(rows)
+        assert all(ours <= theirs * 1.02 for ours, theirs in zip(columns, rows, strict=True))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        b"",
+        b"\x80",
+        dump_value(["t", "s", 1, {}]) + b"\x00",
+        dump_value([["t", "s", 1, {}]]),
+        dump_value(["t", "s", 1, {}, 9]),
+        dump_value(["t", "s", 1, {"v": "x" * 65_536}]),
+        b"\x84\x61t\x61s\x01\xbf\xff",
+        b"\x84\x61t\x61s\x01\xa1\x61v\xc1\x00",
+        b"\x84\x61t\x61s\x01\xa2\x61v\x01\x61v\x02",
+    ],
+    ids=lambda row: row[:12].hex(),
+)
+def test_a_row_from_outside_is_checked_in_full(row: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode_events(b"\x14" + row)
 
 
 def test_auto_is_never_larger_than_any_codec() -> None:
@@ -59,6 +103,8 @@ def test_what_a_frame_cannot_hold_is_said() -> None:
             encode_events(events)
     with pytest.raises(LocalProtocolError, match="codec"):
         encode_events([event], codec="gzip")
+    with pytest.raises(LocalProtocolError, match="codec"):
+        encode_events([event], codec="row")
 
 
 def _noise(count: int) -> list[Event]:
@@ -103,6 +149,7 @@ def test_a_bad_event_among_good_ones_is_named(bad: dict[str, object]) -> None:
         b"\x10",
         b"\x20\x00",
         b"\x13\x02\x00\x00",
+        b"\x15\x02\x00\x00",
         b"\x10\x00",
         b"\x12\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
         b"\x12" + b"\xff" * 12,
@@ -136,7 +183,7 @@ def _mutants(rng: random.Random, seeds: list[bytes], count: int) -> Iterator[byt
                     data[at:at] = rng.randbytes(rng.randrange(1, 4))
         yield bytes(data)
     for _ in range(count // 4):
-        yield bytes([0x10 + rng.randrange(3)]) + rng.randbytes(rng.randrange(200))
+        yield bytes([rng.choice([0x10, 0x11, 0x12, 0x14])]) + rng.randbytes(rng.randrange(200))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -159,6 +206,7 @@ def test_damaged_and_random_bytes_end_in_events_or_a_protocol_error(seed: int) -
         for events in (MIX[:2], MIX[:60], odd)
         for codec in ("none", "none", "lz4", "zstd")
     ]
+    seeds += [b"\x14" + pack_event(event) for event in (MIX[0], odd[7])]
     ends = {"events": 0, "refused": 0}
     for data in _mutants(rng, seeds, 1_500):
         try:
@@ -234,4 +282,6 @@ def test_real_data_stays_under_its_bytes_per_event() -> None:
 
 
 def test_the_store_mix_stays_under_its_bytes_per_event() -> None:
-    assert _bytes_per_event(list(store_events(3, 2_000)), 500) <= 10.0
+    assert _bytes_per_event(list(store_events(3, 2_000)), 500) <= 9.2
+    assert _bytes_per_event(list(store_events(3, 2_000)), 20) <= 33.0
+    assert _bytes_per_event(list(store_events(3, 2_000)), 1) <= 118.0

@@ -1,4 +1,4 @@
-"""One column: a kind byte and the values in the encoding of that kind.
+"""One column: a kind byte (see ``kinds``) and the values in the encoding of that kind.
 
 ::
 
@@ -10,8 +10,9 @@
     BYTES   integer stream of lengths, bytes in the noise region
     DECIMAL see ``decimals``
     CBOR    varint size, then one CBOR array in the text region
-    MIXED   byte count, that many kind bytes, an integer stream choosing among them, then one
-            column without kind byte for each, in that order, of the values of that kind
+    PARTS    byte count, an integer stream choosing among so many columns, these columns
+    OPTIONAL an integer stream of 0 (null) and 1, then the column of what is not null
+    MIXED    as PARTS, but the kind bytes of its columns come before the stream
 """
 
 from __future__ import annotations
@@ -23,26 +24,48 @@ from typing import Any, Final
 
 from whimbrel_protocol.cbor import dump_value, load_value
 from whimbrel_protocol.columns.decimals import fits_decimals, read_decimals, write_decimals
-from whimbrel_protocol.columns.floats import read_floats, write_floats
+from whimbrel_protocol.columns.floats import (
+    MAX_EXPONENT,
+    read_decimal_floats,
+    read_floats,
+    write_floats,
+)
 from whimbrel_protocol.columns.integers import read_integers, write_integers
+from whimbrel_protocol.columns.kinds import (
+    BOOL,
+    BYTES,
+    CBOR,
+    DECIMAL,
+    FLOAT,
+    FLOAT_DECIMAL,
+    INT,
+    MIXED,
+    NULL,
+    OPTIONAL,
+    PARTS,
+    TEXT,
+    TEXT_FEW,
+    TEXT_NEW,
+    TEXT_ONE,
+)
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
-from whimbrel_protocol.columns.texts import read_texts, write_texts
+from whimbrel_protocol.columns.texts import (
+    read_few_texts,
+    read_new_texts,
+    read_one_text,
+    read_texts,
+    write_texts,
+)
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.limits import MAX_FRAME_CBOR_BYTES
 
 __all__ = ["read_column", "write_column"]
 
-NULL: Final = 0
-BOOL: Final = 1
-INT: Final = 2
-FLOAT: Final = 3
-TEXT: Final = 4
-BYTES: Final = 5
-DECIMAL: Final = 6
-CBOR: Final = 7
-MIXED: Final = 8
-
 _INT64: Final = 2**63
+
+_MAX_PARTS: Final = 8
+"""There are no more types of values."""
+
 _KINDS: Final[dict[type, int]] = {
     NoneType: NULL,
     bool: BOOL,
@@ -68,20 +91,17 @@ def write_column(out: BodyWriter, values: Sequence[Any]) -> None:
     """
     types = set(map(type, values))
     if len(types) == 1:
-        kind = _kind(types.pop(), values)
-        out.head.append(kind)
-        _WRITERS[kind](out, values)
+        _WRITERS[_kind(types.pop(), values)](out, values)
         return
     kinds = list(map(_kind_of, values))
     present = sorted(set(kinds))
-    if len(present) == 1:
-        out.head.append(present[0])
-        _WRITERS[present[0]](out, values)
-        return
-    out.head.append(MIXED)
-    out.head.append(len(present))
-    out.head += bytes(present)
-    write_integers(out, [present.index(kind) for kind in kinds])
+    if present[0] == NULL and len(present) == 2:
+        out.head.append(OPTIONAL)
+        write_integers(out, [int(kind != NULL) for kind in kinds])
+        del present[0]
+    elif len(present) > 1:
+        out.head += bytes((PARTS, len(present)))
+        write_integers(out, [present.index(kind) for kind in kinds])
     for kind in present:
         _WRITERS[kind](out, [v for v, k in zip(values, kinds, strict=True) if k == kind])
 
@@ -93,23 +113,48 @@ def read_column(body: BodyReader, count: int) -> list[Any]:
         RemoteProtocolError: malformed.
     """
     kind = body.head.byte()
-    if kind != MIXED:
-        return _read_kind(body, count, kind)
-    present = body.head.take(body.head.varint(MIXED, "kinds in a mixed column"))
-    choices = read_integers(body, count)
-    if min(choices) < 0 or max(choices) >= len(present):
-        raise RemoteProtocolError(f"a choice is outside {len(present)} kinds")
-    parts = []
-    for number, kind in enumerate(present):
-        size = choices.count(number)
+    if kind == OPTIONAL:
+        choices = read_integers(body, count)
+        return _merge(
+            choices, 2, lambda part, size: _read_part(body, size) if part else [None] * size
+        )
+    if kind == PARTS:
+        parts = body.head.varint(_MAX_PARTS, "columns in one")
+        return _merge(read_integers(body, count), parts, lambda _, size: _read_part(body, size))
+    if kind == MIXED:
+        kinds = body.head.take(body.head.varint(_MAX_PARTS, "columns in one"))
+        return _merge(
+            read_integers(body, count),
+            len(kinds),
+            lambda part, size: _read_kind(body, size, kinds[part], CBOR),
+        )
+    return _read_kind(body, count, kind)
+
+
+def _merge(choices: list[int], parts: int, read: Callable[[int, int], list[Any]]) -> list[Any]:
+    """Read so many columns and merge them; ``read`` is given a column's number and size."""
+    if min(choices) < 0 or max(choices) >= parts:
+        raise RemoteProtocolError(f"a choice is outside {parts} columns")
+    columns = []
+    for part in range(parts):
+        size = choices.count(part)
         if size == 0:
-            raise RemoteProtocolError(f"a mixed column names kind {kind} but has none of it")
-        parts.append(iter(_read_kind(body, size, kind)))
-    return [next(parts[choice]) for choice in choices]
+            raise RemoteProtocolError(f"a mixed column has none of its part {part}")
+        columns.append(iter(read(part, size)))
+    return [next(columns[choice]) for choice in choices]
 
 
-def _read_kind(body: BodyReader, count: int, kind: int) -> list[Any]:
-    if kind not in _READERS:
+def _read_part(body: BodyReader, count: int) -> list[Any]:
+    kind = body.head.byte()
+    if kind in {MIXED, PARTS, OPTIONAL}:
+        raise RemoteProtocolError("columns in one must not hold such columns again")
+    return _read_kind(body, count, kind)
+
+
+def _read_kind(body: BodyReader, count: int, kind: int, last: int = 255) -> list[Any]:
+    if FLOAT_DECIMAL <= kind <= min(last, FLOAT_DECIMAL + MAX_EXPONENT):
+        return read_decimal_floats(body, count, kind - FLOAT_DECIMAL)
+    if kind not in _READERS or kind > last:
         raise RemoteProtocolError(f"column kind is {kind}: not a known kind")
     return _READERS[kind](body, count)
 
@@ -131,8 +176,13 @@ def _kind_of(value: Any) -> int:
     return kind
 
 
-def _write_null(_out: BodyWriter, _values: Sequence[Any]) -> None:
-    return
+def _write_null(out: BodyWriter, _values: Sequence[Any]) -> None:
+    out.head.append(NULL)
+
+
+def _write_ints(out: BodyWriter, values: Sequence[Any]) -> None:
+    out.head.append(INT)
+    write_integers(out, values)
 
 
 def _read_null(_body: BodyReader, count: int) -> list[Any]:
@@ -147,10 +197,12 @@ def _read_bools(body: BodyReader, count: int) -> list[Any]:
 
 
 def _write_bools(out: BodyWriter, values: Sequence[Any]) -> None:
+    out.head.append(BOOL)
     write_integers(out, list(map(int, values)))
 
 
 def _write_bytes(out: BodyWriter, values: Sequence[Any]) -> None:
+    out.head.append(BYTES)
     write_integers(out, list(map(len, values)))
     out.noise += b"".join(values)
 
@@ -162,9 +214,15 @@ def _read_bytes(body: BodyReader, count: int) -> list[Any]:
     return list(map(body.noise.take, sizes))
 
 
+def _write_decimals(out: BodyWriter, values: Sequence[Any]) -> None:
+    out.head.append(DECIMAL)
+    write_decimals(out, values)
+
+
 def _write_cbor(out: BodyWriter, values: Sequence[Any]) -> None:
     data = dump_value(values)
     out.budget.spend_cbor(len(data))
+    out.head.append(CBOR)
     put_varint(out.head, len(data))
     out.text += data
 
@@ -181,11 +239,11 @@ def _read_cbor(body: BodyReader, count: int) -> list[Any]:
 _WRITERS: Final[dict[int, Callable[[BodyWriter, Sequence[Any]], None]]] = {
     NULL: _write_null,
     BOOL: _write_bools,
-    INT: write_integers,
+    INT: _write_ints,
     FLOAT: write_floats,
     TEXT: write_texts,
     BYTES: _write_bytes,
-    DECIMAL: write_decimals,
+    DECIMAL: _write_decimals,
     CBOR: _write_cbor,
 }
 _READERS: Final[dict[int, Callable[[BodyReader, int], list[Any]]]] = {
@@ -197,4 +255,7 @@ _READERS: Final[dict[int, Callable[[BodyReader, int], list[Any]]]] = {
     BYTES: _read_bytes,
     DECIMAL: read_decimals,
     CBOR: _read_cbor,
+    TEXT_ONE: read_one_text,
+    TEXT_NEW: read_new_texts,
+    TEXT_FEW: read_few_texts,
 }

@@ -24,10 +24,11 @@ from operator import truediv
 from typing import Final
 
 from whimbrel_protocol.columns.integers import read_integers, write_integers
+from whimbrel_protocol.columns.kinds import FLOAT, FLOAT_DECIMAL
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
 from whimbrel_protocol.errors import RemoteProtocolError
 
-__all__ = ["read_floats", "write_floats"]
+__all__ = ["MAX_EXPONENT", "read_decimal_floats", "read_floats", "write_floats"]
 
 BITS: Final = 0
 DECIMAL: Final = 1
@@ -39,7 +40,7 @@ _MAX_EXACT: Final = 2**53
 _MAX_MEAN: Final = 10**15
 """Below it every integer has at most the 15 digits that MEAN prints."""
 
-_MAX_EXPONENT: Final = 22
+MAX_EXPONENT: Final = 22
 """10^22 is the largest power of ten that a double holds exactly."""
 
 _MAX_DIVISOR: Final = 10**12
@@ -65,7 +66,7 @@ class _Scale:
 
 
 def write_floats(out: BodyWriter, values: Sequence[float]) -> None:
-    """Append a column of floats."""
+    """Append a column of floats, with its kind byte."""
     distinct = dict.fromkeys(values)  # not a set: samples must not depend on hashing
     odd = not all(map(isfinite, distinct)) or (
         0.0 in distinct and any(value == 0.0 and _is_negative(value) for value in values)
@@ -73,7 +74,7 @@ def write_floats(out: BodyWriter, values: Sequence[float]) -> None:
     pure = [value for value in distinct if isfinite(value)] if odd else list(distinct)
     scale = _find_scale(pure) if pure else None
     if scale is None:
-        out.head.append(BITS)
+        out.head += bytes((FLOAT, BITS))
         write_integers(out, _to_bits(values))
         return
     numbers = scale.numbers
@@ -84,14 +85,18 @@ def write_floats(out: BodyWriter, values: Sequence[float]) -> None:
             if value not in numbers or (value == 0.0 and _is_negative(value))
         ]
         if len(places) * 4 > len(values):
-            out.head.append(BITS)
+            out.head += bytes((FLOAT, BITS))
             write_integers(out, _to_bits(values))
             return
         kept = _fill(values, places, numbers)
     else:
         places = []
         kept = list(map(numbers.__getitem__, values))
-    out.head.append(scale.form | (_EXCEPTIONS if places else 0))
+    if scale.form == DECIMAL and not places:
+        out.head.append(FLOAT_DECIMAL + scale.exponent)
+        write_integers(out, kept)
+        return
+    out.head += bytes((FLOAT, scale.form | (_EXCEPTIONS if places else 0)))
     if scale.form == DECIMAL:
         out.head.append(scale.exponent)
     else:
@@ -115,8 +120,8 @@ def read_floats(body: BodyReader, count: int) -> list[float]:
         return _from_bits(read_integers(body, count))
     if kind == DECIMAL:
         exponent = body.head.byte()
-        if exponent > _MAX_EXPONENT:
-            raise RemoteProtocolError(f"exponent is {exponent}: must be at most {_MAX_EXPONENT}")
+        if exponent > MAX_EXPONENT:
+            raise RemoteProtocolError(f"exponent is {exponent}: must be at most {MAX_EXPONENT}")
         divisor = 10**exponent
     elif kind in (RATIO, MEAN):
         divisor = body.head.varint(_MAX_DIVISOR, "divisor")
@@ -124,9 +129,7 @@ def read_floats(body: BodyReader, count: int) -> list[float]:
             raise RemoteProtocolError("divisor is 0: must be at least 1")
     else:
         raise RemoteProtocolError(f"float form is {form}: not a known form")
-    numbers = read_integers(body, count)
-    if not (min(numbers) > -_MAX_EXACT and max(numbers) < _MAX_EXACT):
-        raise RemoteProtocolError("a scaled float is beyond 53 bits")
+    numbers = _read_exact(body, count)
     if kind == MEAN:
         known = {number: _mean(number, divisor) for number in set(numbers)}
         values = list(map(known.__getitem__, numbers))
@@ -135,6 +138,23 @@ def read_floats(body: BodyReader, count: int) -> list[float]:
     if form & _EXCEPTIONS:
         _put_exceptions(body, values)
     return values
+
+
+def read_decimal_floats(body: BodyReader, count: int, exponent: int) -> list[float]:
+    """Give back a column of ``count`` floats that are integers divided by ``10**exponent``.
+
+    Raises:
+        RemoteProtocolError: malformed.
+    """
+    divisor = 10**exponent
+    return [number / divisor for number in _read_exact(body, count)]
+
+
+def _read_exact(body: BodyReader, count: int) -> list[int]:
+    numbers = read_integers(body, count)
+    if not (min(numbers) > -_MAX_EXACT and max(numbers) < _MAX_EXACT):
+        raise RemoteProtocolError("a scaled float is beyond 53 bits")
+    return numbers
 
 
 def _put_exceptions(body: BodyReader, values: list[float]) -> None:
@@ -199,7 +219,7 @@ def _decimals(value: float) -> int:
 
 
 def _find_decimal(pure: list[float], top: float, exponent: int) -> _Scale | None:
-    while exponent <= _MAX_EXPONENT and top * 10**exponent < _MAX_EXACT:
+    while exponent <= MAX_EXPONENT and top * 10**exponent < _MAX_EXACT:
         power = 10**exponent
         numbers = {value: round(value * power) for value in pure}
         missed = [value for value, number in numbers.items() if number / power != value]

@@ -7,7 +7,11 @@ A stream's count is always known from outside, so a stream starts with its form 
     PACKED  transform, first values, divisor, bits         bit-packed instead
     TABLE   varint size, zigzag first, gaps, indices       ascending distinct values
     RUNS    varint runs, value stream, length stream       repeated neighbours
+    BYTES   transform, first values, divisor               PLANES of one structured byte
+    SMALL   bits in the form byte                          from 0: one plane, or packed
+    ONE     value in the form byte                         CONST of 0 to 15
 
+The last three are short heads. A power of ten in first values and divisor is written once.
 Which form is used is decided in ``planning``.
 """
 
@@ -15,18 +19,23 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import cache
 from itertools import accumulate, chain, repeat
+from math import gcd
 from operator import ne, sub
 from typing import Final
 
 from whimbrel_protocol.columns.planning import (
+    BYTES,
     CONST,
     DELTA2,
     DIRECT,
     MAX_NEST,
+    ONE,
     PACKED,
     PLANES,
     RUNS,
+    SMALL,
     TABLE,
     Plan,
     plan_integers,
@@ -38,6 +47,14 @@ from whimbrel_protocol.errors import RemoteProtocolError
 __all__ = ["read_integers", "run_lengths", "run_starts", "write_integers", "write_planned"]
 
 _HAS_DIVISOR: Final = 0x80
+_SCALED: Final = 0x40
+
+_MAX_POWER: Final = 18
+"""The largest power of ten in signed 64 bits."""
+
+_MAX_SHORT: Final = 15
+"""What fits the upper half of the form byte."""
+
 _UINT64: Final = 2**64
 
 
@@ -55,8 +72,7 @@ def write_integers(out: BodyWriter, values: Sequence[int], nest: int = 0) -> Non
 def write_planned(out: BodyWriter, values: Sequence[int], plan: Plan, nest: int = 0) -> None:
     """Append a stream as ``plan_integers`` chose for the same values and nesting."""
     if plan.form == CONST:
-        out.head.append(CONST)
-        put_zigzag(out.head, plan.firsts[0])
+        _write_const(out.head, plan.firsts[0])
     elif plan.form == RUNS:
         _write_runs(out, values, nest)
     elif plan.form == TABLE:
@@ -72,49 +88,106 @@ def read_integers(body: BodyReader, count: int, nest: int = 0) -> list[int]:
         RemoteProtocolError: malformed, or a value beyond 64 bits.
     """
     form = body.head.byte()
-    if form == CONST:
-        return [body.head.zigzag()] * count
+    kind = form & 0x0F
+    if kind == ONE:
+        return [form >> 4] * count
+    if kind == SMALL:
+        bits = form >> 4
+        return _read_packed(body, count, bits) if bits else list(body.planes.take(count))
+    if form in (CONST, CONST | _SCALED):
+        power = _read_power(body, form)
+        values = [body.head.zigzag() * 10**power] * count
+        if power:
+            _check_range(values[:1])
+        return values
     if form in (RUNS, TABLE) and nest >= MAX_NEST:
         raise RemoteProtocolError(f"integer streams must nest at most {MAX_NEST} deep")
     if form == RUNS:
         return _read_runs(body, count, nest)
     if form == TABLE:
         return _read_table(body, count, nest)
-    if form & 0x0F not in (PLANES, PACKED):
+    if kind not in (PLANES, PACKED, BYTES):
         raise RemoteProtocolError(f"integer form is {form}: not a known form")
     return _read_plan(body, count, form)
 
 
+def _write_const(head: bytearray, value: int) -> None:
+    if 0 <= value <= _MAX_SHORT:
+        head.append(ONE | value << 4)
+        return
+    power = _power_of_ten(value)
+    head.append(CONST | (_SCALED if power else 0))
+    if power:
+        head.append(power)
+    put_zigzag(head, value // 10**power)
+
+
 def _write_plan(out: BodyWriter, plan: Plan) -> None:
-    head = out.head
-    head.append(plan.form | plan.transform << 4 | (_HAS_DIVISOR if plan.divisor > 1 else 0))
-    for first in plan.firsts:
-        put_zigzag(head, first)
-    if plan.divisor > 1:
-        put_varint(head, plan.divisor)
+    planes, noisy = ([], 0) if plan.form == PACKED else split_planes(plan)
+    plain = len(planes) == 1 and not noisy
+    from_zero = plan.transform == DIRECT and plan.firsts == (0,) and plan.divisor == 1
+    if from_zero and (plain or (plan.form == PACKED and 0 < plan.bits <= _MAX_SHORT)):
+        out.head.append(SMALL | (0 if plain else plan.bits << 4))
+    else:
+        _write_lead(out.head, plan, BYTES if plain else plan.form)
+        if plan.form == PACKED:
+            out.head.append(plan.bits)
+        elif not plain:
+            out.head.append(len(planes) << 4 | noisy)
     if plan.form == PACKED:
-        head.append(plan.bits)
         if plan.bits:
             out.noise += _pack(plan.rest, plan.bits)
         return
-    planes, noisy = split_planes(plan)
-    head.append(len(planes) << 4 | noisy)
     for plane in planes[:noisy]:
         out.noise += plane
     for plane in planes[noisy:]:
         out.planes += plane
 
 
+def _write_lead(head: bytearray, plan: Plan, form: int) -> None:
+    divisor = plan.divisor
+    power = _power_of_ten(gcd(divisor, *plan.firsts)) if divisor > 1 else 0
+    if power:
+        divisor //= 10**power
+    flags = (_HAS_DIVISOR if divisor > 1 else 0) | (_SCALED if power else 0)
+    head.append(form | plan.transform << 4 | flags)
+    if power:
+        head.append(power)
+    for first in plan.firsts:
+        put_zigzag(head, first // 10**power)
+    if divisor > 1:
+        put_varint(head, divisor)
+
+
+def _power_of_ten(value: int) -> int:
+    """Give how many zeros a number ends in, or 0 where so few are not worth their byte."""
+    if not value or value % 1000:
+        return 0
+    power = 3
+    while value % 10 ** (power + 1) == 0:
+        power += 1
+    return power
+
+
 def _pack(rest: Sequence[int], bits: int) -> bytes:
     if bits == 1:
         digits = bytes(rest).translate(_DIGITS).decode("ascii")
+    elif bits <= _FEW_BITS:
+        digits = "".join(map(_binary(bits).__getitem__, rest))
     else:
         digits = "".join(map(f"{{:0{bits}b}}".format, rest))
     size_bytes = (len(digits) + 7) // 8
     return (int(digits, 2) << (size_bytes * 8 - len(digits))).to_bytes(size_bytes, "big")
 
 
+@cache
+def _binary(bits: int) -> list[str]:
+    """Give the binary digits of every number of so many bits: four times faster than printing."""
+    return [f"{number:0{bits}b}" for number in range(1 << bits)]
+
+
 _DIGITS: Final = bytes([0x30, 0x31]) + bytes(254)
+_FEW_BITS: Final = 8
 
 
 def _unpack(data: bytes, bits: int, count: int) -> list[int]:
@@ -126,16 +199,24 @@ def _unpack(data: bytes, bits: int, count: int) -> list[int]:
 
 def _read_plan(body: BodyReader, count: int, form: int) -> list[int]:
     head = body.head
-    transform = form >> 4 & 0x07
+    transform = form >> 4 & 0x03
     if transform > DELTA2 or transform >= count:
         raise RemoteProtocolError(f"integer transform is {transform}: not possible here")
-    first = head.zigzag()
-    second = head.zigzag() if transform == DELTA2 else 0
+    scale = 10 ** _read_power(body, form)
+    first = head.zigzag() * scale
+    second = head.zigzag() * scale if transform == DELTA2 else 0
     divisor = head.varint(_UINT64 - 1, "divisor") if form & _HAS_DIVISOR else 1
     if divisor == 0:
         raise RemoteProtocolError("divisor is 0: must be at least 1")
+    divisor *= scale
     left = count - transform
-    rest = _read_packed(body, left) if form & 0x0F == PACKED else _read_planes(body, left)
+    kind = form & 0x0F
+    if kind == BYTES:
+        rest = list(body.planes.take(left))
+    elif kind == PACKED:
+        rest = _read_packed(body, left, head.byte())
+    else:
+        rest = _read_planes(body, left)
     if transform == DIRECT:
         values = (
             [first + value * divisor for value in rest]
@@ -153,8 +234,14 @@ def _read_plan(body: BodyReader, count: int, form: int) -> list[int]:
     return values
 
 
-def _read_packed(body: BodyReader, count: int) -> list[int]:
-    bits = body.head.byte()
+def _read_power(body: BodyReader, form: int) -> int:
+    power = body.head.byte() if form & _SCALED else 0
+    if power > _MAX_POWER:
+        raise RemoteProtocolError(f"power of ten is {power}: must be at most {_MAX_POWER}")
+    return power
+
+
+def _read_packed(body: BodyReader, count: int, bits: int) -> list[int]:
     if bits > 64:
         raise RemoteProtocolError(f"packed width is {bits} bits: must be at most 64")
     if bits == 0:

@@ -9,6 +9,7 @@ from typing import Any
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import read_column
 from whimbrel_protocol.columns.integers import read_integers
+from whimbrel_protocol.columns.names import IN_PLACE, NameReader
 from whimbrel_protocol.columns.regions import BodyReader
 from whimbrel_protocol.columns.series import (
     DEDUP_KEY,
@@ -26,13 +27,9 @@ from whimbrel_protocol.limits import (
     MAX_DATA_KEYS,
     MAX_FRAME_EVENTS,
     MAX_FRAME_VALUES,
-    MAX_KEY_BYTES,
 )
 
 __all__ = ["read_body"]
-
-_MAX_NAMES = 65_536
-"""More names than the keys, types, sources and zones of any frame that fits its bytes."""
 
 _Row = tuple[Any, Any, Any, Any]
 
@@ -44,14 +41,15 @@ def read_body(raw: bytes) -> list[Event]:
         RemoteProtocolError: malformed, or an event breaks a limit.
     """
     body = BodyReader(raw)
-    lane = body.head.byte()
+    flags = body.head.byte()
+    lane = flags & ~IN_PLACE
     if lane >= len(LANES):
         raise RemoteProtocolError(f"lane number is {lane}: must be below {len(LANES)}")
     count = body.head.varint(MAX_FRAME_EVENTS, "event count")
     if count == 0:
         body.close()
         return []
-    shapes, series = _read_tables(body, count)
+    shapes, series = _read_tables(body, count, in_place=bool(flags & IN_PLACE))
     places = _read_places(body, count, len(series))
     times = read_times(body, places, count)
     events: dict[int, Event] = {}
@@ -100,23 +98,16 @@ def _read_places(body: BodyReader, count: int, series: int) -> list[list[int]]:
     return places
 
 
-def _read_tables(body: BodyReader, count: int) -> tuple[list[Shape], list[Series]]:
+def _read_tables(
+    body: BodyReader, count: int, *, in_place: bool
+) -> tuple[list[Shape], list[Series]]:
     head = body.head
-    sizes = [
-        head.varint(MAX_KEY_BYTES, "name length")
-        for _ in range(head.varint(_MAX_NAMES, "name count"))
-    ]
-    try:
-        names = [str(body.text.take(size), "utf-8") for size in sizes]
-    except UnicodeDecodeError as exc:
-        raise RemoteProtocolError(f"a name is not utf-8: {exc}") from exc
+    names = NameReader(body, in_place=in_place)
     shapes = [_read_shape(body, names) for _ in range(head.varint(count, "shape count"))]
     series = []
     for number in range(head.varint(count, "series count")):
         shape = _entry(shapes, head.varint(len(shapes), "shape number"))
-        source = _entry(names, head.varint(len(names), "source name"))
-        zone = head.varint(len(names), "zone name")
-        series.append(Series(shape, source, names[zone - 1] if zone else None, number))
+        series.append(Series(shape, names.name(), names.name_or_none(), number))
     if not series:
         raise RemoteProtocolError(f"{count} events have no series")
     for number, shape in enumerate(shapes):
@@ -124,10 +115,9 @@ def _read_tables(body: BodyReader, count: int) -> tuple[list[Shape], list[Series
     return shapes, series
 
 
-def _read_shape(body: BodyReader, names: list[str]) -> Shape:
-    head = body.head
-    name = _entry(names, head.varint(len(names), "type name"))
-    flags = head.byte()
+def _read_shape(body: BodyReader, names: NameReader) -> Shape:
+    name = names.name()
+    flags = body.head.byte()
     if flags > SUBJECT | DEDUP_KEY | EXTENSIONS | MAPS:
         raise RemoteProtocolError(f"shape flags are {flags:#04x}: not known")
     if flags & MAPS:
@@ -136,9 +126,9 @@ def _read_shape(body: BodyReader, names: list[str]) -> Shape:
     return Shape(name, flags, keys, _read_keys(body, names) if flags & EXTENSIONS else ())
 
 
-def _read_keys(body: BodyReader, names: list[str]) -> tuple[str, ...]:
+def _read_keys(body: BodyReader, names: NameReader) -> tuple[str, ...]:
     size = body.head.varint(MAX_DATA_KEYS, "key count")
-    keys = tuple(_entry(names, body.head.varint(len(names), "key name")) for _ in range(size))
+    keys = tuple(names.name() for _ in range(size))
     if len(set(keys)) != size:
         raise RemoteProtocolError("a shape names a key twice")
     return keys

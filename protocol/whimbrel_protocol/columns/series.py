@@ -88,7 +88,7 @@ def group_events(events: Sequence[Event]) -> tuple[list[int], list[Series], list
             e.type,
             e.subject is None,
             e.dedup_key is None,
-            tuple(e.extensions),
+            tuple(e.extensions) if e.extensions else (),
             tuple(e.data),
         )
         for e in events

@@ -22,10 +22,11 @@ from whimbrel_protocol.columns.integers import (
     run_starts,
     write_integers,
 )
+from whimbrel_protocol.columns.kinds import TEXT, TEXT_FEW, TEXT_NEW, TEXT_ONE
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
 from whimbrel_protocol.errors import RemoteProtocolError
 
-__all__ = ["read_texts", "write_texts"]
+__all__ = ["read_few_texts", "read_new_texts", "read_one_text", "read_texts", "write_texts"]
 
 SPLIT: Final = 0
 SIZED: Final = 1
@@ -42,24 +43,37 @@ _FEW_NUMBERS: Final = 4
 
 
 def write_texts(out: BodyWriter, values: Sequence[str]) -> None:
-    """Append a column of texts."""
-    places = {text: place for place, text in enumerate(dict.fromkeys(values))}
+    """Append a column of texts, with its kind byte."""
+    places = {text: place for place, text in enumerate(dict.fromkeys(values), 1)}
     table = list(places)
-    head = out.head
+    form, width = _form(table)
+    split = form == SPLIT
     if len(table) == 1:
-        _write_table(out, table, 0)
+        if split:
+            out.head.append(TEXT_ONE)
+            _write_split(out, table)
+        else:
+            _write_table(out, table, form, width)
         return
-    indices = list(map(places.__getitem__, values))
-    changes = sum(map(ne, indices, indices[1:]))
-    if changes * 3 < len(indices):
-        starts = run_starts(indices)
-        _write_table(out, table, _BY_RUNS)
-        put_varint(head, len(starts))
-        write_integers(out, _to_codes([indices[start] for start in starts]))
-        write_integers(out, run_lengths(starts, len(indices)))
+    if split and len(table) == len(values):
+        out.head.append(TEXT_NEW)
+        _write_split(out, table)
         return
-    _write_table(out, table, 0)
-    write_integers(out, _to_codes(indices))
+    numbers = list(map(places.__getitem__, values))
+    if sum(map(ne, numbers, numbers[1:])) * 3 < len(numbers):
+        starts = run_starts(numbers)
+        _write_table(out, table, form | _BY_RUNS, width)
+        put_varint(out.head, len(starts))
+        write_integers(out, _to_codes([numbers[start] for start in starts]))
+        write_integers(out, run_lengths(starts, len(numbers)))
+        return
+    if split:
+        out.head.append(TEXT_FEW)
+        put_varint(out.head, len(table))
+        _write_split(out, table)
+    else:
+        _write_table(out, table, form, width)
+    write_integers(out, _to_codes(numbers))
 
 
 def read_texts(body: BodyReader, count: int) -> list[str]:
@@ -87,15 +101,41 @@ def read_texts(body: BodyReader, count: int) -> list[str]:
     return list(chain.from_iterable(map(repeat, texts, lengths)))
 
 
-def _to_codes(indices: list[int]) -> list[int]:
-    codes = []
-    seen = 0
-    for index in indices:
-        if index == seen:
-            seen += 1
-            codes.append(0)
-        else:
-            codes.append(index + 1)
+def read_one_text(body: BodyReader, count: int) -> list[str]:
+    """Give back a column of one text, ``count`` times.
+
+    Raises:
+        RemoteProtocolError: malformed.
+    """
+    return _read_table(body, 1, SPLIT) * count
+
+
+def read_new_texts(body: BodyReader, count: int) -> list[str]:
+    """Give back a column of ``count`` different texts.
+
+    Raises:
+        RemoteProtocolError: malformed.
+    """
+    return _read_table(body, count, SPLIT)
+
+
+def read_few_texts(body: BodyReader, count: int) -> list[str]:
+    """Give back a column of a few texts and their codes.
+
+    Raises:
+        RemoteProtocolError: malformed.
+    """
+    size = body.head.varint(count, "distinct texts")
+    return _from_codes(_read_table(body, size, SPLIT), read_integers(body, count))
+
+
+def _to_codes(numbers: list[int]) -> list[int]:
+    """Turn numbers from 1 by first appearance into codes: 0 at each first appearance."""
+    codes = numbers.copy()
+    last = len(numbers) - 1
+    firsts = dict(zip(reversed(numbers), range(last, -1, -1), strict=True))
+    for at in firsts.values():
+        codes[at] = 0
     return codes
 
 
@@ -115,37 +155,39 @@ def _from_codes(table: list[str], codes: list[int]) -> list[str]:
     return list(map(table.__getitem__, indices))
 
 
-def _write_table(out: BodyWriter, table: list[str], flags: int) -> None:
-    width = _number_width(table)
-    form = SPLIT if width is None else NUMBERS
-    if width is None and any("\x00" in text for text in table):
-        form = SIZED
-    out.head.append(form | flags)
+def _write_split(out: BodyWriter, table: list[str]) -> None:
+    out.text += "\x00".join(table).encode()
+    out.text += _END
+
+
+def _write_table(out: BodyWriter, table: list[str], form: int, width: int) -> None:
+    out.head += bytes((TEXT, form))
     put_varint(out.head, len(table))
-    if width is not None:
+    how = form & ~_BY_RUNS
+    if how == SPLIT:
+        _write_split(out, table)
+    elif how == SIZED:
+        pieces = [text.encode() for text in table]
+        write_integers(out, list(map(len, pieces)))
+        out.text += b"".join(pieces)
+    else:
         out.head.append(width)
         write_integers(out, list(map(int, table)))
-        return
-    if form == SPLIT:
-        out.text += "\x00".join(table).encode()
-        out.text += _END
-        return
-    pieces = [text.encode() for text in table]
-    write_integers(out, list(map(len, pieces)))
-    out.text += b"".join(pieces)
 
 
-def _number_width(table: list[str]) -> int | None:
-    """Tell whether texts are plain decimal numbers, and of which fixed width (0: of none)."""
+def _form(table: list[str]) -> tuple[int, int]:
+    """Choose how the texts lie; the number is the fixed width of decimal numbers (0: of none)."""
     joined = "".join(table)
+    if "\x00" in joined:
+        return SIZED, 0
     if len(table) < _FEW_NUMBERS or not (joined.isascii() and joined.isdigit() and all(table)):
-        return None
+        return SPLIT, 0
     lengths = set(map(len, table))
     if max(lengths) > _MAX_DIGITS:
-        return None
+        return SPLIT, 0
     if not any(text[0] == "0" and len(text) > 1 for text in table):
-        return 0
-    return lengths.pop() if len(lengths) == 1 else None
+        return NUMBERS, 0
+    return (NUMBERS, lengths.pop()) if len(lengths) == 1 else (SPLIT, 0)
 
 
 def _read_table(body: BodyReader, size: int, form: int) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import write_column
 from whimbrel_protocol.columns.integers import write_integers
+from whimbrel_protocol.columns.names import IN_PLACE, NameWriter
 from whimbrel_protocol.columns.regions import BodyWriter, put_varint
 from whimbrel_protocol.columns.series import (
     DEDUP_KEY,
@@ -40,7 +41,7 @@ def write_body(events: Sequence[Event], lane: int) -> tuple[bytes, list[int]]:
         LocalProtocolError: more values or nested bytes than a frame may hold.
     """
     out = BodyWriter()
-    out.head.append(lane)
+    out.head.append(lane | IN_PLACE)
     put_varint(out.head, len(events))
     if events:
         order, series, shapes = group_events(events)
@@ -68,38 +69,23 @@ def write_body(events: Sequence[Event], lane: int) -> tuple[bytes, list[int]]:
 
 
 def _write_tables(out: BodyWriter, series: list[Series], shapes: list[Shape]) -> None:
-    names: dict[str, int] = {}
-    rows = bytearray()
-
-    def put_name(name: str) -> None:
-        put_varint(rows, names.setdefault(name, len(names)))
-
-    put_varint(rows, len(shapes))
+    head = out.head
+    names = NameWriter(out)
+    put_varint(head, len(shapes))
     for shape in shapes:
-        put_name(shape.type)
-        rows.append(shape.flags)
-        if not shape.flags & MAPS:
-            put_varint(rows, len(shape.keys))
-            for key in shape.keys:
-                put_name(key)
-            if shape.flags & EXTENSIONS:
-                put_varint(rows, len(shape.extension_keys))
-                for key in shape.extension_keys:
-                    put_name(key)
-    put_varint(rows, len(series))
+        names.put(shape.type)
+        head.append(shape.flags)
+        if shape.flags & MAPS:
+            continue
+        for keys in (shape.keys, shape.extension_keys)[: 2 if shape.flags & EXTENSIONS else 1]:
+            put_varint(head, len(keys))
+            for key in keys:
+                names.put(key)
+    put_varint(head, len(series))
     for one in series:
-        put_varint(rows, one.shape.number)
-        put_name(one.source)
-        if one.zone is None:
-            rows.append(0)
-        else:
-            put_varint(rows, names.setdefault(one.zone, len(names)) + 1)
-    pieces = [name.encode() for name in names]
-    put_varint(out.head, len(pieces))
-    for piece in pieces:
-        put_varint(out.head, len(piece))
-    out.text += b"".join(pieces)
-    out.head += rows
+        put_varint(head, one.shape.number)
+        names.put(one.source)
+        names.put(one.zone)
 
 
 def _write_shape(out: BodyWriter, shape: Shape) -> None:

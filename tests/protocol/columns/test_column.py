@@ -4,26 +4,31 @@ from typing import Any
 import pytest
 
 from whimbrel_protocol.cbor import dump_value
-from whimbrel_protocol.columns import column
+from whimbrel_protocol.columns import column, kinds
 from whimbrel_protocol.columns.decimals import fits_decimals, read_decimals, write_decimals
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter
 from whimbrel_protocol.errors import RemoteProtocolError
 
 COLUMNS: dict[str, tuple[list[Any], int]] = {
-    "null": ([None] * 3, column.NULL),
-    "bool": ([True, False, True], column.BOOL),
-    "int": ([1, -(2**63), 2**63 - 1], column.INT),
-    "big int": ([1, 2**63, -(2**256)], column.CBOR),
-    "float": ([1.0, 2.5], column.FLOAT),
-    "text": (["a", "b"], column.TEXT),
-    "bytes": ([b"", b"ab", b"\x00"], column.BYTES),
-    "decimal": ([Decimal(1), Decimal("1.0"), Decimal("-0.01"), Decimal("1E+9")], column.DECIMAL),
-    "minus zero": ([Decimal("-0.0"), Decimal(1)], column.CBOR),
-    "long decimal": ([Decimal("1" * 30)], column.CBOR),
-    "lists and maps": ([[1], {"a": None}, []], column.CBOR),
+    "null": ([None] * 3, kinds.NULL),
+    "bool": ([True, False, True], kinds.BOOL),
+    "int": ([1, -(2**63), 2**63 - 1], kinds.INT),
+    "big int": ([1, 2**63, -(2**256)], kinds.CBOR),
+    "float": ([1.1e300, 2.5], kinds.FLOAT),
+    "float of two decimals": ([1.0, 2.25], kinds.FLOAT_DECIMAL + 2),
+    "text": (["1", "2", "3", "4"], kinds.TEXT),
+    "one text": (["a"] * 3, kinds.TEXT_ONE),
+    "new texts": (["a", "b", ""], kinds.TEXT_NEW),
+    "few texts": (["a", "b", "a"], kinds.TEXT_FEW),
+    "optional": ([None, 1.5, None], kinds.OPTIONAL),
+    "bytes": ([b"", b"ab", b"\x00"], kinds.BYTES),
+    "decimal": ([Decimal(1), Decimal("1.0"), Decimal("-0.01"), Decimal("1E+9")], kinds.DECIMAL),
+    "minus zero": ([Decimal("-0.0"), Decimal(1)], kinds.CBOR),
+    "long decimal": ([Decimal("1" * 30)], kinds.CBOR),
+    "lists and maps": ([[1], {"a": None}, []], kinds.CBOR),
     "all sorts": (
         [1, True, 1.0, Decimal(1), "1", b"1", None, [1], 2**64, Decimal("-0"), False, 2],
-        column.MIXED,
+        kinds.PARTS,
     ),
 }
 
@@ -42,7 +47,22 @@ def test_every_kind_gives_back_its_values(name: str) -> None:
 @pytest.mark.parametrize(
     ("head", "text"),
     [
-        (b"\x09", b""),
+        (b"\x0e", b""),
+        (b"\x27", b""),
+        (b"\x09\x02\x06\x02", b"\x40"),
+        (b"\x09\x01\x17\x00", b""),
+        (b"\x09\x09\x07\x00", b""),
+        (b"\x09\x01\x07\x09\x01\x07\x00", b""),
+        (b"\x09\x01\x07\x08\x01\x00\x07", b""),
+        (b"\x0a\x07\x02\x07", b""),
+        (b"\x0a\x17\x02\x07", b""),
+        (b"\x0a\x27\x02\x07", b""),
+        (b"\x0b", b"a"),
+        (b"\x0c", b"a\x00"),
+        (b"\x0d\x00\x07", b""),
+        (b"\x0d\x03\x07", b"a\x00b\x00c\x00"),
+        (b"\x0d\x01\x07", b"a\x00"),
+        (b"\x08\x01\x10\x07\x07", b""),
         (b"\x01\x00\x04", b""),
         (b"\x05\x00\x02", b""),
         (b"\x05\x00\x01", b""),
@@ -60,6 +80,15 @@ def test_every_kind_gives_back_its_values(name: str) -> None:
 def test_a_column_that_breaks_a_rule_is_refused(head: bytes, text: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         column.read_column(BodyReader(bytes([len(head), len(text), 0]) + head + text), 2)
+
+
+def test_mixed_columns_of_earlier_writers_are_still_read() -> None:
+    head = bytes([8, 3, 0, 1, 2])  # MIXED of NULL, BOOL and INT
+    head += bytes([4, 0, 2])  # choices: packed, from 0, 2 bits
+    head += bytes([0, 2]) + bytes([0, 10])  # constants true and 5
+    body = BodyReader(bytes([len(head), 0, 0]) + head + bytes([0b00011000]))
+    assert column.read_column(body, 3) == [None, True, 5]
+    body.close()
 
 
 def test_decimals_keep_their_exponents() -> None:

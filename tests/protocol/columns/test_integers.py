@@ -20,7 +20,16 @@ STREAMS: dict[str, tuple[list[int], int]] = {
         [[3, 10**15 + 7, -(10**12)][at * at % 7 % 3] for at in range(200)],
         planning.TABLE,
     ),
-    "multiples": ([at * at % 13 * 10**9 for at in range(9)], planning.PLANES),
+    "small constant": ([15] * 4, planning.CONST),
+    "one time": ([1_767_254_400_844_000_000], planning.CONST),
+    "least time": ([LOW], planning.CONST),
+    "steady time": (
+        [1_767_254_400_844_000_000 + at * 6 * 10**10 for at in range(9)],
+        planning.PACKED,
+    ),
+    "small bits": ([0, 5, 3, 1], planning.PACKED),
+    "fifteen bits": ([0, 2**15 - 1, 9_999, 1], planning.PACKED),
+    "multiples": ([at * at % 13 * 10**9 for at in range(9)], planning.PACKED),
 }
 
 
@@ -60,6 +69,14 @@ def test_each_form_can_be_forced_and_read() -> None:
 PLANES, PACKED, TABLE, RUNS = 3, 4, 1, 2
 BAD: dict[str, tuple[Any, ...]] = {
     "unknown form": (b"\x09\x00",),
+    "scaled runs": (bytes([RUNS | 0x40, 3, 1, 0, 2, 0, 8]),),
+    "power too large": (bytes([0x40, 19, 0]),),
+    "power of none": (bytes([0x40]),),
+    "constant beyond 64 bits": (bytes([0x40, 18, 20]),),
+    "scaled beyond 64 bits": (bytes([PACKED | 0x40, 18, 20, 1]), b"", b"\x00"),
+    "short planes cut": (b"\x06", b"\x00" * 3),
+    "short packing cut": (b"\xf6", b"", b"\x00" * 7),
+    "one plane cut": (b"\x05\x00", b"\x00" * 3),
     "unknown transform": (b"\x33\x00\x00\x10", b"\x00" * 9),
     "no first value": (b"\x03",),
     "divisor of none": (bytes([PLANES | 0x80, 0, 0, 0x10]), b"\x00" * 4),
@@ -84,6 +101,13 @@ BAD: dict[str, tuple[Any, ...]] = {
 def test_a_stream_that_breaks_a_rule_is_refused(name: str) -> None:
     with pytest.raises(RemoteProtocolError):
         integers.read_integers(body(*BAD[name]), 4)
+
+
+def test_usual_streams_have_short_heads() -> None:
+    assert len(write([7] * 9)) == 3 + 1
+    assert len(write([1, 0, 1, 1] * 4)) == 3 + 1 + 2
+    assert len(write([0, 0, 1, 250] * 50)) == 4 + 1 + 200
+    assert len(write([1_767_254_400_000_000_000])) == 3 + 6
 
 
 def test_runs_are_found_and_measured() -> None:

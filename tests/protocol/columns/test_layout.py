@@ -98,46 +98,60 @@ def _put(at: int, value: int) -> Callable[[bytearray], None]:
 def test_the_head_is_as_specified() -> None:
     assert read_body(_raw()) == [event("a", v=1), event("b", v=1)]
     assert _raw().hex() == (
-        "1c0400"  # sizes of head, text and planes
-        "0202"  # lane normal, 2 events
-        "0401010101"  # 4 names of 1 byte each
-        "010000"  # 1 shape: type is name 0, no flags,
-        "0101"  # 1 key: name 1
-        "020002000003"  # 2 series: shape 0, source name 2, no zone; shape 0, name 3,
-        "00"  # no zone
-        "040001"  # order of series: packed, from 0, 1 bit
-        "000000"  # times as accepted: constant 0
-        "020002"  # column v: INT, constant 1
+        "130400"  # sizes of head, text and planes
+        "0602"  # lane normal, names in place; 2 events
+        "010200"  # 1 shape: type is a new name of 1 byte, no flags,
+        "0102"  # 1 key: a new name of 1 byte
+        "02000200000200"  # 2 series: shape 0, a new source of 1 byte, no zone; the same again
+        "16"  # order of series: 1 bit each
+        "0007"  # times as accepted: constant 0
+        "0217"  # column v: INT, constant 1
         "74766162"  # names t v a b
         "40"  # order of series: 0, 1
     )
 
 
+def test_a_body_with_a_table_of_names_is_still_read() -> None:
+    head = "02020401010101010000010102000200000300040001000000020002"
+    body = bytes.fromhex("1c0400" + head + "7476616240")
+    assert read_body(body) == [event("a", v=1), event("b", v=1)]
+    for at, value in [(5, 5), (6, 0), (11, 4), (14, 4), (17, 4), (18, 6)]:
+        changed = bytearray(body)
+        changed[at] = value
+        with pytest.raises(RemoteProtocolError):
+            read_body(bytes(changed))
+
+
 @pytest.mark.parametrize(
     ("at", "value"),
     [
-        (0, 4),  # lane
+        (0, 2),  # names in a table
+        (0, 8),  # lane
+        (0, 12),
         (1, 0),  # no events, and bytes left over
         (1, 1),  # fewer events than series
         (1, 3),
-        (2, 5),  # more names than text
-        (3, 0),  # a type of no bytes
-        (7, 0),  # no shape
-        (7, 3),  # more shapes than events
-        (8, 4),  # type outside the names
-        (9, 0x10),  # unknown flag
-        (9, 8),  # maps, so the rest is shifted
-        (10, 2),
-        (11, 4),  # key outside the names
-        (12, 0),  # no series
-        (12, 1),
-        (13, 1),  # shape outside
-        (14, 4),  # source outside
-        (15, 4),  # zone that is none: "b" + 1 is a fine zone, 5 is outside
-        (15, 6),
-        (18, 9),
-        (19, 3),  # form of the order
-        (21, 2),  # order of times
+        (2, 0),  # no shape
+        (2, 3),  # more shapes than events
+        (3, 0),  # no type
+        (3, 1),  # a name that is not known yet
+        (3, 4),  # a longer type
+        (4, 0x10),  # unknown flag
+        (4, 8),  # maps, so the rest is shifted
+        (5, 2),
+        (6, 0),  # no key
+        (6, 3),  # key outside the names
+        (7, 0),  # no series
+        (7, 1),
+        (8, 1),  # shape outside
+        (9, 9),  # source outside
+        (9, 0),
+        (10, 1),  # the type as zone
+        (10, 12),  # more than the text
+        (10, 9),
+        (14, 0x36),  # more bits for the order
+        (14, 1),  # form of the order
+        (15, 2),  # order of times
     ],
 )
 def test_a_head_with_one_wrong_byte_is_refused_or_another_event(at: int, value: int) -> None:

@@ -1,32 +1,35 @@
 import pytest
 
-from whimbrel_protocol.columns import texts
+from whimbrel_protocol.columns import kinds, texts
+from whimbrel_protocol.columns.column import read_column
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter
 from whimbrel_protocol.errors import RemoteProtocolError
 
-COLUMNS: dict[str, tuple[list[str], int]] = {
-    "one": (["same"] * 9, texts.SPLIT),
-    "few": (["a", "b", "c", "a", "b", "a"], texts.SPLIT),
-    "empty ones": (["", "x", "", ""], texts.SPLIT),
-    "with nul": (["a\x00b", "", "\x00"], texts.SIZED),
-    "runs": (["a"] * 9 + ["b"] * 9 + ["a"] * 9, texts.SPLIT | 0x10),
-    "numbers": ([str(at * 7) for at in range(40)], texts.NUMBERS),
-    "padded numbers": ([f"{at:05d}" for at in range(40)], texts.NUMBERS),
-    "ragged zeros": (["01", "2", "3", "4"], texts.SPLIT),
-    "other digits": (["\u0663", "\u0664", "\u0665", "\u0666"], texts.SPLIT),
-    "long numbers": ([str(10**18 + at) for at in range(9)], texts.SPLIT),
-    "beyond ascii": (["é", "\U0001f600", "z"], texts.SPLIT),
+COLUMNS: dict[str, tuple[list[str], int, int | None]] = {
+    "one": (["same"] * 9, kinds.TEXT_ONE, None),
+    "few": (["a", "b", "c", "a", "b", "a"], kinds.TEXT_FEW, None),
+    "empty ones": (["", "x", "", ""], kinds.TEXT_FEW, None),
+    "with nul": (["a\x00b", "", "\x00"], kinds.TEXT, texts.SIZED),
+    "runs": (["a"] * 9 + ["b"] * 9 + ["a"] * 9, kinds.TEXT, texts.SPLIT | 0x10),
+    "numbers": ([str(at * 7) for at in range(40)], kinds.TEXT, texts.NUMBERS),
+    "padded numbers": ([f"{at:05d}" for at in range(40)], kinds.TEXT, texts.NUMBERS),
+    "ragged zeros": (["01", "2", "3", "4"], kinds.TEXT_NEW, None),
+    "other digits": (["\u0663", "\u0664", "\u0665", "\u0666"], kinds.TEXT_NEW, None),
+    "long numbers": ([str(10**18 + at) for at in range(9)], kinds.TEXT_NEW, None),
+    "beyond ascii": (["é", "\U0001f600", "z"], kinds.TEXT_NEW, None),
 }
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_every_form_gives_back_its_texts(name: str) -> None:
-    values, form = COLUMNS[name]
+    values, kind, form = COLUMNS[name]
     out = BodyWriter()
     texts.write_texts(out, values)
-    assert out.head[0] == form
+    assert out.head[0] == kind
+    if form is not None:
+        assert out.head[1] == form
     reader = BodyReader(out.finish()[0])
-    assert texts.read_texts(reader, len(values)) == values
+    assert read_column(reader, len(values)) == values
     reader.close()
 
 
