@@ -39,7 +39,7 @@ class _Collected:
     events: list[CommittedEvent] = field(default_factory=list)
     gaps: list[CommittedGap] = field(default_factory=list)
     frames: int = 0
-    unreadable: int = 0
+    unreadable: list[str] = field(default_factory=list)
 
 
 def read_contents(path: Path) -> Contents:
@@ -53,7 +53,7 @@ def read_contents(path: Path) -> Contents:
         with closing(_open(path)) as connection:
             for row in connection.execute(_FRAMES):
                 _collect(found, row)
-    return Contents(tuple(found.events), tuple(found.gaps), found.frames, found.unreadable)
+    return Contents(tuple(found.events), tuple(found.gaps), found.frames, tuple(found.unreadable))
 
 
 def count_events(path: Path) -> int:
@@ -78,8 +78,8 @@ def _collect(found: _Collected, row: tuple[int, str, int, int, int, bytes]) -> N
         frame = open_frame(data)
         header = frame.header
         events = decode_events(frame.columns) if header.count else []
-    except ProtocolError:
-        found.unreadable += 1
+    except ProtocolError as error:
+        found.unreadable.append(f"row {rowid} of {device}: {error}")
         return
     for gap in header.gaps:
         found.gaps.append(

@@ -49,12 +49,12 @@ class CommittedGap:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a journal holds. ``unreadable`` counts frames that could not be decoded."""
+    """What a journal holds. ``unreadable`` says why frames could not be decoded, one text each."""
 
     events: tuple[CommittedEvent, ...]
     gaps: tuple[CommittedGap, ...]
     frames: int
-    unreadable: int = 0
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class Reconciliation:
         strangers: events of the journal that no sender posted.
         misplaced: ids whose place in the journal holds another one's answer.
         out_of_order: ids that an in-order lane holds after a later one of the same sender.
-        unreadable: frames that could not be decoded.
+        unreadable: why frames could not be decoded, one text each.
     """
 
     posted: int
@@ -89,7 +89,7 @@ class Reconciliation:
     strangers: int
     misplaced: tuple[str, ...]
     out_of_order: tuple[str, ...]
-    unreadable: int
+    unreadable: tuple[str, ...]
 
     @property
     def once(self) -> bool:
@@ -118,7 +118,6 @@ class Reconciliation:
             "committed": self.committed,
             "gapped": dict(self.gapped),
             "strangers": self.strangers,
-            "unreadable": self.unreadable,
             **{name: list(getattr(self, name)) for name in _LISTS},
         }
 
@@ -130,8 +129,6 @@ class Reconciliation:
         parts += [part for part in map(self._shown, _LISTS) if part]
         if self.strangers:
             parts.append(f"{self.strangers} that nobody posted")
-        if self.unreadable:
-            parts.append(f"{self.unreadable} frames unreadable")
         return ("agrees: " if self.agrees else "DISAGREES: ") + ", ".join(parts)
 
     def _shown(self, name: str) -> str:
@@ -144,6 +141,7 @@ class Reconciliation:
 
 _LISTS: Final = (
     "missing", "twice", "gapped_too", "refused_yet_there", "misplaced", "out_of_order",
+    "unreadable",
 )  # fmt: skip
 
 
@@ -219,11 +217,14 @@ def _misplaced(ledger: Ledger, events: Iterable[CommittedEvent]) -> Iterator[str
 
 
 def _out_of_order(ledger: Ledger, events: Iterable[CommittedEvent]) -> Iterator[str]:
-    """Yield events of in-order lanes that come after a later one of the same sender."""
+    """Yield events of in-order lanes that come after a later one of the same sender.
+
+    Forked frames are left out: each stands in an epoch of its own, and is marked as a fork.
+    """
     newest: dict[tuple[str, str], int] = {}
     for event in sorted(events, key=lambda event: event.position):
         entry = ledger.find(event.event_id)
-        if entry is None or event.order is not Order.IN_ORDER:
+        if entry is None or event.fork or event.order is not Order.IN_ORDER:
             continue
         stream = (entry.sender, entry.lane)
         if entry.number <= newest.get(stream, 0):

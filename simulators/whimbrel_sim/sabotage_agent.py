@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -70,6 +71,7 @@ def no_resume() -> None:
     def __init__(session: Session, **ports: Any) -> None:  # noqa: N807
         begin(session, **ports)
         session._resume = ResumeState.DONE  # noqa: SLF001
+        session._heard_s = math.inf  # noqa: SLF001  no silence that it would ask about
 
     def receipt(session: Session, receipt: Receipt, now: Now) -> list[Effect]:
         session._generation = receipt.generation  # noqa: SLF001
@@ -78,10 +80,12 @@ def no_resume() -> None:
     put(Session, "__init__", __init__)
     put(Session, "_receipt", receipt)
     put(Session, "_ask_again", _ask_nothing)
+    put(Session, "_ask", _ask_nothing)
 
 
-def _ask_nothing(session: Session, now_s: float) -> None:
-    """Stand in for the session's way back to a resume."""
+def _ask_nothing(*_: object) -> list[Effect]:
+    """Stand in for the session's ways to a resume."""
+    return []
 
 
 def receipts_without_digest() -> None:

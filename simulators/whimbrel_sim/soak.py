@@ -32,12 +32,16 @@ VICTIMS: Final = {"agent": 4, "aggregator": 4, "broker": 3}
 TWO_AT_ONCE: Final = 0.2
 """The chance that a second victim falls while the first is still down."""
 
+RECEIPT_POLL_S: Final = 0.005
+
 MAX_LIFE_S: Final = 1.6
 MAX_DOWN_S: Final = 0.4
 """A start takes about a second on a small machine, so some kills fall into a start as well."""
 
-DUPLICATES: Final = Faults(duplicate=0.05, reorder=0.05)
+DUPLICATES: Final = Faults(duplicate=0.15, reorder=0.1)
 """What the network does during the whole run; a broker may do as much."""
+
+TWICE: Final = Faults(duplicate=1.0)
 
 Say = Callable[[str], None]
 
@@ -46,7 +50,8 @@ Say = Callable[[str], None]
 class Plan:
     """One run: how many kills, from which seed, over which broker, with which planted fault.
 
-    ``images``: after the kills, put an older copy of a card back and run two clones.
+    ``images``: after the kills, deliver everything twice, kill the aggregator as it sends a
+    receipt, put an older copy of a card back, and run two clones.
     """
 
     kills: int
@@ -111,16 +116,48 @@ async def soak(plan: Plan, broker: Broker, folder: Path, say: Say) -> Report:
         world.set_faults()
         say(f"load ended: {len(world.ledger)} events posted; draining")
         report.result = await world.drain(plan.drain_timeout_s)
-        if report.agrees and plan.images:
-            say(f"{report.result}; putting an older copy of a card back, then running twins")
-            await images.put_back_older_copy(world, agents[0], folder / "copy")
-            await images.run_twins(world, agents[1], folder)
-            report.result = await world.drain(plan.drain_timeout_s)
+        if plan.images:
+            await _go_on(world, plan, report, say)
         for producer in producers:
             report.answers.update(producer.counts)
         report.network.update(world.near.counts)
         report.network.update(world.far.counts)
     return report
+
+
+async def _go_on(world: World, plan: Plan, report: Report, say: Say) -> None:
+    """Do the worst things one by one, as long as ledger and journal agree."""
+    first, second = world.agents
+
+    async def double() -> None:
+        world.set_faults(TWICE, TWICE)
+        await images.sell(world, first, f"{first.address.device}-doubled")
+        await world.drain(plan.drain_timeout_s)
+        world.set_faults()
+
+    async def speak() -> None:
+        await _kill_as_it_speaks(world, first)
+        report.kills["aggregator"] += 1
+
+    async def copy() -> None:
+        folder, timeout_s = world.folder / "copy", plan.drain_timeout_s
+        await images.put_back_older_copy(world, first, folder, drain_timeout_s=timeout_s)
+
+    async def twins() -> None:
+        await images.run_twins(world, second, world.folder)
+
+    steps = {
+        "delivering everything twice": double,
+        "killing the aggregator as it sends a receipt": speak,
+        "putting an older copy of a card back": copy,
+        "running two clones of a machine": twins,
+    }
+    for what, do in steps.items():
+        if not report.agrees:
+            return
+        say(f"{report.result}; {what}")
+        await do()
+        report.result = await world.drain(plan.drain_timeout_s)
 
 
 def _patches(plan: Plan, module: str) -> Patches:
@@ -153,6 +190,21 @@ async def _kill_at_random(world: World, plan: Plan, report: Report, say: Say) ->
             say(f"{report.kills.total()} kills ({_shown(report.kills)}), {committed} events posted")
 
 
+async def _kill_as_it_speaks(world: World, agent: Agent) -> None:
+    """Kill the aggregator when it has just sent a receipt: what that names must be durable."""
+    await world.until_resumed(agent)
+    await world.until_settled(agent)
+    spoken = world.far.counts["up.passed"]
+    await images.sell(world, agent, f"{agent.address.device}-spoken")
+    async with asyncio.timeout(DRAIN_TIMEOUT_S):
+        while True:
+            if world.far.counts["up.passed"] > spoken:
+                break
+            await asyncio.sleep(RECEIPT_POLL_S)
+    world.region.program.kill()
+    await world.start_region()
+
+
 def _pick(random: Random) -> str:
     return random.choices(list(VICTIMS), list(VICTIMS.values()))[0]
 
@@ -183,7 +235,11 @@ def main(brokers: Mapping[str, Callable[[Path], Broker]]) -> int:
     arguments = _arguments(list(brokers))
     sabotage = None if arguments.sabotage is None else SABOTAGES[arguments.sabotage]
     plan = Plan(
-        kills=arguments.kills, seed=arguments.seed, broker=arguments.broker, sabotage=sabotage
+        kills=arguments.kills,
+        seed=arguments.seed,
+        broker=arguments.broker,
+        sabotage=sabotage,
+        drain_timeout_s=arguments.drain_timeout,
     )
 
     def say(line: str) -> None:
@@ -210,6 +266,13 @@ def _arguments(brokers: list[str]) -> Namespace:
     parser.add_argument("--broker", choices=brokers, default="mosquitto")
     parser.add_argument(
         "--sabotage", choices=sorted(SABOTAGES), help="plant a fault; must end in 1"
+    )
+    parser.add_argument(
+        "--drain-timeout",
+        type=float,
+        default=DRAIN_TIMEOUT_S,
+        metavar="SECONDS",
+        help=f"how long everything may take to be committed (default: {DRAIN_TIMEOUT_S:g})",
     )
     parser.add_argument("--json", metavar="FILE", help="write the report there too")
     parser.add_argument("--keep", metavar="FOLDER", help="run in this folder and leave it")

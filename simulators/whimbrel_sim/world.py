@@ -115,6 +115,10 @@ class World:
         agent.program.start()
         return agent
 
+    async def add_link(self) -> Proxy:
+        """Make a further network to the broker, for an agent that has one of its own."""
+        return await self._stack.enter_async_context(self._proxy())
+
     async def start_region(self, timeout_s: float = DRAIN_TIMEOUT_S) -> None:
         """Start the aggregator and wait until it is ready."""
         self.region.program.start()

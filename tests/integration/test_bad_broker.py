@@ -13,7 +13,7 @@ from whimbrel_sim.proxy import Faults
 from whimbrel_sim.world import World
 
 RESTARTS = 20
-LOSSY = Faults(drop=0.05, duplicate=0.2, reorder=0.2, delay_s=0.002)
+LOSSY = Faults(drop=0.15, duplicate=0.25, reorder=0.25, delay_s=0.002)
 
 
 @pytest.mark.slow
@@ -29,7 +29,7 @@ async def test_twenty_restarts_of_a_forgetful_broker_lose_and_double_nothing(
         agent = await world.add_agent()
         producers = [
             world.producer(agent, Load(sender="a", batch_events=50)),
-            world.producer(agent, Load(sender="b", lane="critical", pause_s=0.1)),
+            world.producer(agent, Load(sender="b", lane="critical", pause_s=0.05)),
         ]
         world.set_faults(LOSSY, LOSSY)
         async with world.load(producers):

@@ -130,7 +130,7 @@ async def test_a_journal_restored_behind_its_receipts_gets_every_event_again(
 
 async def test_what_a_restored_journal_lost_and_nobody_kept_is_named(tmp_path: Path) -> None:
     # The smallest buffer keeps about half a megabyte of receipted frames: less than is lost.
-    small = {
+    small: dict[str, dict[str, object]] = {
         "buffer": {"max_bytes": 1024 * 1024},
         "lanes.normal": {"overflow": "refuse", "linger_s": 0.1},
     }

@@ -96,6 +96,11 @@ def test_order_is_not_asked_of_a_live_first_lane(ledger: Ledger) -> None:
     assert compare(ledger, *(replace(e, order=Order.LIVE_FIRST) for e in events)).agrees
 
 
+def test_order_is_not_asked_of_forked_frames(ledger: Ledger) -> None:
+    forked = replace(event(2, position=3), fork=True)
+    assert compare(ledger, event(1), forked, event(3, position=2)).agrees
+
+
 def test_an_unsure_event_may_be_there_or_not(ledger: Ledger) -> None:
     ledger.post("a", "normal")
     assert compare(ledger, event(1), event(2), event(3)).agrees
@@ -121,5 +126,5 @@ def test_an_event_at_another_ones_place_disagrees(ledger: Ledger) -> None:
 
 
 def test_an_unreadable_frame_disagrees(ledger: Ledger) -> None:
-    contents = Contents((event(1), event(2), event(3)), (), frames=2, unreadable=1)
+    contents = Contents((event(1), event(2), event(3)), (), frames=2, unreadable=("row 1: torn",))
     assert not reconcile(ledger, contents).agrees
