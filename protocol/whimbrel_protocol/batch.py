@@ -33,6 +33,9 @@ _VERSION: Final = 1
 _CHOICES: Final = ("auto", "none", "lz4", "zstd")
 _ROW: Final = CODECS["row"]
 
+_TINY_BODY_BYTES: Final = 160
+"""Below this, one event mostly, zstd seldom wins, and then a byte: its heads want repetition."""
+
 _SMALL_BODY_BYTES: Final = 512
 """Below this the fixed costs of zstd (heads, tables) can lose against lz4; above it lz4 never
 won on real events, so it is not tried."""
@@ -128,6 +131,8 @@ def _read_lead(data: bytes) -> tuple[int, int, int]:
 def _smallest(raw: bytes, cuts: list[int], codec: str) -> bytes:
     if codec != "auto":
         tried = [CODECS[codec]]
+    elif len(raw) < _TINY_BODY_BYTES:
+        tried = [CODECS["lz4"]]
     elif len(raw) < _SMALL_BODY_BYTES:
         tried = [CODECS["lz4"], CODECS["zstd"]]
     else:
