@@ -7,12 +7,12 @@ nothing disappears.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from whimbrel_agent.intake.idempotency import fingerprint
+from whimbrel_agent.intake.jsontext import OddNumberError, decode_json, odd_number, scan_json
 from whimbrel_agent.intake.lines import event_of
 from whimbrel_protocol.cbor import load_values
 from whimbrel_protocol.errors import FieldError, RemoteProtocolError
@@ -26,7 +26,7 @@ __all__ = [
     "Slice",
     "items_of",
     "parse_cbor",
-    "parse_json",
+    "without_odd_numbers",
 ]
 
 MAX_LINE_BYTES: Final = 512 * 1024
@@ -89,11 +89,6 @@ class LineTooLongError(Exception):
         self.line = line
 
 
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
-
-
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 _SPACES: Final = " \t\r"
 _BAD_JSON: Final = "must be one JSON object a line"
 
@@ -158,7 +153,7 @@ class LineReader:
     def _read_text(self, text: str, into: Slice) -> None:
         # One scan over the whole block, no copy of a line, no array around them: a value that
         # ends where its line ends is a good line, whatever stands in its neighbours.
-        scan, now_ns = _DECODER.raw_decode, self._now_ns
+        scan, now_ns = scan_json, self._now_ns
         begin, size, number = 0, len(text), self._line
         while begin <= size:
             number += 1
@@ -184,9 +179,11 @@ class LineReader:
         if not line:
             return
         try:
-            value = _DECODER.decode(line)
+            value = decode_json(line)
         except RecursionError:
             into.refuse(number, line, "must not nest so deep")
+        except OddNumberError as exc:
+            into.problems.append(Problem.of(number, exc))
         except ValueError as exc:
             into.refuse(number, line, f"{_BAD_JSON} ({exc})")
         else:
@@ -194,18 +191,15 @@ class LineReader:
             into.add(number, value, event_of, self._now_ns, print_)
 
 
-def parse_json(body: bytes) -> Any:
-    """Decode one JSON text in UTF-8.
+def without_odd_numbers(to_event: ToEvent) -> ToEvent:
+    """Give a ``to_event`` that refuses values with an ``OddNumber`` in them, by its field."""
 
-    Raises:
-        FieldError: it is none.
-    """
-    try:
-        return _DECODER.decode(body.decode("utf-8-sig"))
-    except RecursionError:
-        raise FieldError("body", body, "must not nest so deep") from None
-    except ValueError as exc:
-        raise FieldError("body", body, f"must be JSON in UTF-8 ({exc})") from exc
+    def convert(value: Any, now_ns: int) -> Event:
+        if (error := odd_number(value)) is not None:
+            raise error
+        return to_event(value, now_ns)
+
+    return convert
 
 
 def items_of(value: Any, to_event: ToEvent, now_ns: int) -> Slice:

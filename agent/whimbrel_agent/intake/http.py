@@ -34,7 +34,7 @@ from whimbrel_agent.intake.bodies import (
     ToEvent,
     items_of,
     parse_cbor,
-    parse_json,
+    without_odd_numbers,
 )
 from whimbrel_agent.intake.cloudevents import binary_event, cloud_event, is_json_type
 from whimbrel_agent.intake.idempotency import (
@@ -44,6 +44,7 @@ from whimbrel_agent.intake.idempotency import (
     keys_of,
     request_prefix,
 )
+from whimbrel_agent.intake.jsontext import OddNumberError, parse_json
 from whimbrel_agent.intake.lines import event_of
 from whimbrel_agent.localhttp.message import HttpError, Request, Response, json_response
 from whimbrel_agent.ports import Clock
@@ -340,13 +341,17 @@ def _sift(part: Slice, refused: AcceptError | None) -> Slice:
 def _whole(media_type: str, body: bytes) -> tuple[Any, ToEvent]:
     if media_type in _CBOR:
         return parse_cbor(body), event_of
-    value = parse_json(body)
+    to_event: ToEvent = event_of if media_type == _JSON else cloud_event
+    try:
+        value = parse_json(body)
+    except OddNumberError as exc:
+        value, to_event = exc.whole, without_odd_numbers(to_event)
     if media_type == _JSON:
-        return value, event_of
+        return value, to_event
     if (type(value) is list) is not (media_type == _CLOUD_BATCH):
         kind = "an array" if media_type == _CLOUD_BATCH else "one object"
         raise FieldError("body", value, f"must be {kind} in {media_type}")
-    return value, cloud_event
+    return value, to_event
 
 
 def _binary(request: Request, body: bytes, now_ns: int) -> Slice:

@@ -7,7 +7,7 @@ is none: nothing is guessed unless ``infer`` is asked for.
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from whimbrel_agent.intake.jsontext import OddNumberError, decode_json
 from whimbrel_agent.intake.lines import event_of as native_event
 from whimbrel_agent.intake.timetext import time_ns_of_text
 from whimbrel_protocol.errors import FieldError
@@ -190,8 +191,15 @@ def _value(cell: Any, column: Column) -> Any:
         return None
     try:
         return KINDS[column.kind](cell)
-    except (ValueError, KeyError, InvalidOperation, RecursionError) as exc:
+    except (ValueError, KeyError, InvalidOperation, RecursionError, OddNumberError) as exc:
         raise FieldError(column.column, cell, f"must be of kind {column.kind}") from exc
+
+
+def _float(cell: Any) -> float:
+    value = float(cell)
+    if math.isinf(value) and any(letter.isdigit() for letter in str(cell)):
+        raise ValueError("no 64-bit float holds it")  # "inf" itself is what it says
+    return value
 
 
 def _boolean(cell: Any) -> bool:
@@ -202,10 +210,10 @@ KINDS: Final[dict[str, Callable[[Any], Any]]] = {
     "as-is": lambda cell: cell,
     "text": str,
     "int": lambda cell: int(str(cell)),
-    "float": float,
+    "float": _float,
     "decimal": lambda cell: Decimal(str(cell)),
     "bool": _boolean,
-    "json": lambda cell: json.loads(str(cell)),
+    "json": lambda cell: decode_json(str(cell)),
 }
 """What a text becomes; an empty one becomes null in every kind but text."""
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 from urllib.parse import quote
 
-from whimbrel_agent.intake.bodies import MAX_LINE_BYTES, parse_json
+from whimbrel_agent.intake.bodies import MAX_LINE_BYTES
+from whimbrel_agent.intake.jsontext import parse_json
 from whimbrel_protocol.errors import FieldError, WhimbrelError
 
 __all__ = ["BadRow", "CsvSource", "NdjsonSource", "Row", "Source", "SourceError", "TableSource"]

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from whimbrel_agent.config import TopicRule
-from whimbrel_agent.intake.bodies import parse_json
+from whimbrel_agent.intake.jsontext import parse_json
 from whimbrel_agent.intake.lines import event_of
 from whimbrel_protocol.errors import FieldError
 from whimbrel_protocol.event import Event

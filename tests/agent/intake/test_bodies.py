@@ -10,8 +10,8 @@ from whimbrel_agent.intake.bodies import (
     LineTooLongError,
     Slice,
     parse_cbor,
-    parse_json,
 )
+from whimbrel_agent.intake.jsontext import parse_json
 from whimbrel_protocol.cbor import dump_value
 from whimbrel_protocol.errors import FieldError
 
@@ -57,9 +57,13 @@ def test_lines_that_are_json_only_together_are_all_bad() -> None:
     assert [problem.place for problem in whole.problems] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("word", [b"NaN", b"Infinity", b"-Infinity"])
-def test_what_only_python_takes_for_json_is_refused(word: bytes) -> None:
-    assert len(read(b'{"type":"t","source":"s","data":{"a":' + word + b"}}").problems) == 1
+@pytest.mark.parametrize("word", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1.5E400"])
+def test_a_number_that_no_float_holds_is_refused_by_its_field(word: bytes) -> None:
+    whole = read(GOOD + b'\n{"type":"t","source":"s","data":{"a":[1,' + word + b"]}}\n" + GOOD)
+    assert whole.places == [1, 3]
+    (problem,) = whole.problems
+    assert (problem.place, problem.field, problem.value) == (2, "data.a[1]", word.decode())
+    assert "64-bit float" in problem.rule
 
 
 def test_hostile_numbers_and_depth_are_problems_not_crashes() -> None:

@@ -5,8 +5,8 @@ from cloudevents.core.bindings.http import to_structured
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from whimbrel_agent.intake.bodies import parse_json
 from whimbrel_agent.intake.cloudevents import binary_event, cloud_event
+from whimbrel_agent.intake.jsontext import parse_json
 from whimbrel_protocol.errors import FieldError
 from whimbrel_protocol.event import Event
 

@@ -219,6 +219,26 @@ async def test_the_same_key_with_another_body_is_refused_by_name(
     assert (await post(second, *how, idempotency_key="sale-2")).status == 202
 
 
+@pytest.mark.parametrize("word", [b"1e999", b"NaN"])
+async def test_a_number_that_no_float_holds_costs_its_event_and_no_other(
+    buffer: Buffer, post: Post, word: bytes
+) -> None:
+    bad = b'{"type": "sale", "source": "till-3", "data": {"price": ' + word + b"}}"
+    body = b"[" + line(data={"n": 1}) + b"," + bad + b"]"
+    refused = await post(body, JSON)
+    assert (refused.status, await exported(buffer)) == (400, [])
+    taken = await post(body, JSON, "?on_error=skip")
+    assert (taken.status, len(await exported(buffer))) == (202, 1)
+    for answer in (refused, taken):
+        (problem,) = answer.json["refused"]
+        assert (problem["index"], problem["field"]) == (1, "data.price")
+        assert problem["value"] == word.decode()
+        assert "64-bit float" in problem["rule"]
+    cloud = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "s", "ce_type": "t"}
+    binary = await post(b'{"price": ' + word + b"}", JSON, **cloud)
+    assert (binary.status, binary.json["refused"][0]["field"]) == (400, "price")
+
+
 async def test_lines_after_those_of_the_first_answer_are_new_not_lost(
     buffer: Buffer, post: Post
 ) -> None:

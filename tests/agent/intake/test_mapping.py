@@ -1,3 +1,4 @@
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -30,6 +31,7 @@ def test_every_column_becomes_data_unless_it_is_used_otherwise() -> None:
         ("int", "-7", -7),
         ("int", "", None),
         ("float", "2.5", 2.5),
+        ("float", "-inf", -math.inf),
         ("decimal", "2.50", Decimal("2.50")),
         ("bool", "Yes", True),
         ("json", '{"a": [1]}', {"a": [1]}),
@@ -45,7 +47,15 @@ def test_a_kind_turns_a_cell_into_a_value(kind: str, cell: Any, value: Any) -> N
 
 @pytest.mark.parametrize(
     ("kind", "cell"),
-    [("int", "1.5"), ("float", "x"), ("decimal", "x"), ("bool", "2"), ("json", "{")],
+    [
+        ("int", "1.5"),
+        ("float", "x"),
+        ("float", "1e999"),
+        ("decimal", "x"),
+        ("bool", "2"),
+        ("json", "{"),
+        ("json", "[1e999]"),
+    ],
 )
 def test_a_cell_of_another_kind_is_refused_by_column(kind: str, cell: str) -> None:
     mapping = RowMapping(type="t", columns=(Column("n", "c", kind),))
