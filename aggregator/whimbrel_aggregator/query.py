@@ -12,12 +12,15 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
+from whimbrel_aggregator.forward.cloudevents import to_json_line
 from whimbrel_aggregator.forward.selection import Selection
 from whimbrel_aggregator.journal.port import FrameRecord, Journal, PartitionKey
+from whimbrel_aggregator.ports import Runner
 from whimbrel_aggregator.reading import START, CommittedEvent, EventReader, Position
 from whimbrel_aggregator.timetext import MAX_TIME_NS, MIN_TIME_NS
 from whimbrel_protocol.errors import FieldError
@@ -25,6 +28,10 @@ from whimbrel_protocol.errors import FieldError
 MAX_LIMIT: Final = 1_000
 DEFAULT_LIMIT: Final = 100
 """Events of one page."""
+
+MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
+"""JSON of one page, unless its first event alone has more: events may be of 64 KiB, and a thousand
+of them would be 64 MiB here and at whoever asks."""
 
 MAX_PAGE_FRAMES: Final = 1_024
 """Frames one page looks at: some seconds of decoding when nothing matches."""
@@ -71,9 +78,9 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Some events; ``next`` continues after them, None at the end; ``unreadable`` frames met."""
+    """Some events as JSON; ``next`` continues after them, None at the end; ``unreadable`` frames met."""
 
-    events: tuple[CommittedEvent, ...]
+    lines: tuple[str, ...]
     next: str | None
     unreadable: int
 
@@ -81,18 +88,19 @@ class EventPage:
 class EventQueries:
     """Answers questions from one journal."""
 
-    def __init__(self, journal: Journal, reader: EventReader) -> None:
+    def __init__(self, journal: Journal, reader: EventReader, runner: Runner) -> None:
         self._journal = journal
         self._reader = reader
+        self._runner = runner
 
     async def page(self, query: EventQuery, *, cursor: str | None, limit: int) -> EventPage:
-        """Return up to ``limit`` events after a cursor.
+        """Return up to ``limit`` events, of at most MAX_PAGE_BYTES, after a cursor.
 
         Raises:
             UnknownPositionError: the cursor is not one of this journal's generation.
         """
         at_partition, start = self._read_cursor(cursor)
-        events: list[CommittedEvent] = []
+        room = _Room(limit)
         unreadable = 0
         frames_left = MAX_PAGE_FRAMES
         partitions_left = MAX_PAGE_PARTITIONS
@@ -103,16 +111,15 @@ class EventQueries:
             position = start if key == at_partition else START
             partitions_left -= 1
             while position.offset <= state.head:
-                if frames_left <= 0 or partitions_left <= 0:
-                    return EventPage(tuple(events), self._cursor(key, position), unreadable)
-                found = await self._read(query, key, position, limit - len(events), frames_left)
+                if room.full or frames_left <= 0 or partitions_left <= 0:
+                    return room.page(self._cursor(key, position), unreadable)
+                found = await self._read(query, key, position, frames_left, room)
                 frames_left -= max(found.frames, 1)
                 unreadable += found.unreadable
-                events.extend(found.events)
                 position = found.next
-                if len(events) >= limit:
-                    return EventPage(tuple(events), self._cursor(key, position), unreadable)
-        return EventPage(tuple(events), None, unreadable)
+            if room.full:
+                return room.page(self._cursor(key, position), unreadable)
+        return room.page(None, unreadable)
 
     async def place_to_follow(
         self, query: EventQuery, *, cursor: str | None, from_start: bool
@@ -161,7 +168,7 @@ class EventQueries:
                         continue
                     if position.offset > state.head:
                         continue
-                    found = await self._read(query, key, position, MAX_LIMIT, FOLLOW_FRAMES)
+                    found = await self._read(query, key, position, FOLLOW_FRAMES, None)
                     for event in found.events:
                         positions[key] = _after(event)
                         yield event, self._resume(positions)
@@ -173,8 +180,14 @@ class EventQueries:
                 yield None
 
     async def _read(
-        self, query: EventQuery, key: PartitionKey, start: Position, limit: int, frames: int
+        self,
+        query: EventQuery,
+        key: PartitionKey,
+        start: Position,
+        frames: int,
+        room: _Room | None,
     ) -> _Found:
+        """Read some frames: into a page while it has room, or up to MAX_LIMIT events."""
         page = await self._journal.read(
             key,
             start.offset,
@@ -188,11 +201,19 @@ class EventQueries:
         async for frame in self._reader.decode(page, query.takes_frame):
             looked_at += 1
             unreadable += bool(frame.unreadable)
-            for event in frame.events:
-                if event.position >= start and query.takes(event):
-                    events.append(event)
-                    if len(events) == limit:
-                        return _Found(events, _after(event), unreadable, looked_at)
+            wanted = [one for one in frame.events if one.position >= start and query.takes(one)]
+            if not wanted:
+                continue
+            if room is None:
+                taken = wanted[: MAX_LIMIT - len(events)]
+                events += taken
+                full = len(events) == MAX_LIMIT
+            else:
+                taken = wanted[: await self._runner.run(partial(room.take, wanted))]
+                full = room.full
+            if full:
+                following = _after(taken[-1]) if taken else wanted[0].position
+                return _Found(events, following, unreadable, looked_at)
         return _Found(events, Position(max(page.next_offset, start.offset)), unreadable, looked_at)
 
     def _cursor(self, key: PartitionKey, position: Position) -> str:
@@ -233,6 +254,36 @@ class EventQueries:
                 f"is of journal generation {generation[:40]}, the journal is "
                 f"{self._journal.generation.hex()}: it was restored, begin without it",
             )
+
+
+class _Room:
+    """What one page holds, and how much more it may."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lines: list[str] = []
+        self._bytes_left = MAX_PAGE_BYTES
+        self.full = False
+
+    def take(self, events: Sequence[CommittedEvent]) -> int:
+        """Take events while there is room; returns how many went in."""
+        before = len(self._lines)
+        for event in events:
+            line = to_json_line(event)
+            size_bytes = len(line.encode()) + 1
+            if self._lines and size_bytes > self._bytes_left:
+                self.full = True
+                break
+            self._lines.append(line)
+            self._bytes_left -= size_bytes
+            if len(self._lines) == self._limit:
+                self.full = True
+                break
+        return len(self._lines) - before
+
+    def page(self, following: str | None, unreadable: int) -> EventPage:
+        """Give the page as it is."""
+        return EventPage(tuple(self._lines), following, unreadable)
 
 
 @dataclass(frozen=True, slots=True)

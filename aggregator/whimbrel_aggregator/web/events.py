@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -41,8 +40,7 @@ class EventRoutes:
         self, services: Services, runner: Runner, *, heartbeat_s: float = HEARTBEAT_S
     ) -> None:
         self._clock = services.clock
-        self._queries = EventQueries(services.journal, services.reader)
-        self._runner = runner
+        self._queries = EventQueries(services.journal, services.reader, runner)
         self._heartbeat_s = heartbeat_s
         self._followers = 0
 
@@ -57,9 +55,8 @@ class EventRoutes:
                 raise RefusedError(400, "follow", "true", "must not be asked for with HEAD")
             return await self._follow(request, query, request.headers.get("Last-Event-ID", cursor))
         page = await self._queries.page(query, cursor=cursor, limit=limit)
-        body = await self._runner.run(partial(_page_body, page))
         return web.Response(
-            body=body,
+            body=_page_body(page),
             headers={"Cache-Control": "no-store"},
             content_type="application/json",
             charset="utf-8",
@@ -111,6 +108,6 @@ class EventRoutes:
 
 
 def _page_body(page: EventPage) -> bytes:
-    lines = ",".join(to_json_line(event) for event in page.events)
+    lines = ",".join(page.lines)
     after = "null" if page.next is None else f'"{page.next}"'
     return f'{{"events":[{lines}],"next":{after},"unreadable":{page.unreadable}}}'.encode()

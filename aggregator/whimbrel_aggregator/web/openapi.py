@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from whimbrel_aggregator.query import DEFAULT_LIMIT, MAX_LIMIT
+from whimbrel_aggregator.query import DEFAULT_LIMIT, MAX_LIMIT, MAX_PAGE_BYTES
 from whimbrel_aggregator.registry.records import MAX_LABEL_CHARACTERS, PUBLIC_KEY_PATTERN
 
 NAME: Final[dict[str, Any]] = {
@@ -154,6 +154,13 @@ def _schemas() -> dict[str, Any]:
     }
 
 
+_PAGE: Final = (
+    "A page may end before its limit, even be empty: what is looked at and what is answered at once "
+    f"are bounded (at most {MAX_PAGE_BYTES >> 20} MiB of events, or one event). Go on with 'next' "
+    "until it is null."
+)
+
+
 def _events() -> dict[str, Any]:
     page = {
         "type": "object",
@@ -166,7 +173,7 @@ def _events() -> dict[str, Any]:
     }
     operation = _get(
         "Committed events: a page, or with follow=true a stream of server-sent events.",
-        page,
+        {**page, "description": _PAGE},
         parameters=[
             _query("tenant", PATTERN, "Pattern with * and ?."),
             _query("store", PATTERN, "Pattern with * and ?."),
@@ -174,8 +181,8 @@ def _events() -> dict[str, Any]:
             _query("type", {"type": "string", "minLength": 1, "maxLength": 256}, "Pattern."),
             _query("since", TIME, "Events that happened at or after it."),
             _query("until", TIME, "Events that happened before it."),
-            _query("limit", LIMIT, "Events in a page."),
-            _query("cursor", TEXT, "The next of the page before; a page may be empty before it."),
+            _query("limit", LIMIT, f"Events in a page, and {MAX_PAGE_BYTES >> 20} MiB at most."),
+            _query("cursor", TEXT, "The next of the page before; an unknown one is answered 404."),
             _query("follow", FLAG, "Stream what is committed from now on, or since a time."),
             {
                 "name": "Last-Event-ID",

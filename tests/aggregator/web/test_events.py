@@ -10,6 +10,8 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from committed.journal import Committer, address, event, events
+from whimbrel_aggregator import query
+from whimbrel_aggregator.query import MAX_PAGE_BYTES
 
 
 async def page(client: aiohttp.ClientSession, url: str, **given: str) -> dict[str, Any]:
@@ -39,6 +41,33 @@ async def test_pages_cover_everything_once_in_order(
     expected = [("store-1", n) for n in range(1, 141)] + [("store-2", n) for n in range(1, 31)]
     for limit in ("7", "70", "1000"):
         assert await pages(client, url, limit=limit) == expected
+
+
+async def test_a_page_of_large_events_ends_at_its_bytes_and_the_next_goes_on(
+    client: aiohttp.ClientSession, url: str, committer: Committer
+) -> None:
+    large = [event(n, data={"number": n, "note": "x" * 60_000}) for n in range(1, 181)]
+    await committer.commit([large[:100], large[100:]])
+    async with client.get(f"{url}/v1/events", params={"limit": "1000"}) as answer:
+        body = await answer.read()
+    first = json.loads(body)
+    assert MAX_PAGE_BYTES - 70_000 < len(body) < MAX_PAGE_BYTES + 1_000
+    assert first["next"] is not None
+    expected = [("store-1", n) for n in range(1, 181)]
+    assert 1 < len(first["events"]) < len(expected)
+    assert await pages(client, url, limit="1000") == expected
+
+
+async def test_one_event_over_the_bytes_of_a_page_is_a_page(
+    client: aiohttp.ClientSession,
+    url: str,
+    committer: Committer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(query, "MAX_PAGE_BYTES", 10)
+    await committer.commit([events(1, 3)])
+    assert len((await page(client, url))["events"]) == 1
+    assert await pages(client, url) == [("store-1", 1), ("store-1", 2), ("store-1", 3)]
 
 
 async def test_filters_leave_only_what_was_asked_for(
