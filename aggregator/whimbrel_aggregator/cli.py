@@ -86,7 +86,11 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_run, _events, _devices, _forwarders, _status, _verify, _backup, _restore, _keygen):
+    adders = (
+        *(_run, _events, _devices, _forwarders, _status, _verify, _backup, _restore, _salvage),
+        _keygen,
+    )
+    for add in adders:
         add(commands)
     return parser
 
@@ -290,6 +294,39 @@ def _restore(commands: Any) -> None:
         "--replace", action="store_true", help="keep the present journal aside as .replaced"
     )
     _config(parser)
+    _json(parser)
+
+
+def _salvage(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "salvage",
+        "salvage",
+        "make a new journal out of every intact frame of a damaged one",
+        "examples:\n"
+        "  whimbrel-aggregator salvage /var/lib/whimbrel/journal.db --out /tmp/salvaged.db\n"
+        "  whimbrel-aggregator salvage /var/lib/whimbrel/journal.db --replace --devices list.json"
+        "\n\n"
+        "The aggregator must be stopped. Frames are carved out of the file and its log, whatever\n"
+        "state its tree is in, and proven by their rows' checksums and their devices' signatures.\n"
+        "The new journal is a new generation: devices send again what is missing and they still\n"
+        "have, the rest becomes gaps that say so; forwarders wait for 'forwarders rebind'.\n"
+        "Exit status 1 says that something was lost; the output says what.",
+    )
+    parser.add_argument("damaged", type=Path, help="the journal's file; its log lies beside it")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--out", type=Path, metavar="FILE", help="write the new journal here")
+    where.add_argument(
+        "--replace",
+        action="store_true",
+        help="put it in the place of the damaged one, which is kept aside as .damaged-TIME",
+    )
+    parser.add_argument(
+        "--devices",
+        type=Path,
+        metavar="FILE",
+        help="what 'devices list --json' printed: for devices whose keys are damaged",
+    )
     _json(parser)
 
 

@@ -10,7 +10,7 @@ from whimbrel_protocol.lanes import LANE_NUMBERS
 
 from .errors import JournalDamagedError
 from .identities import DeviceRow, Identities
-from .rows import check_row, frame_id, offset_of, unpack_ranges
+from .rows import REMEDY, check_row, frame_id, offset_of, unpack_ranges
 from .values import DeviceKey, DeviceState, IndexEntry, StreamKey, StreamRecord
 
 _META = (
@@ -32,7 +32,11 @@ def read_stream(
         return None
     row = connection.execute("SELECT ranges FROM streams WHERE id = ?", (ids[0],)).fetchone()
     if row is None:
-        return None
+        identities.forget_streams()  # another connection may have folded it
+        if identities.stream(key) is None:
+            return None
+        # taking it for a new stream would commit its events twice
+        raise JournalDamagedError(f"stream row {ids[0]} is not where its index says; {REMEDY}")
     identity = (ids[2], key.epoch, LANE_NUMBERS[key.lane])
     return StreamRecord(key, unpack_ranges(identity, row[0]))
 
@@ -51,10 +55,15 @@ def state_of(connection: sqlite3.Connection, device: DeviceRow) -> DeviceState:
         "SELECT count(*), coalesce(max(epoch), 0) FROM streams WHERE device = ? AND epoch >= ?",
         (device.id, device.epoch_floor),
     ).fetchone()
+    return state_with(device, count, newest)
+
+
+def state_with(device: DeviceRow, streams: int, newest_epoch: int) -> DeviceState:
+    """Return the dedup side of a device of which the streams above its floor were counted."""
     return DeviceState(
         epoch_floor=device.epoch_floor,
-        streams=count,
-        newest_ordinal=ordinal_of(newest),
+        streams=streams,
+        newest_ordinal=ordinal_of(newest_epoch),
         forks=device.forks,
         seen_ns=device.seen_ns,
     )
@@ -121,7 +130,7 @@ def _entry(
     if row is None or row[1] != stream or row[2] != first:
         raise JournalDamagedError(
             f"{what} is not where the index says (partition row {partition}, offset {offset}); "
-            "run whimbrel-aggregator verify, then restore a backup"
+            f"{REMEDY}"
         )
     check_row(what, row[-1], *row[:-1])
     return IndexEntry(

@@ -3,33 +3,53 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
+from typing import Any
 
-from .dedup import state_of
+from .dedup import state_of, state_with
 from .identities import DeviceRow, Identities
-from .values import DeviceKey, EnrolledDevice
+from .rows import check_row, row_crc
+from .values import DeviceKey, DeviceState, EnrolledDevice
 
 
-def _value(connection: sqlite3.Connection, row: DeviceRow) -> EnrolledDevice:
-    keys = connection.execute(
-        "SELECT public_key FROM device_keys WHERE device = ? ORDER BY public_key", (row.id,)
-    )
+def _value(row: DeviceRow, keys: Iterable[bytes], state: DeviceState) -> EnrolledDevice:
     return EnrolledDevice(
         key=row.key,
         region=row.region,
-        public_keys=tuple(key for (key,) in keys),
+        public_keys=tuple(keys),
         enrolled_ns=row.enrolled_ns or 0,
         removed_ns=row.removed_ns,
         label=row.label,
-        state=state_of(connection, row),
+        state=state,
     )
 
 
+def _checked_key(row: tuple[Any, ...]) -> bytes:
+    device, public_key, crc = row
+    check_row(f"public key of device row {device}", crc, device, public_key)
+    return bytes(public_key)
+
+
 def list_devices(connection: sqlite3.Connection) -> list[EnrolledDevice]:
-    """Return every device that is or was enrolled, in key order."""
+    """Return every device that is or was enrolled, in key order; three queries in all."""
+    keys: dict[int, list[bytes]] = {}
+    for row in connection.execute("SELECT * FROM device_keys ORDER BY device, public_key"):
+        keys.setdefault(row[0], []).append(_checked_key(row))
+    streams = {
+        device: (count, newest)
+        for device, count, newest in connection.execute(
+            "SELECT devices.id, count(*), max(epoch) FROM streams JOIN devices "
+            "ON devices.id = streams.device AND epoch >= epoch_floor GROUP BY devices.id"
+        )
+    }
     rows = connection.execute(
         "SELECT * FROM devices WHERE enrolled_ns IS NOT NULL ORDER BY tenant, store, device"
-    ).fetchall()
-    return [_value(connection, DeviceRow.read(row)) for row in rows]
+    )
+    devices = [DeviceRow.read(row) for row in rows]
+    return [
+        _value(row, keys.get(row.id, ()), state_with(row, *streams.get(row.id, (0, 0))))
+        for row in devices
+    ]
 
 
 def get_device(
@@ -37,7 +57,12 @@ def get_device(
 ) -> EnrolledDevice | None:
     """Return a device that is or was enrolled."""
     row = identities.device(key)
-    return None if row is None or row.enrolled_ns is None else _value(connection, row)
+    if row is None or row.enrolled_ns is None:
+        return None
+    keys = connection.execute(
+        "SELECT * FROM device_keys WHERE device = ? ORDER BY public_key", (row.id,)
+    )
+    return _value(row, map(_checked_key, keys), state_of(connection, row))
 
 
 def enrol(connection: sqlite3.Connection, identities: Identities, device: EnrolledDevice) -> None:
@@ -48,8 +73,8 @@ def enrol(connection: sqlite3.Connection, identities: Identities, device: Enroll
     row.save(connection)
     connection.execute("DELETE FROM device_keys WHERE device = ?", (row.id,))
     connection.executemany(
-        "INSERT OR IGNORE INTO device_keys VALUES (?, ?)",
-        [(row.id, key) for key in device.public_keys],
+        "INSERT OR IGNORE INTO device_keys VALUES (?, ?, ?)",
+        [(row.id, key, row_crc(row.id, key)) for key in device.public_keys],
     )
 
 

@@ -16,6 +16,8 @@ from .errors import JournalDamagedError
 from .schema import MAX_OFFSET, OFFSET_BITS
 
 CRC_BYTES: Final = 4
+REMEDY: Final = "stop the aggregator and run whimbrel-aggregator salvage"
+"""What an operator does about a damaged journal."""
 
 
 def row_crc(*values: object) -> int:
@@ -31,8 +33,7 @@ def check_row(what: str, crc: object, *values: object) -> None:
     """
     if crc != row_crc(*values):
         raise JournalDamagedError(
-            f"{what} does not match its checksum: the storage changed it; run "
-            "whimbrel-aggregator verify, then restore a backup"
+            f"{what} does not match its checksum: the storage changed it; {REMEDY}"
         )
 
 
@@ -66,12 +67,23 @@ def unpack_ranges(identity: tuple[int, int, int], column: Any) -> RangeSet:
     Raises:
         JournalDamagedError: it does not match its CRC.
     """
-    what = f"stream {identity[1]:#x}/{identity[2]} of device row {identity[0]}"
+    ranges = ranges_in(identity, column)
+    if ranges is None:
+        raise JournalDamagedError(
+            f"stream {identity[1]:#x}/{identity[2]} of device row {identity[0]} does not match its "
+            f"checksum: the storage changed it; {REMEDY}"
+        )
+    return ranges
+
+
+def ranges_in(identity: tuple[int, int, int], column: Any) -> RangeSet | None:
+    """Return what the ranges column of a stream holds; None when it is not as it was written."""
     if type(column) is not bytes or len(column) < CRC_BYTES:
-        raise JournalDamagedError(f"{what} has no readable ranges; restore a backup")
+        return None
     data, crc = column[:-CRC_BYTES], int.from_bytes(column[-CRC_BYTES:], "big")
-    check_row(what, crc, *identity, data)
+    if crc != row_crc(*identity, data):
+        return None
     try:
         return RangeSet.from_bytes(data)
-    except ProtocolError as error:
-        raise JournalDamagedError(f"{what} has ranges that cannot be read: {error}") from error
+    except ProtocolError:
+        return None  # a right checksum over rubbish: nobody wrote that

@@ -56,7 +56,7 @@ CREATE TABLE devices (
     UNIQUE (tenant, store, device)
 );
 CREATE TABLE device_keys (
-    device INTEGER NOT NULL, public_key BLOB NOT NULL,
+    device INTEGER NOT NULL, public_key BLOB NOT NULL, crc INTEGER NOT NULL,
     PRIMARY KEY (device, public_key)
 ) WITHOUT ROWID;
 CREATE TABLE streams (
@@ -143,7 +143,7 @@ def check_before_opening(path: Path) -> None:
         return
     if len(head) < 100 or not head.startswith(b"SQLite format 3\x00"):
         raise JournalVersionError(
-            f"{path} is not a journal (no SQLite header); name another file, or restore a backup"
+            f"{path} is not a journal (no SQLite header); name another file, or salvage it"
         )
     version = int.from_bytes(head[60:64], "big")
     application = int.from_bytes(head[68:72], "big")

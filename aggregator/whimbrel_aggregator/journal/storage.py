@@ -18,20 +18,22 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
+from whimbrel_protocol.sqlitewal import WalScan, committed_frames, scan_log
+
+from . import consumers
 from .errors import JournalDamagedError, JournalError, JournalFailedError, JournalFullError
 from .identities import Identities
 from .lock import JournalLock
 from .retention import used_bytes
-from .schema import check_before_opening, connect, prepare
+from .rows import REMEDY
+from .schema import PAGE_SIZE_BYTES, check_before_opening, connect, prepare
 from .values import JournalSize
-from .wal import walk
 
 _log = logging.getLogger("whimbrel.journal")
 
@@ -41,6 +43,14 @@ Work = Callable[[sqlite3.Connection, Identities], T]
 MAX_WAL_BYTES: Final = 16 * 1024 * 1024
 """The write-ahead log is brought into the file beyond this: a restart replays no more, and a
 checkpoint stays under a quarter of a second."""
+
+SALVAGED: Final = ".salvaged"
+"""Ending of a salvaged journal that is whole and not in its place yet."""
+
+_CHECKED_TABLES: Final = ("meta", "partitions", "devices", "device_keys", "streams", "cursors")
+"""Tables whose tree and indexes are checked at every opening: what decides whether an event is
+new must be found where it is. They are small (200 bytes a stream); ``frames`` is not, and each
+row of it is checked when it is read."""
 
 _OVERHEAD: Final = 1.3
 """Pages, index and log an append takes beyond its frames' bytes, at most (measured 1.1)."""
@@ -73,10 +83,12 @@ class Storage:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = JournalLock(path)
         try:
+            self._refuse_half_salvaged()
             check_before_opening(path)
-            damaged = self._log_is_damaged()
+            doubtful = self._look_at_log()
             self._open(new_generation)
-            if damaged:
+            self._check_small_tables()
+            if doubtful:
                 self._begin_generation(new_generation)
         except BaseException:
             self.close()
@@ -94,35 +106,93 @@ class Storage:
         except sqlite3.Error as error:
             raise self._translated(error) from error
         if row is None or type(row[0]) is not bytes or len(row[0]) != 8:
-            raise JournalDamagedError(f"{self.path} has no readable generation; restore a backup")
+            raise JournalDamagedError(f"{self.path} has no readable generation; {REMEDY}")
         self.generation = row[0]
         self._writer_ids = Identities(self._writer)
         self._reader_ids = Identities(self._reader)
         return self._writer
 
-    def _log_is_damaged(self) -> bool:
-        """Walk the log before SQLite cuts it off silently; a damaged one is kept aside."""
+    def _refuse_half_salvaged(self) -> None:
+        whole = self.path.with_name(self.path.name + SALVAGED)
+        if whole.exists():
+            raise JournalDamagedError(
+                f"a salvage of {self.path} was stopped before its end: run whimbrel-aggregator "
+                f"salvage {self.path} --replace again"
+            )
+
+    def _look_at_log(self) -> bool:
+        """Walk the log before SQLite cuts it off silently; say whether its end is in doubt.
+
+        Raises:
+            JournalDamagedError: commits are certainly damaged; nothing was changed.
+        """
         log = self.path.with_name(self.path.name + "-wal")
         if not log.exists():
             return False
-        state = walk(log.read_bytes())
-        if not state.damaged(same_boot=self._lock.same_boot):
+        data = log.read_bytes()
+        scan = scan_log(data, page_bytes=PAGE_SIZE_BYTES)
+        bad = 0 if not scan.header_good else scan.first_bad
+        if not scan.frames or bad is None:
             return False
-        aside = self.path.with_name(f"{self.path.name}-wal.damaged")
-        shutil.copyfile(log, aside)
-        _log.error(
-            "the write-ahead log is damaged: commits behind frame %s of it are lost (%d at the "
-            "least); it is kept as %s, the journal goes on as a new generation, and devices send "
-            "again what they still have",
-            state.bad_frame,
-            state.commits_behind,
-            aside,
+        if scan.commits_behind >= (1 if self._lock.same_boot else 2) or self._committed(data, bad):
+            raise JournalDamagedError(
+                f"the write-ahead log of {self.path} is damaged at frame {bad} of "
+                f"{len(scan.frames)}: commits behind it would be lost; {REMEDY}"
+            )
+        return self._is_in_doubt(scan, data)
+
+    def _committed(self, log: bytes, bad: int) -> bool:
+        """Say whether the log's index, which outlives a process but no restart, has the frame."""
+        if not self._lock.same_boot:
+            return False
+        index = self.path.with_name(self.path.name + "-shm")
+        if not index.exists():
+            return False
+        committed = committed_frames(index.read_bytes(), log)
+        return committed is not None and committed > bad
+
+    def _is_in_doubt(self, scan: WalScan, log: bytes) -> bool:
+        """Say whether the last commit may have been confirmed: torn and damaged look alike.
+
+        Killing a process tears nothing that was committed, and the index says how much that is.
+        """
+        index = self.path.with_name(self.path.name + "-shm")
+        if self._lock.same_boot and index.exists():
+            return committed_frames(index.read_bytes(), log) is None
+        _log.warning(
+            "the write-ahead log ends in a bad frame (%s of %d): the last commit was torn by a "
+            "power cut or is damaged; the journal goes on without it as a new generation, and "
+            "devices send again what they still have",
+            scan.first_bad,
+            len(scan.frames),
         )
         return True
 
+    def _check_small_tables(self) -> None:
+        """Check the trees and indexes of what decides.
+
+        Raises:
+            JournalDamagedError: an index and its table do not agree.
+        """
+        assert self._reader is not None
+        try:
+            for table in _CHECKED_TABLES:
+                (found,) = self._reader.execute(f"PRAGMA integrity_check({table})").fetchone()
+                if found != "ok":
+                    raise JournalDamagedError(f"{self.path}: table {table}: {found}; {REMEDY}")
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
     def _begin_generation(self, generation: bytes) -> None:
+        """Begin a new generation over a state that is older, but as it once was.
+
+        Cursors lie in the same file and are as old as the rest, so they stay good.
+        """
+
         def change(connection: sqlite3.Connection, _: Identities) -> None:
             connection.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (generation,))
+            for name in consumers.names(connection):
+                consumers.rebind(connection, name, None, generation, 0)
 
         self.write(change)
         self.generation = generation
@@ -261,10 +331,7 @@ class Storage:
             return JournalFullError(self._full)
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return JournalDamagedError(
-                f"{self.path} is damaged ({error}); stop, run whimbrel-aggregator verify, then "
-                "restore a backup"
-            )
+            return JournalDamagedError(f"{self.path} is damaged ({error}); {REMEDY}")
         return JournalFailedError(f"{self.path}: {error}; check the disk and the kernel's log")
 
     def _failed(self, error: Exception) -> JournalError:

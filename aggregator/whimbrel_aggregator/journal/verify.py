@@ -19,7 +19,7 @@ from whimbrel_protocol import cose
 from whimbrel_protocol.epoch import fork_epoch, ordinal_of
 from whimbrel_protocol.errors import ProtocolError
 from whimbrel_protocol.frame import open_frame
-from whimbrel_protocol.keys import BadSignatureError, PublicKey
+from whimbrel_protocol.keys import PUBLIC_KEY_BYTES, BadSignatureError, PublicKey
 from whimbrel_protocol.lanes import GapReason
 from whimbrel_protocol.sequences import RangeSet
 
@@ -124,11 +124,15 @@ class _Verifier:
             except JournalError as error:
                 self._report.add(f"device row {row[0]}", str(error))
                 continue
-            keys = self._connection.execute(
-                "SELECT public_key FROM device_keys WHERE device = ?", (device.id,)
-            )
-            public = [PublicKey(raw) for (raw,) in keys if len(raw) == 32]
-            self._keys[device.key] = {key.key_id: key for key in public}
+            self._keys[device.key] = {}
+            for _, raw, crc in self._connection.execute(
+                "SELECT * FROM device_keys WHERE device = ?", (device.id,)
+            ):
+                where = f"public key of {device.key}"
+                self._checked(where, check_row, where, crc, device.id, raw)
+                if type(raw) is bytes and len(raw) == PUBLIC_KEY_BYTES:
+                    key = PublicKey(raw)
+                    self._keys[device.key][key.key_id] = key
 
     def _streams(self) -> None:
         for row in self._each("SELECT device, epoch, lane, ranges FROM streams"):

@@ -11,7 +11,7 @@ from whimbrel_protocol.lanes import LANE_NUMBERS
 
 from .errors import JournalDamagedError, JournalError
 from .identities import Identities
-from .rows import check_row, frame_id, pack_ranges, row_crc
+from .rows import REMEDY, check_row, frame_id, pack_ranges, row_crc
 from .schema import MAX_OFFSET
 from .values import (
     OP_ID_BYTES,
@@ -82,7 +82,7 @@ def read_partition(connection: sqlite3.Connection, partition: int) -> PartitionR
     """
     row = connection.execute("SELECT * FROM partitions WHERE id = ?", (partition,)).fetchone()
     if row is None:
-        raise JournalDamagedError(f"partition row {partition} is not there; restore a backup")
+        raise JournalDamagedError(f"partition row {partition} is not there; {REMEDY}")
     check_row(f"partition {row[1]}/{row[2]}", row[-1], *row[:-1])
     return PartitionRow(row[0], PartitionKey(row[1], row[2]), *row[3:-1])
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from whimbrel_aggregator.journal.port import DeviceKey, EnrolledDevice
-from whimbrel_aggregator.timetext import format_time
+from whimbrel_aggregator.timetext import format_time, parse_time
 from whimbrel_protocol.errors import FieldError, LocalProtocolError
 from whimbrel_protocol.keys import PublicKey
 from whimbrel_protocol.names import check_name
@@ -50,6 +50,32 @@ def device_of(fields: Mapping[str, Any], *, region: str, now_ns: int) -> Enrolle
     public_key = _public_key(fields.get("public_key"))
     return EnrolledDevice(
         key=key, region=region, public_keys=(public_key,), enrolled_ns=now_ns, label=label
+    )
+
+
+def device_from_json(fields: Mapping[str, Any]) -> EnrolledDevice:
+    """Return the device that :func:`device_to_json` described, as far as keys and names go.
+
+    Raises:
+        FieldError: a field is missing or breaks its rule.
+    """
+    names = ("tenant", "store", "device")
+    region = check_name("region", fields.get("region"))
+    keys = fields.get("public_keys")
+    if not isinstance(keys, list):
+        raise FieldError("public_keys", keys, "must be a list of base64 texts")
+    label, removed = fields.get("label", ""), fields.get("removed")
+    if not isinstance(label, str) or _LABEL.fullmatch(label) is None:
+        raise FieldError(
+            "label", label, f"must be up to {MAX_LABEL_CHARACTERS} characters on one line"
+        )
+    return EnrolledDevice(
+        key=DeviceKey(*(check_name(name, fields.get(name)) for name in names)),
+        region=region,
+        public_keys=tuple(_public_key(key) for key in keys),
+        enrolled_ns=parse_time("enrolled", str(fields.get("enrolled")), now_ns=0),
+        removed_ns=None if removed is None else parse_time("removed", str(removed), now_ns=0),
+        label=label,
     )
 
 
