@@ -58,6 +58,10 @@ MAX_WAITING_INPUTS: Final = 256
 MAX_SETTLED_ENTRIES: Final = 1024
 """Frames settled in one transaction; bounds how long accepts wait behind it."""
 
+SETTLE_PAUSE_S: Final = 0.25
+"""Receipts are collected so long before they are made durable: a transaction each would be a
+tenth of all that an agent under load writes to its card. What a crash loses is asked again."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -254,6 +258,7 @@ class Uplink:
     async def _settle(self) -> None:
         while True:
             await self._to_settle.wait()
+            await asyncio.sleep(SETTLE_PAUSE_S)
             self._to_settle.clear()
             while self._receipts:
                 for receipt in merged(take_some(self._receipts)):
