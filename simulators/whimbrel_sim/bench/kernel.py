@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-MEGABYTE: Final = 1_000_000
+MEBIBYTE: Final = 2**20
+"""What process viewers call a megabyte."""
+
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _USER_TICKS: Final = 11  # fields after the command's name, which may hold spaces
 _SYSTEM_TICKS: Final = 12

@@ -21,7 +21,7 @@ from whimbrel_sim.world import Broker
 from .figures import Bench, Better, Key, Measurement, Reading
 from .frames import Device, Message, fleet, messages
 from .ingest import enrol_all, open_journal
-from .kernel import MEGABYTE, memory_of
+from .kernel import MEBIBYTE, memory_of
 from .mqttclient import MqttClient
 from .plant import PlantError
 from .wire import BATCH
@@ -53,9 +53,9 @@ def measure(bench: Bench) -> list[Reading]:
     return [
         Reading(
             "aggregator_rss_mb",
-            memory.peak_bytes / MEGABYTE,
+            memory.peak_bytes / MEBIBYTE,
             f"{count:,} events from {len(devices):,} devices in {spent_s:.0f} s; "
-            f"{memory.now_bytes / MEGABYTE:.1f} at the end",
+            f"{memory.now_bytes / MEBIBYTE:.1f} at the end",
         )
     ]
 
@@ -76,8 +76,8 @@ def _feed(
             begin = perf_counter()
             _deliver(region, client, frames, number * len(devices) * BATCH)
             spent_s += perf_counter() - begin
-            now = memory_of(region.program.pid).now_bytes / MEGABYTE
-            bench.say(f"round {number} of {rounds} is committed, {now:.1f} MB resident")
+            now = memory_of(region.program.pid).now_bytes / MEBIBYTE
+            bench.say(f"round {number} of {rounds} is committed, {now:.1f} MiB resident")
     return spent_s
 
 
@@ -102,7 +102,7 @@ def _deliver(region: Region, client: MqttClient, frames: Sequence[Message], want
 MEASUREMENTS: Final = (
     Measurement(
         name="region.memory",
-        keys=(Key("aggregator_rss_mb", "MB", Better.LOWER, 150),),
+        keys=(Key("aggregator_rss_mb", "MiB", Better.LOWER, 150),),
         measure=measure,
         needs_mosquitto=True,
     ),

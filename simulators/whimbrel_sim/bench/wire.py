@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
@@ -93,24 +94,29 @@ def measure_tills(bench: Bench) -> list[Reading]:
 
 def measure_overhead(bench: Bench) -> list[Reading]:
     """Read what a frame costs beside its columns, and one event alone."""
-    bench.say("frame of 500 events of the store mix, and its first till line alone")
+    bench.say("frame of 500 events of the store mix, and each of its events alone")
     events = list(store_events(MIX_SEED, BATCH))
     columns = encode_events(events)
     frame = sealed(events, columns=columns)
-    line = next(event for event in events if event.type == "pos.line")
-    zones = len({event.zone for event in events})
+    zones = sorted({event.zone for event in events if event.zone is not None})
+    one_zone = [replace(event, zone=zones[0]) for event in events]
+    one_zone_bytes = len(sealed(one_zone)) - len(encode_events(one_zone))
+    alone = {len(sealed([event])): event for event in events}
+    smallest, largest = alone[min(alone)], alone[max(alone)]
     return [
         Reading(
             "frame_overhead_bytes",
             len(frame) - len(columns),
-            f"frame of {len(frame)} bytes, {len(columns)} of them columns; {zones} zones named; "
-            "64 bytes are the signature",
+            f"frame of {len(frame)} bytes, {len(columns)} of them columns; {len(zones)} zones "
+            f"named; with one zone {one_zone_bytes}; 64 are the signature",
         ),
         Reading(
             "single_event_bytes",
-            len(sealed([line])),
-            f"a till line: {len(json_of(line))} bytes as JSON, unsigned; "
-            f"{len(encode_events([line]))} as columns",
+            sum(len(sealed([event])) for event in events) / len(events),
+            f"mean of {len(events)} events sealed alone, as unsigned JSON "
+            f"{sum(len(json_of(event)) for event in events) / len(events):.0f}; "
+            f"{smallest.type} {min(alone)}, {largest.type} {max(alone)}; columns "
+            f"{sum(len(encode_events([event])) for event in events) / len(events):.0f}",
         ),
     ]
 
