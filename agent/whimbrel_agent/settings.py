@@ -6,7 +6,6 @@ refused, so a misspelt name never passes in silence.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -158,6 +157,8 @@ class Table:
         """
         for key in self._values:
             if key not in self._known:
+                import difflib  # noqa: PLC0415  only for somebody who mistyped
+
                 near = difflib.get_close_matches(key, self._known, n=1)
                 hint = f"did you mean {near[0]}? " if near else ""
                 known = ", ".join(self._known)

@@ -28,7 +28,8 @@ WAL_FRAME_BYTES: Final = PAGE_BYTES + 24
 SHM_BYTES: Final = 32 * 1024
 """One segment of the log's index; it serves 4,096 pages, more than the log may hold."""
 
-CACHE_KIB: Final = 1024
+CACHE_KIB: Final = 256
+"""The kernel caches the files already; more than the tables' upper pages only costs memory."""
 
 _MX_FRAME_OFFSET: Final = 16
 SQL_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
@@ -109,6 +110,7 @@ def _set_up(connection: sqlite3.Connection, page_bytes: int) -> None:
         "temp_store = MEMORY",
         "trusted_schema = OFF",
         f"cache_size = -{CACHE_KIB}",
+        "cache_spill = OFF",  # a page that is changed twice in a group goes to the log once
     ):
         connection.execute(f"PRAGMA {setting}")
 

@@ -24,7 +24,6 @@ from whimbrel_agent.buffer.database import (
 from whimbrel_agent.buffer.lock import FileLock
 from whimbrel_agent.buffer.numbers import MAX_NUMBERS_BYTES, NumbersFile
 from whimbrel_agent.buffer.reserve import ReserveFile
-from whimbrel_agent.buffer.salvage import install, report_of, salvage
 from whimbrel_agent.buffer.schema import LANE_SHIFT, upgrade
 from whimbrel_agent.buffer.staging import MAGIC, DamagedRowError, claim_of, read_row
 from whimbrel_agent.buffer.state import BufferState, StagedSlot
@@ -131,6 +130,8 @@ def _open_checked(opening: Opening) -> BufferState:
     for rest in (files.image, files.building):
         rest.unlink(missing_ok=True)
     if files.rebuilt.exists():
+        from whimbrel_agent.buffer.salvage import install  # noqa: PLC0415  see _salvage
+
         install(files, keep_bytes=keep_bytes, wall_ns=opening.clock.wall_ns())
     scan = scan_wal(files.wal, page_bytes=PAGE_BYTES)
     bounds = _tail_bounds(opening, scan)
@@ -245,6 +246,9 @@ def _salvage(
     opening: Opening, scan: WalScan, bounds: dict[tuple[int, int], int], found: str
 ) -> DamageReport:
     """Build a new file beside the damaged one and put it in its place."""
+    # Half a megabyte of code that a sound buffer never needs.
+    from whimbrel_agent.buffer.salvage import install, report_of, salvage  # noqa: PLC0415
+
     files = opening.files
     fresh = opening.state_on(files.building, limits_for(opening.config))
     clean = False

@@ -1,24 +1,27 @@
 """``whimbrel-agent run``."""
 
+# ruff: noqa: PLC0415  what is imported here, and when, is what a device's memory is spent on
+
 from __future__ import annotations
 
 import argparse
 
 from whimbrel_agent import exits
-from whimbrel_agent.commands.failures import guarded
-from whimbrel_agent.configfile import load_config
-from whimbrel_agent.logs import start_logs
 from whimbrel_agent.memory import keep_small
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the agent until it is told to stop."""
+    keep_small(options.config)
+    from whimbrel_agent.commands.failures import guarded
+
     return guarded(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
-    keep_small()
-    from whimbrel_agent.app import run_agent  # noqa: PLC0415  what it imports is kept small
+    from whimbrel_agent.app import run_agent
+    from whimbrel_agent.configfile import load_config
+    from whimbrel_agent.logs import start_logs
 
     config = load_config(options.config)
     start_logs()
