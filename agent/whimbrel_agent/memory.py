@@ -1,6 +1,6 @@
 """What a running agent does without, arranged before the libraries are imported.
 
-Three things cost a small device megabytes and most agents never use them:
+Three things cost a small device megabytes, and many agents never use them:
 
 * OpenSSL (4.5 MB) where no broker is reached through TLS. asyncio, aiomqtt and paho import ``ssl``
   all the same, and ``hashlib`` takes OpenSSL's hashes when it finds them.

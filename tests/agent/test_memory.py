@@ -15,8 +15,11 @@ from whimbrel_protocol.keys import PrivateKey
 NOT_WITHOUT_TLS = {"_hashlib", "_ssl", "email", "http.client", "ssl", "tempfile", "urllib.request"}
 # For people at a terminal, for the importer, and for damaged buffers.
 NEVER_TO_RUN = {
+    "bz2",
     "csv",
     "difflib",
+    "lzma",
+    "shutil",
     "whimbrel_agent.buffer.salvage",
     "whimbrel_agent.commands.bulk",
     "whimbrel_agent.commands.emit",
