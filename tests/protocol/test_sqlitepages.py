@@ -55,7 +55,7 @@ def test_every_row_is_taken_apart_as_sqlite_returns_it(tmp_path: Path, page_byte
 
 
 def test_rows_are_found_in_leaves_that_no_tree_leads_to(tmp_path: Path) -> None:
-    rows = [(number, number, "x", b"y" * 300) for number in range(200)]
+    rows: list[tuple[object, ...]] = [(n, n, "x", b"y" * 300) for n in range(200)]
     data = bytearray(database(tmp_path / "t.db", 1024, rows))
     with closing(sqlite3.connect(tmp_path / "t.db")) as connection:
         ((root,),) = connection.execute("SELECT rootpage FROM sqlite_master")

@@ -28,7 +28,7 @@ from whimbrel_protocol.sqlitepages import (
     frame_size,
 )
 
-from .rows import ranges_in, row_crc
+from .rows import frame_is_whole, ranges_in, row_crc
 from .values import NewFrame, StreamKey
 
 _FRAME_COLUMNS: Final = 14
@@ -117,7 +117,7 @@ class Carver:
             LookupError: the image changed under us.
         """
         data = self._images[found.image].read(found.place)
-        if data is None or hashlib.sha256(data).digest()[:DIGEST_BYTES] != found.frame.digest:
+        if data is None or not frame_is_whole(data, found.frame.digest):
             raise LookupError(f"frame at {found.place.offset} of the image is gone")
         return data
 
@@ -145,7 +145,7 @@ class Carver:
         data = row.values[_DATA]
         if columns is None or type(data) is not bytes:
             return
-        if hashlib.sha256(data).digest()[:DIGEST_BYTES] != columns[_DIGEST]:
+        if not frame_is_whole(data, columns[_DIGEST]):
             self.carved.lost[row.rowid] = LostRow(row.rowid, *columns[1:4])
             return
         self._placed.add((number, row.last.offset))

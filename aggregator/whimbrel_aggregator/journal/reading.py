@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from dataclasses import dataclass
 from typing import Any, Final
 
 from .errors import JournalDamagedError
 from .identities import Identities
-from .rows import frame_id, offset_of, row_crc
+from .rows import frame_id, frame_is_whole, offset_of, row_crc
 from .values import DamagedFrame, FrameRecord, Page, PartitionKey, PartitionState
 from .writing import read_partition
 
@@ -134,7 +133,7 @@ def _check(
         key, _ = identities.name_of(row[1])
     except (JournalDamagedError, sqlite3.DatabaseError) as error:
         return DamagedFrame(partition, offset, None, row[2], row[3], f"its stream: {error}")
-    if type(row[_DATA]) is not bytes or hashlib.sha256(row[_DATA]).digest()[:8] != row[11]:
+    if not frame_is_whole(row[_DATA], row[11]):
         return DamagedFrame(
             partition, offset, key, row[2], row[3], "the frame's bytes do not match their digest"
         )

@@ -6,10 +6,12 @@ is recognised as well. CRC-32 finds every single flipped bit.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from typing import Any, Final
 
 from whimbrel_protocol.errors import ProtocolError
+from whimbrel_protocol.frame import DIGEST_BYTES
 from whimbrel_protocol.sequences import RangeSet
 
 from .errors import JournalDamagedError
@@ -35,6 +37,11 @@ def check_row(what: str, crc: object, *values: object) -> None:
         raise JournalDamagedError(
             f"{what} does not match its checksum: the storage changed it; {REMEDY}"
         )
+
+
+def frame_is_whole(data: object, digest: bytes) -> bool:
+    """Say whether a frame's bytes are those that its row names."""
+    return type(data) is bytes and hashlib.sha256(data).digest()[:DIGEST_BYTES] == digest
 
 
 def frame_id(partition: int, offset: int) -> int:
