@@ -99,7 +99,7 @@ def measure(bench: Bench) -> list[Reading]:
         Reading(
             "agent_rss_mb",
             peak.peak_bytes / MEBIBYTE,
-            f"every intake on; {peak.peak_bytes / 1e6:.1f} million bytes; highest before the drain "
+            f"every intake on, MQTT without TLS; {peak.peak_bytes / 1e6:.1f} million bytes; highest before the drain "
             f"{before.peak_bytes / MEBIBYTE:.1f}, "
             f"idle at the end {peak.now_bytes / MEBIBYTE:.1f}",
         ),
