@@ -91,6 +91,8 @@ async def test_forged_replayed_and_misaddressed_words_free_nothing(
             result = await world.drain()
             assert result.agrees, str(result)
             assert result.gapped == {}
+            if retain:
+                assert victim.status()["uplink"]["counts"]["down_retained"] > 0
 
 
 async def test_forged_replayed_and_misaddressed_frames_commit_nothing(tmp_path: Path) -> None:
