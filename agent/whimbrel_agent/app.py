@@ -269,7 +269,7 @@ class _Agent:
             parts.counters["machine"] = machine.counters
 
     def _add_services(self, parts: Parts) -> None:
-        control = Control(self._buffer, self._intake, self._status)
+        control = Control(self._buffer, self._intake, self._status, parts.uplink.frames_sealed)
         socket_path = self._config.control.socket
         parts.services.append(
             LocalService(control.handle, CONTROL_LIMITS, name="control", socket_path=socket_path)

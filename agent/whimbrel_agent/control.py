@@ -65,14 +65,20 @@ class Control:
         buffer: the agent's buffer.
         intake: takes the events of ``emit``.
         status: gives the figures of now.
+        sealed: called after a drain made frames, so that they are sent.
     """
 
     def __init__(
-        self, buffer: Buffer, intake: EventIntake, status: Callable[[], Awaitable[Status]]
+        self,
+        buffer: Buffer,
+        intake: EventIntake,
+        status: Callable[[], Awaitable[Status]],
+        sealed: Callable[[], None],
     ) -> None:
         self._buffer = buffer
         self._intake = intake
         self._status = status
+        self._sealed = sealed
         self._imports: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._routes: dict[str, tuple[str, _Route]] = {
             "/v1/status": ("GET", self._show_status),
@@ -132,6 +138,8 @@ class Control:
     async def _drain(self, request: Request) -> Response:
         timeout_s = _seconds(request.query.get("timeout_s", "60"))
         sealed = await self._buffer.seal_all()
+        if sealed:
+            self._sealed()
         stats = await self._drained(timeout_s)
         pending = _pending(stats)
         return json_response(

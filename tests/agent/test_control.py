@@ -3,9 +3,8 @@
 import asyncio
 import random
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,12 +27,32 @@ from whimbrel_protocol.names import Address
 ADDRESS = Address(tenant="acme", region="eu-1", store="store-12", device="till-3")
 EVENT = Event(type="t", source="s", time_ns=1, data={"n": 1})
 
-Ask = Callable[..., Any]
+
+class Ask:
+    """Asks the control socket; ``sealed`` counts how often the uplink was told of frames."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.sealed = 0
+
+    def told(self) -> None:
+        self.sealed += 1
+
+    def _request(self, method: str, target: str, body: bytes, media_type: str) -> Answer:
+        with LocalClient(self._path) as client:
+            return client.request(method, target, body, media_type=media_type)
+
+    async def __call__(
+        self, method: str, target: str, body: bytes = b"", media_type: str = "application/json"
+    ) -> Answer:
+        return await asyncio.to_thread(self._request, method, target, body, media_type)
 
 
 @pytest.fixture
 async def ask(tmp_path: Path) -> AsyncIterator[Ask]:
     runner, clock, key = ThreadRunner(), SystemClock(), PrivateKey(bytes(32))
+    path = tmp_path / "control.sock"
+    asker = Ask(path)
     buffer = await Buffer.open(
         BufferConfig(path=tmp_path / "buffer.db", max_bytes=1024 * 1024),
         ADDRESS,
@@ -56,23 +75,13 @@ async def ask(tmp_path: Path) -> AsyncIterator[Ask]:
             buffer=await buffer.stats(),
         )
 
-    control = Control(buffer, EventIntake(buffer, clock), status)
-    path = tmp_path / "control.sock"
+    control = Control(buffer, EventIntake(buffer, clock), status, asker.told)
     service = LocalService(control.handle, CONTROL_LIMITS, name="control", socket_path=path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
-    def request(method: str, target: str, body: bytes, media_type: str) -> Answer:
-        with LocalClient(path) as client:
-            return client.request(method, target, body, media_type=media_type)
-
-    async def ask_(
-        method: str, target: str, body: bytes = b"", media_type: str = "application/json"
-    ) -> Answer:
-        return await asyncio.to_thread(request, method, target, body, media_type)
-
     async with asyncio.TaskGroup() as group:
         group.create_task(service.run())
-        yield ask_
+        yield asker
         await service.stop()
     await buffer.close()
     await runner.close()
@@ -95,6 +104,7 @@ async def test_a_drain_says_what_is_left(ask: Ask) -> None:
     await ask("POST", "/v1/events", b'{"type":"t","source":"s"}')
     answer = (await ask("POST", "/v1/drain?timeout_s=0")).json()
     assert (answer["drained"], answer["pending"], answer["sealed_frames"]) == (False, 1, 1)
+    assert ask.sealed == 1  # the uplink was told of the frame
 
 
 async def test_an_imports_slice_counts_once(ask: Ask) -> None:
