@@ -135,9 +135,8 @@ class Rebuilder:
             if state is None:
                 continue
             kept = self._placement.offset_of_kept(state.key, position)
-            if consumer == _UNREADABLE and not rest[-1]:
-                at = self._placement.new_offset(state.key, position)
-                lowest[state.key] = min(at, lowest.get(state.key, at))
+            if consumer == _UNREADABLE and not rest[-1] and kept is not None:
+                lowest[state.key] = min(kept, lowest.get(state.key, kept))
                 continue
             # the frame is gone: its old offset, negative, cannot be taken for a present one
             values = (consumer, ids.make_partition(state.key), kept or -position, *rest)

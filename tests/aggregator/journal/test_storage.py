@@ -188,3 +188,111 @@ def test_parked_records_are_bounded_in_number(
     assert storage.read(lambda db, ids: consumers.list_parked(db, None, 0, 10)) == []
     storage.write(lambda db, ids: consumers.park(db, ids, records[:3]))
     assert len(storage.read(lambda db, ids: consumers.list_parked(db, "hook", 0, 10))) == 3
+
+
+# ------------------------------------------------------------------ the log, before SQLite's turn
+
+
+def leave_log(folder: Path, *, index: bool = True) -> tuple[Path, bytes]:
+    """Leave the log of five commits as a killed process does; return its path and bytes."""
+    opened = storage_in(folder / "live")
+    opened.checkpoint()
+    for number in range(5):
+        opened.write(lambda c, _, n=number: consumers.attach(c, f"c{n}", n))  # type: ignore[misc]
+    left = folder / "left"
+    left.mkdir()
+    for ending in ("", "-wal", ".lock", *(["-shm"] if index else [])):
+        source = opened.path.with_name(opened.path.name + ending)
+        (left / source.name).write_bytes(source.read_bytes())
+    opened.close()
+    log = left / "journal.db-wal"
+    return log, log.read_bytes()
+
+
+def restart(log: Path) -> None:
+    """Make the last holder one of before the machine was restarted."""
+    log.with_name("journal.db.lock").write_text("1 another-boot\n")
+
+
+def flip(log: Path, data: bytes, place: int) -> None:
+    damaged = bytearray(data)
+    damaged[place] ^= 8
+    log.write_bytes(damaged)
+
+
+def attached(storage: Storage) -> list[str]:
+    return storage.read(lambda connection, _: consumers.names(connection))
+
+
+def test_a_killed_processs_log_is_taken_up_as_it_is(tmp_path: Path) -> None:
+    log, _ = leave_log(tmp_path)
+    opened = storage_in(log.parent)
+    assert opened.generation == b"g" * 8
+    assert len(attached(opened)) == 5
+    opened.close()
+
+
+@pytest.mark.parametrize("place", [3, 24, 32 + 4120 * 2 + 100, -4_000])
+def test_a_log_that_is_certainly_damaged_is_refused_and_left_as_it_is(
+    tmp_path: Path, place: int
+) -> None:
+    log, data = leave_log(tmp_path)
+    flip(log, data, place)
+    before = {file.name: file.read_bytes() for file in log.parent.iterdir()}
+    with pytest.raises(JournalDamagedError, match="whimbrel-aggregator salvage"):
+        storage_in(log.parent)
+    after = {file.name: file.read_bytes() for file in log.parent.iterdir()}
+    assert {name: data for name, data in after.items() if name != "journal.db.lock"} == {
+        name: data for name, data in before.items() if name != "journal.db.lock"
+    }
+
+
+def test_two_commits_behind_a_bad_frame_are_damage_after_a_restart_too(tmp_path: Path) -> None:
+    log, data = leave_log(tmp_path, index=False)
+    restart(log)
+    flip(log, data, 32 + 100)
+    with pytest.raises(JournalDamagedError, match="salvage"):
+        storage_in(log.parent)
+
+
+def test_a_bad_end_after_a_restart_is_a_new_generation_that_consumers_follow(
+    tmp_path: Path,
+) -> None:
+    log, data = leave_log(tmp_path)
+    restart(log)
+    flip(log, data, -100)
+    opened = Storage(
+        log.with_name("journal.db"), max_bytes=2**30, min_free_bytes=0, new_generation=b"n" * 8
+    )
+    assert opened.generation == b"n" * 8
+    assert attached(opened) == ["c0", "c1", "c2", "c3"]
+    opened.close()
+    again = storage_in(log.parent)
+    assert again.generation == b"n" * 8
+    again.close()
+
+
+def test_what_was_never_committed_is_cut_off_without_a_word(tmp_path: Path) -> None:
+    log, data = leave_log(tmp_path)
+    log.write_bytes(data + data[32 : 32 + 24] + bytes(4096))  # a frame begun by the killed process
+    opened = storage_in(log.parent)
+    assert opened.generation == b"g" * 8
+    assert len(attached(opened)) == 5
+    opened.close()
+
+
+def test_an_index_that_does_not_lead_to_its_rows_is_found_at_opening(tmp_path: Path) -> None:
+    opened = storage_in(tmp_path)
+    path = opened.path
+    opened.write(lambda c, ids: [ids.make_stream(stream(lane=one)) for one in ("high", "bulk")])
+    opened.close()
+    with sqlite3.connect(path) as connection:
+        (root,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_streams_1'"
+        ).fetchone()
+    connection.close()
+    data = bytearray(path.read_bytes())
+    data[root * 4096 - 3] ^= 1  # the lane in the index's first entry
+    path.write_bytes(data)
+    with pytest.raises(JournalDamagedError, match="streams"):
+        storage_in(tmp_path)
