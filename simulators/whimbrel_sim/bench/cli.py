@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import json
+import signal
 import sys
 import tempfile
 from argparse import ArgumentParser
@@ -37,6 +38,8 @@ def main(mosquitto: MakeBroker | None = None, arguments: Sequence[str] | None = 
         parser.error(f"no figure is called {error.args[0]} (--list shows all)")
     baseline = json.loads(wanted.compare.read_text()) if wanted.compare else None
     runs = wanted.runs or (COMPARED_RUNS if baseline else 1)
+    # as Ctrl-C, so that the processes started here are ended too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     _compile()
     with tempfile.TemporaryDirectory(dir=wanted.dir, prefix="whimbrel-bench-") as folder:
         bench = Bench(
