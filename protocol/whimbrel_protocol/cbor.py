@@ -37,7 +37,9 @@ _LIBRARY_DEPTH: Final = MAX_DEPTH + 5
 
 
 def dump_value(value: object) -> bytes:
-    """Encode a checked value (or lists and tuples of them); floats are always eight bytes.
+    """Encode a checked value (or lists and tuples of them).
+
+    Floats are of eight bytes, only NaN and the infinities of two.
 
     Args:
         value: only types that ``values.check_value`` accepts, tuples as lists.

@@ -91,6 +91,6 @@ MAX_FRAME_CBOR_BYTES: Final = 1024 * 1024
 72 bytes of Python objects (an empty map), so this holds a reader under about 80 MB."""
 
 MAX_FRAME_ROWS_BYTES: Final = 64 * 1024 * 1024
-"""The texts, keys and byte strings of a frame's events, each counted in every event: 1,000
+"""The texts and keys of a frame's events in characters, each counted in every event: 1,000
 events of the largest size. A constant column costs nothing, so without this limit a payload of
 1 kB could make a consumer write 640 MB."""

@@ -60,7 +60,6 @@ def test_there_are_vectors_of_every_codec() -> None:
     assert codecs.count("lz4") >= 6
     assert codecs.count("zstd") >= 6
     assert codecs.count("row") >= 2
-    assert codecs.count("older") >= 10
 
 
 def test_the_json_form_reads_what_json_cannot_say() -> None:
@@ -79,14 +78,6 @@ def test_a_columns_vector_decodes_to_its_events(path: Path, codec: str) -> None:
     data = bytes.fromhex(vector[codec])
     assert columns_info(data)[0] == codec
     assert repr(decode_events(data)) == repr(_events(vector))
-
-
-@each_vector
-def test_bytes_of_earlier_encoders_decode_to_the_same_events(path: Path) -> None:
-    vector = json.loads(path.read_text())
-    events = repr(_events(vector))
-    for older in vector.get("older", []):
-        assert repr(decode_events(bytes.fromhex(older))) == events
 
 
 @each_vector

@@ -12,7 +12,7 @@
     CBOR    varint size, then one CBOR array in the text region
     PARTS    byte count, an integer stream choosing among so many columns, these columns
     OPTIONAL an integer stream of 0 (null) and 1, then the column of what is not null
-    MIXED    as PARTS, but the kind bytes of its columns come before the stream
+    TEXT_*, FLOAT_DECIMAL    short heads, see ``kinds``
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ from whimbrel_protocol.columns.kinds import (
     FLOAT,
     FLOAT_DECIMAL,
     INT,
-    MIXED,
     NULL,
     OPTIONAL,
     PARTS,
@@ -121,13 +120,6 @@ def read_column(body: BodyReader, count: int) -> list[Any]:
     if kind == PARTS:
         parts = body.head.varint(_MAX_PARTS, "columns in one")
         return _merge(read_integers(body, count), parts, lambda _, size: _read_part(body, size))
-    if kind == MIXED:
-        kinds = body.head.take(body.head.varint(_MAX_PARTS, "columns in one"))
-        return _merge(
-            read_integers(body, count),
-            len(kinds),
-            lambda part, size: _read_kind(body, size, kinds[part], CBOR),
-        )
     return _read_kind(body, count, kind)
 
 
@@ -139,22 +131,22 @@ def _merge(choices: list[int], parts: int, read: Callable[[int, int], list[Any]]
     for part in range(parts):
         size = choices.count(part)
         if size == 0:
-            raise RemoteProtocolError(f"a mixed column has none of its part {part}")
+            raise RemoteProtocolError(f"{parts} columns in one have no value in number {part}")
         columns.append(iter(read(part, size)))
     return [next(columns[choice]) for choice in choices]
 
 
 def _read_part(body: BodyReader, count: int) -> list[Any]:
     kind = body.head.byte()
-    if kind in {MIXED, PARTS, OPTIONAL}:
+    if kind in {PARTS, OPTIONAL}:
         raise RemoteProtocolError("columns in one must not hold such columns again")
     return _read_kind(body, count, kind)
 
 
-def _read_kind(body: BodyReader, count: int, kind: int, last: int = 255) -> list[Any]:
-    if FLOAT_DECIMAL <= kind <= min(last, FLOAT_DECIMAL + MAX_EXPONENT):
+def _read_kind(body: BodyReader, count: int, kind: int) -> list[Any]:
+    if FLOAT_DECIMAL <= kind <= FLOAT_DECIMAL + MAX_EXPONENT:
         return read_decimal_floats(body, count, kind - FLOAT_DECIMAL)
-    if kind not in _READERS or kind > last:
+    if kind not in _READERS:
         raise RemoteProtocolError(f"column kind is {kind}: not a known kind")
     return _READERS[kind](body, count)
 

@@ -44,7 +44,7 @@ from whimbrel_protocol.columns.planning import (
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint, put_zigzag
 from whimbrel_protocol.errors import RemoteProtocolError
 
-__all__ = ["read_integers", "run_lengths", "run_starts", "write_integers", "write_planned"]
+__all__ = ["fold", "read_integers", "run_lengths", "run_starts", "write_integers", "write_planned"]
 
 _HAS_DIVISOR: Final = 0x80
 _SCALED: Final = 0x40
@@ -55,6 +55,7 @@ _MAX_POWER: Final = 18
 _MAX_SHORT: Final = 15
 """What fits the upper half of the form byte."""
 
+_INT64: Final = 2**63
 _UINT64: Final = 2**64
 
 
@@ -85,7 +86,7 @@ def read_integers(body: BodyReader, count: int, nest: int = 0) -> list[int]:
     """Give back a stream of ``count`` signed 64-bit integers.
 
     Raises:
-        RemoteProtocolError: malformed, or a value beyond 64 bits.
+        RemoteProtocolError: malformed.
     """
     form = body.head.byte()
     kind = form & 0x0F
@@ -96,10 +97,7 @@ def read_integers(body: BodyReader, count: int, nest: int = 0) -> list[int]:
         return _read_packed(body, count, bits) if bits else list(body.planes.take(count))
     if form in (CONST, CONST | _SCALED):
         power = _read_power(body, form)
-        values = [body.head.zigzag() * 10**power] * count
-        if power:
-            _check_range(values[:1])
-        return values
+        return fold([body.head.zigzag() * 10**power]) * count
     if form in (RUNS, TABLE) and nest >= MAX_NEST:
         raise RemoteProtocolError(f"integer streams must nest at most {MAX_NEST} deep")
     if form == RUNS:
@@ -230,8 +228,7 @@ def _read_plan(body: BodyReader, count: int, form: int) -> list[int]:
         if transform == DELTA2:
             deltas = list(accumulate(deltas, initial=second))
         values = list(accumulate(deltas, initial=first))
-    _check_range(values)
-    return values
+    return fold(values)
 
 
 def _read_power(body: BodyReader, form: int) -> int:
@@ -265,9 +262,14 @@ def _read_planes(body: BodyReader, count: int) -> list[int]:
     return list(struct.unpack(f"<{count}Q", data))
 
 
-def _check_range(values: list[int]) -> None:
-    if values and not (min(values) >= -(2**63) and max(values) < 2**63):
-        raise RemoteProtocolError("an integer column leaves the range of 64 bits")
+def fold(values: list[int]) -> list[int]:
+    """Give at least one value modulo 2^64 as signed 64 bits; a writer's values are there already.
+
+    So any reader may compute in registers of 64 bits, and all give the same for any bytes.
+    """
+    if min(values) >= -_INT64 and max(values) < _INT64:
+        return values
+    return [(value + _INT64) % _UINT64 - _INT64 for value in values]
 
 
 # -- tables and runs ---------------------------------------------------------------------------
@@ -278,7 +280,7 @@ def _write_table(out: BodyWriter, values: Sequence[int], nest: int) -> None:
     out.head.append(TABLE)
     put_varint(out.head, len(table))
     put_zigzag(out.head, table[0])
-    write_integers(out, _to_signed(list(map(sub, table[1:], table))), nest + 1)
+    write_integers(out, fold(list(map(sub, table[1:], table))), nest + 1)
     places = dict(zip(table, range(len(table)), strict=True))
     write_integers(out, list(map(places.__getitem__, values)), nest + 1)
 
@@ -289,8 +291,7 @@ def _read_table(body: BodyReader, count: int, nest: int) -> list[int]:
         raise RemoteProtocolError(f"table size is {size}: must be at least 2")
     first = body.head.zigzag()
     gaps = read_integers(body, size - 1, nest + 1)
-    table = list(accumulate((gap % _UINT64 for gap in gaps), initial=first))
-    _check_range(table)
+    table = fold(list(accumulate(gaps, initial=first)))
     return look_up(table, read_integers(body, count, nest + 1))
 
 
@@ -299,13 +300,6 @@ def look_up(table: Sequence[int], places: list[int]) -> list[int]:
     if places and not (min(places) >= 0 and max(places) < len(table)):
         raise RemoteProtocolError(f"an index is outside its table of {len(table)}")
     return list(map(table.__getitem__, places))
-
-
-def _to_signed(values: list[int]) -> list[int]:
-    """Fold gaps of up to 64 bits into the signed range that a stream carries."""
-    if max(values) < 2**63:
-        return values
-    return [value - _UINT64 if value >= 2**63 else value for value in values]
 
 
 def _write_runs(out: BodyWriter, values: Sequence[int], nest: int) -> None:

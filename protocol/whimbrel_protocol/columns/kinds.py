@@ -13,18 +13,16 @@ BYTES: Final = 5
 DECIMAL: Final = 6
 CBOR: Final = 7
 
-MIXED: Final = 8
-"""Columns of the kinds above without their own kind bytes; read, but no longer written."""
-
-PARTS: Final = 9
-OPTIONAL: Final = 10
+PARTS: Final = 8
+OPTIONAL: Final = 9
 """Several columns in one, and one column with nulls in between."""
 
-TEXT_ONE: Final = 11
-TEXT_NEW: Final = 12
-TEXT_FEW: Final = 13
+TEXT_ONE: Final = 10
+TEXT_NEW: Final = 11
+TEXT_FEW: Final = 12
 """TEXT of which all is known but the texts, their number, their codes: short heads for the
 most frequent columns, which in small frames cost more than their values."""
 
-FLOAT_DECIMAL: Final = 16
-"""FLOAT of form DECIMAL without exceptions; the exponent is added to this kind."""
+FLOAT_DECIMAL: Final = 13
+"""FLOAT of form DECIMAL without exceptions; the exponent is added to this kind, so it is
+the last."""

@@ -2,8 +2,7 @@
 
 A *name reference* is one varint. Even: a name that has not come yet, of ``r / 2`` bytes, which
 come next in the text region; names are numbered from 0 as they come. Odd: the name with number
-``(r - 1) / 2``. 0 is no name (no event has an empty one). Bodies without the flag
-``IN_PLACE`` instead begin with a table of all names and refer to it by plain numbers.
+``(r - 1) / 2``. 0 is no name (no event has an empty one).
 """
 
 from __future__ import annotations
@@ -14,10 +13,7 @@ from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.limits import MAX_KEY_BYTES
 
-__all__ = ["IN_PLACE", "NameReader", "NameWriter"]
-
-IN_PLACE: Final = 4
-"""Flag in the lane byte: names stand where they are first needed, not in a table."""
+__all__ = ["NameReader", "NameWriter"]
 
 _MAX_NAMES: Final = 400_000
 """More than ``MAX_FRAME_VALUES`` lets a writer have: a shape has columns of its own only for
@@ -49,26 +45,13 @@ class NameWriter:
 
 
 class NameReader:
-    """Reads the name references of one body.
+    """Reads the name references of one body."""
 
-    Args:
-        body: where the references, or the table, come next.
-        in_place: whether names stand in place.
+    __slots__ = ("_body", "_names")
 
-    Raises:
-        RemoteProtocolError: the table is malformed.
-    """
-
-    __slots__ = ("_body", "_in_place", "_names")
-
-    def __init__(self, body: BodyReader, *, in_place: bool) -> None:
+    def __init__(self, body: BodyReader) -> None:
         self._body = body
-        self._in_place = in_place
         self._names: list[str] = []
-        if not in_place:
-            count = body.head.varint(_MAX_NAMES, "name count")
-            sizes = [body.head.varint(MAX_KEY_BYTES, "name length") for _ in range(count)]
-            self._names = list(map(self._spell, sizes))
 
     def name(self) -> str:
         """Give the next name.
@@ -76,10 +59,7 @@ class NameReader:
         Raises:
             RemoteProtocolError: malformed, or no name.
         """
-        head = self._body.head
-        if not self._in_place:
-            return self._known(head.varint(_MAX_NAMES, "name number"))
-        name = self._next(head.varint(2 * _MAX_NAMES, "name reference"))
+        name = self.name_or_none()
         if name is None:
             raise RemoteProtocolError("a name reference is 0: a name is needed here")
         return name
@@ -91,11 +71,6 @@ class NameReader:
             RemoteProtocolError: malformed.
         """
         reference = self._body.head.varint(2 * _MAX_NAMES, "name reference")
-        if self._in_place:
-            return self._next(reference)
-        return self._known(reference - 1) if reference else None
-
-    def _next(self, reference: int) -> str | None:
         if reference == 0:
             return None
         if reference & 1:

@@ -9,7 +9,7 @@ from typing import Any
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import read_column
 from whimbrel_protocol.columns.integers import read_integers
-from whimbrel_protocol.columns.names import IN_PLACE, NameReader
+from whimbrel_protocol.columns.names import NameReader
 from whimbrel_protocol.columns.regions import BodyReader
 from whimbrel_protocol.columns.series import (
     DEDUP_KEY,
@@ -41,15 +41,14 @@ def read_body(raw: bytes) -> list[Event]:
         RemoteProtocolError: malformed, or an event breaks a limit.
     """
     body = BodyReader(raw)
-    flags = body.head.byte()
-    lane = flags & ~IN_PLACE
+    lane = body.head.byte()
     if lane >= len(LANES):
         raise RemoteProtocolError(f"lane number is {lane}: must be below {len(LANES)}")
     count = body.head.varint(MAX_FRAME_EVENTS, "event count")
     if count == 0:
         body.close()
         return []
-    shapes, series = _read_tables(body, count, in_place=bool(flags & IN_PLACE))
+    shapes, series = _read_tables(body, count)
     places = _read_places(body, count, len(series))
     times = read_times(body, places, count)
     events: dict[int, Event] = {}
@@ -98,11 +97,9 @@ def _read_places(body: BodyReader, count: int, series: int) -> list[list[int]]:
     return places
 
 
-def _read_tables(
-    body: BodyReader, count: int, *, in_place: bool
-) -> tuple[list[Shape], list[Series]]:
+def _read_tables(body: BodyReader, count: int) -> tuple[list[Shape], list[Series]]:
     head = body.head
-    names = NameReader(body, in_place=in_place)
+    names = NameReader(body)
     shapes = [_read_shape(body, names) for _ in range(head.varint(count, "shape count"))]
     series = []
     for number in range(head.varint(count, "series count")):

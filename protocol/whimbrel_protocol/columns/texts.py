@@ -126,6 +126,8 @@ def read_few_texts(body: BodyReader, count: int) -> list[str]:
         RemoteProtocolError: malformed.
     """
     size = body.head.varint(count, "distinct texts")
+    if size < 2:
+        raise RemoteProtocolError(f"distinct texts are {size}: a few must be at least 2")
     return _from_codes(_read_table(body, size, SPLIT), read_integers(body, count))
 
 

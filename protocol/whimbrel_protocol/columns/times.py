@@ -13,7 +13,7 @@ from itertools import accumulate
 from operator import ne, sub
 from typing import Final
 
-from whimbrel_protocol.columns.integers import read_integers, write_integers, write_planned
+from whimbrel_protocol.columns.integers import fold, read_integers, write_integers, write_planned
 from whimbrel_protocol.columns.planning import (
     DELTA,
     DELTA2,
@@ -80,7 +80,7 @@ def read_times(body: BodyReader, places: list[list[int]], count: int) -> list[in
         inside = (next(steps) for _ in range(len(part) - 1))
         for at, time_ns in zip(part, accumulate(inside, initial=first), strict=True):
             times[at] = time_ns
-    return times
+    return fold(times)
 
 
 def _plan(values: Sequence[int], deltas: list[int]) -> Plan:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import write_column
 from whimbrel_protocol.columns.integers import write_integers
-from whimbrel_protocol.columns.names import IN_PLACE, NameWriter
+from whimbrel_protocol.columns.names import NameWriter
 from whimbrel_protocol.columns.regions import BodyWriter, put_varint
 from whimbrel_protocol.columns.series import (
     DEDUP_KEY,
@@ -41,7 +41,7 @@ def write_body(events: Sequence[Event], lane: int) -> tuple[bytes, list[int]]:
         LocalProtocolError: more values or nested bytes than a frame may hold.
     """
     out = BodyWriter()
-    out.head.append(lane | IN_PLACE)
+    out.head.append(lane)
     put_varint(out.head, len(events))
     if events:
         order, series, shapes = group_events(events)

@@ -47,48 +47,35 @@ def test_every_kind_gives_back_its_values(name: str) -> None:
 @pytest.mark.parametrize(
     ("head", "text"),
     [
-        (b"\x0e", b""),
-        (b"\x27", b""),
-        (b"\x09\x02\x06\x02", b"\x40"),
-        (b"\x09\x01\x17\x00", b""),
-        (b"\x09\x09\x07\x00", b""),
-        (b"\x09\x01\x07\x09\x01\x07\x00", b""),
-        (b"\x09\x01\x07\x08\x01\x00\x07", b""),
-        (b"\x0a\x07\x02\x07", b""),
-        (b"\x0a\x17\x02\x07", b""),
-        (b"\x0a\x27\x02\x07", b""),
-        (b"\x0b", b"a"),
-        (b"\x0c", b"a\x00"),
-        (b"\x0d\x00\x07", b""),
-        (b"\x0d\x03\x07", b"a\x00b\x00c\x00"),
-        (b"\x0d\x01\x07", b"a\x00"),
-        (b"\x08\x01\x10\x07\x07", b""),
-        (b"\x01\x00\x04", b""),
-        (b"\x05\x00\x02", b""),
-        (b"\x05\x00\x01", b""),
-        (b"\x06\x00\x80\xc0\x01\x00\x00", b""),
-        (b"\x07\x02", dump_value([1])),
-        (b"\x07\x01", dump_value({})),
-        (b"\x07\x81\x80\x80\x01", b""),
-        (b"\x08\x02\x00\x09\x03\x00\x10", b""),
-        (b"\x08\x02\x00\x01\x00\x00", b""),
-        (b"\x08\x01\x00\x00\x02", b""),
-        (b"\x08\x01\x08\x00\x00", b""),
-        (b"\x08\x00\x00\x00", b""),
+        (b"\x24", b""),  # no such kind
+        (b"\x08\x02\x06\x02", b"\x40"),  # PARTS: a float without its kind
+        (b"\x08\x01\x17\x00", b""),  # a choice outside
+        (b"\x08\x09\x07\x00", b""),  # more parts than kinds
+        (b"\x08\x00\x07", b""),  # no part
+        (b"\x08\x02\x07\x00\x00", b""),  # nothing in the second part
+        (b"\x08\x01\x07\x08\x01\x07\x00", b""),  # PARTS in PARTS
+        (b"\x08\x01\x07\x09\x07\x00", b""),  # OPTIONAL in PARTS
+        (b"\x09\x07\x02\x07", b""),  # OPTIONAL: no value
+        (b"\x09\x17\x02\x07", b""),  # no null
+        (b"\x09\x27\x02\x07", b""),  # neither
+        (b"\x0a", b"a"),  # TEXT_ONE without an end
+        (b"\x0b", b"a\x00"),  # TEXT_NEW of two
+        (b"\x0c\x00\x07", b""),  # TEXT_FEW of none
+        (b"\x0c\x01\x17", b"a\x00"),  # of one
+        (b"\x0c\x03\x07", b"a\x00b\x00c\x00"),  # of more than values
+        (b"\x0c\x02\x37", b"a\x00b\x00"),  # a code outside
+        (b"\x01\x27", b""),  # BOOL of 2
+        (b"\x05\x17", b""),  # BYTES without bytes
+        (b"\x05\x00\x01", b""),  # of negative length
+        (b"\x06\x00\x80\xc0\x01\x00\x00", b""),  # DECIMAL: exponent
+        (b"\x07\x02", dump_value([1])),  # CBOR of one value
+        (b"\x07\x01", dump_value({})),  # of no array
+        (b"\x07\x81\x80\x80\x01", b""),  # beyond the limit
     ],
 )
 def test_a_column_that_breaks_a_rule_is_refused(head: bytes, text: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         column.read_column(BodyReader(bytes([len(head), len(text), 0]) + head + text), 2)
-
-
-def test_mixed_columns_of_earlier_writers_are_still_read() -> None:
-    head = bytes([8, 3, 0, 1, 2])  # MIXED of NULL, BOOL and INT
-    head += bytes([4, 0, 2])  # choices: packed, from 0, 2 bits
-    head += bytes([0, 2]) + bytes([0, 10])  # constants true and 5
-    body = BodyReader(bytes([len(head), 0, 0]) + head + bytes([0b00011000]))
-    assert column.read_column(body, 3) == [None, True, 5]
-    body.close()
 
 
 def test_decimals_keep_their_exponents() -> None:
