@@ -119,6 +119,7 @@ class Aggregator:
             ingest=self.counters.totals,
             forwarders=self._forwarders.statuses,
             operated=self._forwarders.wake,
+            strangers=self.strangers.list,
             not_ready=self._not_ready,
             enrolled=self._enrolled,
         )

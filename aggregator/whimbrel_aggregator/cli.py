@@ -172,6 +172,7 @@ def _devices(commands: Any) -> None:
         "  whimbrel-aggregator devices add acme store-12 till-3 --key "
         "'kZ2c...=' --label 'by the door'\n"
         "  whimbrel-aggregator devices list --tenant acme --json\n"
+        "  whimbrel-aggregator devices list --strangers\n"
         "  whimbrel-aggregator devices remove acme store-12 till-3\n\n"
         "The key is what 'whimbrel-agent keygen' printed on the device. A removed device may no\n"
         "longer deliver; what it delivered stays, and is not taken twice when it comes back.",
@@ -181,6 +182,11 @@ def _devices(commands: Any) -> None:
     listed.add_argument("--tenant", help="only of this tenant")
     listed.add_argument("--store", help="only of this store")
     listed.add_argument("--removed", action="store_true", help="removed ones too")
+    listed.add_argument(
+        "--strangers",
+        action="store_true",
+        help="instead: devices that the running aggregator heard and that are not enrolled",
+    )
     added = actions.add_parser("add", help="enrol a device with its public key")
     added.add_argument("--key", required=True, metavar="BASE64", help="its public key")
     added.add_argument("--label", default="", help="a note for people")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from whimbrel_aggregator.forward.worker import ForwarderStatus
+from whimbrel_aggregator.ingest.strangers import Stranger
 from whimbrel_aggregator.journal.port import Journal
 from whimbrel_aggregator.ports import Clock
 from whimbrel_aggregator.reading import EventReader
@@ -16,6 +17,10 @@ def _nothing() -> Mapping[str, int]:
 
 
 def _none() -> Sequence[ForwarderStatus]:
+    return ()
+
+
+def _nobody() -> Sequence[Stranger]:
     return ()
 
 
@@ -35,6 +40,7 @@ class Services:
         clock: the region's clock.
         ingest: totals since the start by name, such as ``frames_committed``; each only grows.
         forwarders: the state of every forwarder.
+        strangers: devices that were heard since the start and are not enrolled.
         not_ready: why no events can be taken now; empty when they can.
         operated: called after an operator mended a forwarder's cursors or parked events.
         enrolled: called after devices changed, so that ingest forgets what it remembered.
@@ -47,6 +53,7 @@ class Services:
     clock: Clock
     ingest: Callable[[], Mapping[str, int]] = field(default=_nothing)
     forwarders: Callable[[], Sequence[ForwarderStatus]] = field(default=_none)
+    strangers: Callable[[], Sequence[Stranger]] = field(default=_nobody)
     not_ready: Callable[[], str] = field(default=_ready)
     operated: Callable[[], None] = field(default=lambda: None)
     enrolled: Callable[[], None] = field(default=lambda: None)

@@ -67,6 +67,19 @@ class Installation:
         assert process.returncode == status, (out, error)
         return out if status == 0 or out else error
 
+    def bare(self, *arguments: str, status: int = 0) -> str:
+        """Run a command that takes no configuration."""
+        done = subprocess.run(
+            [sys.executable, "-m", "whimbrel_aggregator", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == status, (done.stdout, done.stderr)
+        return done.stdout or done.stderr
+
     def json(self, *arguments: str, status: int = 0) -> Any:
         return json.loads(self.run(*arguments, "--json", status=status))
 
@@ -195,6 +208,8 @@ def test_devices_are_kept_with_and_without_a_running_aggregator(
         assert "is removed" in installation.run("devices", "remove", *place)
     assert installation.json("devices", "list")["devices"] == []
     assert "till-1" in installation.run("devices", "list", "--removed")
+    assert installation.json("devices", "list", "--strangers") == {"strangers": []}
+    assert installation.run("devices", "list", "--strangers").startswith("TENANT")
 
 
 def test_status_and_forwarders_answer_as_json_and_text(installation: Installation) -> None:
@@ -296,6 +311,35 @@ def test_a_second_aggregator_refuses_the_journal(installation: Installation) -> 
         text = installation.config.read_text()
         installation.config.write_text(text.replace(str(installation.port), "0"))
         assert "in use" in installation.run("status", status=4)
+
+
+def test_a_damaged_journal_is_refused_salvaged_and_goes_on(installation: Installation) -> None:
+    installation.json("devices", "add", "acme", "store-1", "till-1", "--key", PUBLIC_KEY)
+    listed = installation.folder / "devices.json"
+    listed.write_text(installation.run("devices", "list", "--json"))
+    installation.commit("store-1", "store-2", count=300)
+    asked = ("events", "--since", "2026-11-22")
+    before = installation.run(*asked)
+    damaged = bytearray(installation.journal.read_bytes())
+    for page in (2, 5, 7, 8, 9):  # meta, devices, their keys, streams and their index
+        damaged[(page - 1) * 4096 : page * 4096] = bytes(4096)
+    installation.journal.write_bytes(damaged)
+    assert "salvage" in installation.run(*asked, status=4)
+    command = ("salvage", str(installation.journal))
+    assert "not what" in installation.bare(*command, "--replace", "--devices", __file__, status=2)
+    copy = installation.folder / "copy.db"
+    shown = installation.bare(*command, "--out", str(copy))
+    assert "by unknown keys" in shown
+    assert copy.stat().st_mode & 0o777 == 0o600
+    told = json.loads(installation.bare(*command, "--replace", "--devices", str(listed), "--json"))
+    assert (told["frames"], told["lost_frames"], told["devices"]) == (2, 0, 1)
+    assert Path(told["kept_aside"]).read_bytes() == damaged
+    assert installation.run(*asked) == before
+    assert installation.json("verify")["sound"] is True
+    with installation.running():
+        assert installation.run(*asked) == before
+        shown = installation.json("devices", "list")["devices"]
+        assert [one["public_keys"] for one in shown] == [[PUBLIC_KEY]]
 
 
 @pytest.mark.parametrize("command", ["events", "devices", "forwarders", "verify", "restore"])

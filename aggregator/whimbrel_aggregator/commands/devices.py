@@ -20,6 +20,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
+    if options.strangers:
+        return _strangers(options)
     params = {"limit": "1000"}
     for name in ("tenant", "store"):
         if getattr(options, name) is not None:
@@ -46,6 +48,21 @@ def _row(device: dict[str, Any]) -> tuple[object, ...]:
         device["removed"],
         device["label"],
     )
+
+
+def _strangers(options: argparse.Namespace) -> int:
+    """Show devices that were heard and are not enrolled; only a running aggregator hears any."""
+    heard = ask_once(load_config(options.config), "GET", "/v1/strangers")["strangers"]
+    for name in ("tenant", "store"):
+        wanted = getattr(options, name)
+        heard = [one for one in heard if wanted in (None, one[name])]
+    if options.json:
+        print(json.dumps({"strangers": heard}))
+    else:
+        heads = ("TENANT", "STORE", "DEVICE", "KEY ID", "MESSAGES", "LAST HEARD", "WHY")
+        fields = ("tenant", "store", "device", "key_id", "messages", "last_heard", "why")
+        print(table(heads, [tuple(one[field] for field in fields) for one in heard]))
+    return exits.DONE
 
 
 def _add(options: argparse.Namespace) -> int:

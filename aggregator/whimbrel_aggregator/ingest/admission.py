@@ -4,9 +4,9 @@
 enrolment; the signature is checked after that, by :meth:`Admitted.verify`, since it is the
 expensive part and needs the key.
 
-A frame of another version, or beyond a limit, can still be refused properly: keys 2 to 6 and
-8 to 10 of a header (address, lane, epoch, first, span) keep their meaning in every version, so
-its range becomes a gap that names the stored bytes.
+A frame of another version, or beyond a limit, can still be refused properly: keys 2 to 10 of a
+header (address, lane, order, epoch, first, span) keep their meaning in every version, so its
+range becomes a gap that names the stored bytes.
 """
 
 from __future__ import annotations
@@ -240,7 +240,8 @@ def _beyond(delivery: Delivery, problem: str) -> ParsedFrame:
     order = Order(fields.integer(7, "order", low=0, high=1, default=0))
     epoch = fields.integer(8, "epoch", low=1, high=MAX_EPOCH)
     first = fields.integer(9, "first", low=1, high=MAX_SEQUENCE)
-    span = fields.integer(10, "span", low=1, high=min(MAX_SPAN, MAX_SEQUENCE - first + 1))
+    most = min(MAX_SPAN, MAX_SEQUENCE - first + 1)
+    span = fields.integer(10, "span", low=1, high=most, default=1)
     candidate = Candidate(
         key=_stream(address, epoch, lane),
         order=order,

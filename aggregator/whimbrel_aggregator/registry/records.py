@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from whimbrel_aggregator.ingest.strangers import Stranger
 from whimbrel_aggregator.journal.port import DeviceKey, EnrolledDevice
 from whimbrel_aggregator.timetext import format_time, parse_time
 from whimbrel_protocol.errors import FieldError, LocalProtocolError
@@ -93,6 +94,22 @@ def device_to_json(device: EnrolledDevice) -> dict[str, Any]:
         "seen": format_time(device.state.seen_ns) if device.state.seen_ns else None,
         "streams": device.state.streams,
         "forks": device.state.forks,
+    }
+
+
+def stranger_to_json(stranger: Stranger) -> dict[str, Any]:
+    """Return a device that was heard and is not enrolled; ``key_id`` is what it claims, in hex."""
+    address = stranger.address
+    return {
+        "tenant": address.tenant,
+        "region": address.region,
+        "store": address.store,
+        "device": address.device,
+        "key_id": stranger.key_id.hex(),
+        "why": stranger.why,
+        "messages": stranger.messages,
+        "first_heard": format_time(stranger.first_ns),
+        "last_heard": format_time(stranger.last_ns),
     }
 
 

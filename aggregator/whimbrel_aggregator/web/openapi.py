@@ -69,6 +69,12 @@ def document(*, version: str, region: str) -> dict[str, Any]:
             "/v1/events": {"get": _events()},
             "/v1/devices": {"get": _list_devices(), "post": _add_device(region)},
             "/v1/devices/{tenant}/{store}/{device}": {"delete": _remove_device()},
+            "/v1/strangers": {
+                "get": _get(
+                    "Devices heard since the start that are not enrolled, the last one first.",
+                    _list_of("strangers", "Stranger"),
+                )
+            },
             "/v1/forwarders": {
                 "get": _get("Every consumer of the journal.", _list_of("forwarders", "Forwarder"))
             },
@@ -132,6 +138,17 @@ def _schemas() -> dict[str, Any]:
                 "seen": MAYBE_TEXT,
                 "streams": COUNT,
                 "forks": COUNT,
+            },
+        },
+        "Stranger": {
+            "type": "object",
+            "description": "Its address is what it claims: nothing of it was believed.",
+            "required": ["tenant", "region", "store", "device", "key_id", "why", "messages"],
+            "properties": {
+                **dict.fromkeys(("tenant", "region", "store", "device", "key_id", "why"), TEXT),
+                "messages": COUNT,
+                "first_heard": {"type": "string", "format": "date-time"},
+                "last_heard": {"type": "string", "format": "date-time"},
             },
         },
         "Forwarder": {

@@ -16,7 +16,7 @@ from whimbrel_aggregator.journal.port import (
     ParkedRecord,
     UnknownConsumerError,
 )
-from whimbrel_aggregator.registry.records import device_of, device_to_json
+from whimbrel_aggregator.registry.records import device_of, device_to_json, stranger_to_json
 from whimbrel_aggregator.services import Services
 from whimbrel_aggregator.timetext import format_time
 from whimbrel_aggregator.web import metrics, openapi
@@ -102,6 +102,12 @@ class ResourceRoutes:
         page = found[:limit]
         more = str(page[-1].key) if len(found) > limit else None
         return answer({"devices": [device_to_json(one) for one in page], "next": more})
+
+    async def list_strangers(self, request: web.Request) -> web.Response:
+        """Answer devices that were heard and not taken, the one heard last first."""
+        query_of(request, ())
+        heard = reversed(self._services.strangers())
+        return answer({"strangers": [stranger_to_json(one) for one in heard]})
 
     async def add_device(self, request: web.Request) -> web.Response:
         """Enrol a device, or give it another key when asked to replace."""

@@ -56,6 +56,7 @@ def make_app(
             web.get("/v1/events", events.get),
             web.get("/v1/devices", rest.list_devices),
             web.post("/v1/devices", rest.add_device),
+            web.get("/v1/strangers", rest.list_strangers),
             web.delete("/v1/devices/{tenant}/{store}/{device}", rest.remove_device),
             web.get("/v1/forwarders", rest.list_forwarders),
             web.delete("/v1/forwarders/{name}", rest.detach),

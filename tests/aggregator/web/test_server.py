@@ -11,8 +11,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from committed.journal import KEY, Committer, events
+from committed.journal import KEY, Committer, address, events
 from servers.missing import find_program
+from whimbrel_aggregator.ingest.strangers import Strangers
 from whimbrel_aggregator.journal.runner import ThreadRunner
 from whimbrel_aggregator.secretfile import SecretFileError
 from whimbrel_aggregator.services import Services
@@ -153,6 +154,26 @@ async def test_a_bad_body_is_an_answer_not_a_crash(
     async with client.post(f"{url}/v1/devices", data=body, headers=headers) as answer:
         assert answer.status == status
         assert set((await answer.json())["error"]) == {"field", "value", "rule"}
+
+
+async def test_strangers_are_listed_the_last_heard_first(
+    client: aiohttp.ClientSession, services: Services, runner: ThreadRunner
+) -> None:
+    heard = Strangers(hold_s=60)
+    for number, name in enumerate(("till-8", "till-9", "till-8")):
+        heard.note(address(device=name), b"keyid%03d" % number, "not enrolled", now_ns=number)
+    server = web.AppRunner(make_app(dataclasses.replace(services, strangers=heard.list), runner))
+    await server.setup()
+    await web.TCPSite(server, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{server.addresses[0][1]}/v1/strangers"
+    async with client.get(url) as answer:
+        listed = (await answer.json())["strangers"]
+    assert [(one["device"], one["messages"]) for one in listed] == [("till-8", 2), ("till-9", 1)]
+    assert listed[0]["key_id"] == b"keyid002".hex()
+    assert listed[0]["why"] == "not enrolled"
+    async with client.get(url, params={"x": "1"}) as answer:
+        assert answer.status == 400
+    await server.cleanup()
 
 
 async def test_wrong_methods_and_paths_have_json_answers(
