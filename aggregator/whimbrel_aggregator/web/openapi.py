@@ -27,6 +27,7 @@ LIMIT: Final[dict[str, Any]] = {
     "maximum": MAX_LIMIT,
     "default": DEFAULT_LIMIT,
 }
+MOMENT: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
 TIME: Final[dict[str, Any]] = {
     "type": "string",
     "maxLength": 64,
@@ -121,7 +122,7 @@ def _schemas() -> dict[str, Any]:
             "required": ["specversion", "id", "source", "type", "time", "data", "tenant", "store"],
             "properties": {
                 "specversion": {"const": "1.0"},
-                "time": {"type": "string", "format": "date-time"},
+                "time": MOMENT,
                 "data": {"type": "object"},
                 **dict.fromkeys(("id", "source", "type", "tenant", "store", "device"), TEXT),
                 **dict.fromkeys(("region", "lane", "epoch", "sequence", "position"), TEXT),
@@ -133,7 +134,7 @@ def _schemas() -> dict[str, Any]:
             "properties": {
                 **dict.fromkeys(("tenant", "store", "device", "region", "label"), TEXT),
                 "public_keys": {"type": "array", "items": TEXT},
-                "enrolled": {"type": "string", "format": "date-time"},
+                "enrolled": MOMENT,
                 "removed": MAYBE_TEXT,
                 "seen": MAYBE_TEXT,
                 "streams": COUNT,
@@ -147,8 +148,7 @@ def _schemas() -> dict[str, Any]:
             "properties": {
                 **dict.fromkeys(("tenant", "region", "store", "device", "key_id", "why"), TEXT),
                 "messages": COUNT,
-                "first_heard": {"type": "string", "format": "date-time"},
-                "last_heard": {"type": "string", "format": "date-time"},
+                **dict.fromkeys(("first_heard", "last_heard"), MOMENT),
             },
         },
         "Forwarder": {
