@@ -20,12 +20,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from .errors import ProtocolError
-from .frame import Frame, open_frame
 from .limits import MAX_PAYLOAD_BYTES
 
 FRAME_MARK: Final = b"\xd2\x84\x4d\xa2\x01\x27\x04\x48"
-_FRAME_HEAD_BYTES: Final = 22
+FRAME_HEAD_BYTES: Final = 22
 """Mark, key id, empty unprotected map, and the longest head of the payload's length."""
 
 _FRAME_TAIL_BYTES: Final = 66
@@ -75,27 +73,6 @@ class PageImage:
         while offset >= 0:
             yield offset
             offset = self.image.find(mark, offset + 1)
-
-    def frames(self, *, before_bytes: int) -> Iterator[tuple[int, Frame]]:
-        """Yield everything that parses as a frame, and where; signatures are not checked.
-
-        Args:
-            before_bytes: bytes of the columns before the frame's, in its record; the frame is
-                the last column.
-        """
-        for offset in self.marks(FRAME_MARK):
-            data = self.frame_bytes(offset, before_bytes=before_bytes)
-            if data is None:
-                continue
-            try:
-                yield offset, open_frame(data)
-            except ProtocolError:
-                continue  # the beginning of a frame that is not whole any more
-
-    def frame_bytes(self, offset: int, *, before_bytes: int) -> bytes | None:
-        """Return the bytes of the frame that begins at an offset, if they are all there."""
-        size = frame_size(self.image[offset : offset + _FRAME_HEAD_BYTES])
-        return None if size is None else self.blob(offset, size, before_bytes=before_bytes)
 
     def blob(self, offset: int, size: int, *, before_bytes: int) -> bytes | None:
         """Return ``size`` bytes of a record's last column, whose first byte is at ``offset``.
@@ -264,7 +241,7 @@ def _value(kind: int, data: bytes) -> Value:
 
 def frame_size(head: bytes) -> int | None:
     """Return the length of the frame that begins so (COSE_Sign1 in this protocol's form)."""
-    if len(head) < _FRAME_HEAD_BYTES or head[16] != 0xA0:
+    if len(head) < FRAME_HEAD_BYTES or head[16] != 0xA0:
         return None
     kind = head[17]
     if 0x40 <= kind <= 0x57:

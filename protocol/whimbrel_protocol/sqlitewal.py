@@ -29,7 +29,9 @@ FRAME_HEADER_BYTES: Final = 24
 MAGIC_LITTLE: Final = 0x377F0682
 HEADER: Final = struct.Struct(">8I")
 FRAME: Final = struct.Struct(">6I")
-_INDEX_BYTES: Final = 96
+INDEX_BYTES: Final = 96
+"""The two copies of the header of a log's index."""
+
 _MASK: Final = 0xFFFFFFFF
 
 Sums = tuple[int, int]
@@ -181,7 +183,7 @@ def committed_frames(index: bytes, log: bytes) -> int | None:
         index: the beginning of the ``-shm`` file.
         log: the beginning of the ``-wal`` file.
     """
-    head = index[:_INDEX_BYTES]
-    if len(head) < _INDEX_BYTES or head[:48] != head[48:] or head[32:40] != log[16:24]:
+    head = index[:INDEX_BYTES]
+    if len(head) < INDEX_BYTES or head[:48] != head[48:] or head[32:40] != log[16:24]:
         return None
     return int.from_bytes(head[16:20], sys.byteorder)

@@ -93,10 +93,9 @@ def test_a_frame_is_found_by_its_mark_wherever_its_record_goes_on(
     assert length == len(frame)
     # header: its size, four types; then one byte and four of text
     before = 1 + 1 + 1 + 1 + varint_size(2 * len(frame) + 12) + 1 + 4
-    assert image.frame_bytes(at, before_bytes=before) == frame
+    assert image.blob(at, len(frame), before_bytes=before) == frame
     assert frame in [blob for _, blob in image.blobs(at, len(frame), before_most=300)]
     assert len(list(image.blobs(at, len(frame), before_most=300))) < 310
-    assert [one.data for _, one in image.frames(before_bytes=before)] == [frame]
 
 
 def test_what_is_cut_short_is_no_frame() -> None:
@@ -105,8 +104,9 @@ def test_what_is_cut_short_is_no_frame() -> None:
     assert frame_size(frame[:21]) is None
     assert frame_size(frame[:17] + b"\x5b" + frame[18:]) is None
     assert frame_size(frame[:16] + b"\xa1" + frame[17:]) is None
-    image = PageImage(frame[:-66] + bytes(1024 - len(frame) + 66), 1024)
-    assert list(image.frames(before_bytes=0)) == []
+    image = PageImage(bytes(1024 - 30) + frame[:30], 1024)
+    assert image.blob(1024 - 30, len(frame), before_bytes=0) is None
+    assert list(image.blobs(1024 - 30, len(frame), before_most=20)) == []
 
 
 def test_a_chain_that_leads_in_a_circle_ends() -> None:

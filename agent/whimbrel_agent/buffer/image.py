@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from whimbrel_agent.buffer.database import PAGE_BYTES, SQL_ERRORS, connect
 from whimbrel_agent.buffer.schema import upgrade
-from whimbrel_agent.buffer.wal import WalScan
+from whimbrel_protocol.sqlitewal import WalScan
 
 _JOURNAL_FORMATS: Final = slice(18, 20)
 _LEGACY: Final = b"\x01\x01"

@@ -29,11 +29,12 @@ from whimbrel_agent.buffer.staging import MAGIC, DamagedRowError, claim_of, read
 from whimbrel_agent.buffer.state import BufferState, StagedSlot
 from whimbrel_agent.buffer.values import BufferBrokenError, BufferConfig, DamageReport
 from whimbrel_agent.buffer.verifying import Verifier
-from whimbrel_agent.buffer.wal import WalScan, committed_frames, scan_wal
+from whimbrel_agent.buffer.wal import committed_frames, scan_wal
 from whimbrel_agent.ports import Clock, Random
 from whimbrel_protocol.epoch import ordinal_of
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.names import Address
+from whimbrel_protocol.sqlitewal import WalScan
 
 _NOT_DAMAGE: Final = frozenset(
     {

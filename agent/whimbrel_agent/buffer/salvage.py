@@ -29,10 +29,10 @@ from whimbrel_agent.buffer.schema import row_sum
 from whimbrel_agent.buffer.sealer import insert_run, seal_rows
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
 from whimbrel_agent.buffer.values import DamageReport
-from whimbrel_agent.buffer.wal import WalScan
 from whimbrel_protocol.errors import FieldError
 from whimbrel_protocol.lanes import GapReason
 from whimbrel_protocol.names import Address
+from whimbrel_protocol.sqlitewal import WalScan
 
 BATCH = 16
 """Pieces written in one transaction of the new file."""

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
+from contextlib import closing
 from typing import Final
 
 from whimbrel_agent.buffer.values import BufferVersionError
@@ -124,6 +125,8 @@ def upgrade(connection: sqlite3.Connection, name: str, *, to: int = SCHEMA_VERSI
             f"buffer {name} has schema version {found}, this program knows up to "
             f"{SCHEMA_VERSION}; it was left unchanged: install the newer program again"
         )
+    if found and not _has_its_tables(connection, found):
+        raise sqlite3.DatabaseError("the tables are not as they were made")
     if found >= to:
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -142,6 +145,15 @@ def upgrade(connection: sqlite3.Connection, name: str, *, to: int = SCHEMA_VERSI
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _has_its_tables(connection: sqlite3.Connection, version: int) -> bool:
+    """Say whether the schema reads as it was written: SQLite's own check passes a renamed column."""
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_master"
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        for step in range(version):
+            fresh.executescript(_STEPS[step])
+        return set(fresh.execute(query)) <= set(connection.execute(query))
 
 
 def _version_in_facts(connection: sqlite3.Connection) -> int | None:

@@ -21,6 +21,7 @@ from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.sequences import RangeSet
 from whimbrel_protocol.sqlitepages import (
+    FRAME_HEAD_BYTES,
     FRAME_MARK,
     BlobPlace,
     LeafRow,
@@ -34,7 +35,6 @@ from .values import NewFrame, StreamKey
 _FRAME_COLUMNS: Final = 14
 _STREAM_COLUMNS: Final = 5
 _ZONES, _DIGEST, _CRC, _DATA = 10, 11, 12, 13
-_MARK_BYTES: Final = 22
 _BEFORE_MOST: Final = 2_400
 """A frame's row before its last column: 64 zone names of 32 bytes, and a dozen numbers."""
 
@@ -186,7 +186,7 @@ class Carver:
         for offset in image.marks(FRAME_MARK):
             if (number, offset) in self._placed:
                 continue
-            size = frame_size(image.image[offset : offset + _MARK_BYTES])
+            size = frame_size(image.image[offset : offset + FRAME_HEAD_BYTES])
             if size is not None:
                 self._loose(number, image, offset, size)
 

@@ -22,6 +22,7 @@ own columns and its key (see :mod:`.rows`); a frame's bytes are checked by their
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -111,6 +112,8 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
         cached_statements=128,
     )
     try:
+        # a damaged text must come back, so that its row's checksum can tell
+        connection.text_factory = _text
         connection.execute("PRAGMA busy_timeout = 10000")
         connection.execute("PRAGMA cell_size_check = ON")
         connection.execute("PRAGMA trusted_schema = OFF")
@@ -126,6 +129,18 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def has_its_tables(connection: sqlite3.Connection) -> bool:
+    """Say whether the schema reads as it was written: SQLite's own check passes a renamed column."""
+    query = "SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master"
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(_TABLES)
+        return set(fresh.execute(query)) <= set(connection.execute(query))
 
 
 def check_before_opening(path: Path) -> None:

@@ -32,7 +32,7 @@ from .identities import Identities
 from .lock import JournalLock
 from .retention import used_bytes
 from .rows import REMEDY
-from .schema import PAGE_SIZE_BYTES, check_before_opening, connect, prepare
+from .schema import PAGE_SIZE_BYTES, check_before_opening, connect, has_its_tables, prepare
 from .values import JournalSize
 
 _log = logging.getLogger("whimbrel.journal")
@@ -176,6 +176,10 @@ class Storage:
         """
         assert self._reader is not None
         try:
+            if not has_its_tables(self._reader):
+                raise JournalDamagedError(
+                    f"{self.path} is damaged (its tables are not as they were made); {REMEDY}"
+                )
             for table in _CHECKED_TABLES:
                 (found,) = self._reader.execute(f"PRAGMA integrity_check({table})").fetchone()
                 if found != "ok":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from buffers.harness import KEY, Shop, all_pending, sale, sales
-from whimbrel_agent.buffer.carve import Carver, local_bytes
+from whimbrel_agent.buffer.carve import Carver
 from whimbrel_agent.buffer.database import PAGE_BYTES
 from whimbrel_agent.buffer.frames import digest_of
 
@@ -53,24 +53,3 @@ def test_broken_tree_does_not_hide_the_frames(image: Path) -> None:
         data[start : start + 8] = b"\xff" * 8
     found = {digest_of(frame.data) for _, frame in Carver(bytes(data), PAGE_BYTES).frames()}
     assert found >= bodies
-
-
-@pytest.mark.parametrize("size", [1, 900, 988, 989, 990, 1_000, 1_500, 2_008, 5_000, 70_000])
-def test_local_part_of_a_record_is_where_sqlite_puts_it(tmp_path: Path, size: int) -> None:
-    path = tmp_path / "probe.db"
-    blob = bytes(range(256)) * (size // 256 + 1)
-    blob = b"BEGIN" + blob[: size - 5] if size > 5 else b"B" * size
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, data BLOB)")
-        connection.execute("INSERT INTO t VALUES (1, ?)", (blob,))
-        connection.commit()
-    data = path.read_bytes()
-    head = 2 + max(1, ((2 * size + 12).bit_length() + 6) // 7)
-    local = local_bytes(size + head, PAGE_BYTES) - head
-    at = data.rfind(blob[:local], PAGE_BYTES, 2 * PAGE_BYTES)
-    assert at > 0
-    if local < size:
-        page = int.from_bytes(data[at + local : at + local + 4], "big")
-        start = (page - 1) * PAGE_BYTES + 4
-        assert data[start : start + 8] == blob[local : local + 8]

@@ -81,3 +81,18 @@ async def test_flipped_version_number_is_damage_and_not_a_newer_file(tmp_path: P
     async with shop.buffer() as buffer:
         assert (await buffer.stats()).damage is not None
         assert await kept_numbers(buffer) == list(range(10))
+
+
+def test_a_renamed_column_is_damage_not_a_schema(tmp_path: Path) -> None:
+    path = tmp_path / "buffer.db"
+    with closing(connect(path)) as connection:
+        upgrade(connection, "buffer.db")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = path.read_bytes()
+    assert b"data BLOB" in data
+    path.write_bytes(data.replace(b"data BLOB", b"dava BLOB"))
+    with (
+        closing(connect(path)) as connection,
+        pytest.raises(sqlite3.DatabaseError),
+    ):
+        upgrade(connection, "buffer.db")

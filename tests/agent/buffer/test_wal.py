@@ -9,12 +9,8 @@ from pathlib import Path
 import pytest
 
 from whimbrel_agent.buffer.database import PAGE_BYTES, connect
-from whimbrel_agent.buffer.wal import (
-    FRAME_HEADER_BYTES,
-    HEADER_BYTES,
-    committed_frames,
-    scan_wal,
-)
+from whimbrel_agent.buffer.wal import committed_frames, scan_wal
+from whimbrel_protocol.sqlitewal import FRAME_HEADER_BYTES, HEADER_BYTES
 
 FRAME_BYTES = FRAME_HEADER_BYTES + PAGE_BYTES
 

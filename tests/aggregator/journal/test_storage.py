@@ -296,3 +296,13 @@ def test_an_index_that_does_not_lead_to_its_rows_is_found_at_opening(tmp_path: P
     path.write_bytes(data)
     with pytest.raises(JournalDamagedError, match="streams"):
         storage_in(tmp_path)
+
+
+def test_a_renamed_column_is_found_at_opening(tmp_path: Path) -> None:
+    opened = storage_in(tmp_path)
+    opened.close()
+    data = opened.path.read_bytes()
+    assert b"zones TEXT" in data
+    opened.path.write_bytes(data.replace(b"zones TEXT", b"zonez TEXT", 1))
+    with pytest.raises(JournalDamagedError, match="tables"):
+        storage_in(tmp_path)
