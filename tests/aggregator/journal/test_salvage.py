@@ -22,7 +22,7 @@ from damage.journals import (
     salvage_and_judge,
     sealed,
 )
-from regions.frames import Device
+from regions.frames import Device, new_frame
 from whimbrel_aggregator.journal.errors import (
     JournalDamagedError,
     JournalError,
@@ -41,6 +41,7 @@ from whimbrel_aggregator.journal.salvage import SalvageReport, finish_salvage, s
 from whimbrel_aggregator.journal.schema import PAGE_SIZE_BYTES
 from whimbrel_aggregator.journal.verify import verify_journal
 from whimbrel_protocol.epoch import fork_epoch, ordinal_of
+from whimbrel_protocol.lanes import GapReason
 
 NOW_NS = 1_800_000_000_000_000_000
 STORE = PartitionKey("acme", "store-1")
@@ -312,6 +313,17 @@ async def test_forks_keep_their_derived_epoch(tmp_path: Path) -> None:
     change(path, "UPDATE frames SET received_ns = 5")
     report, missing = await salvage_and_judge(path, truth)
     assert (missing, report.without_row, report.conflicts) == (0, 2, 0)
+
+
+async def test_bytes_of_a_refused_frame_are_kept_by_their_row(left: tuple[Path, Truth]) -> None:
+    path, truth = left
+    refused = new_frame(TILL.stream(), 1 + 6 * FRAME_EVENTS, 5, count=0, data=b"of version 9")
+    refused = replace(refused, reason=int(GapReason.REFUSED))
+    journal = await open_direct(path)
+    await add(journal, truth, [refused])
+    await journal.close()
+    report, missing = await salvage_and_judge(path, truth)
+    assert (missing, report.frames, report.unsigned) == (0, truth.total, {})
 
 
 async def test_a_journal_in_use_or_missing_or_there_already_is_left_alone(

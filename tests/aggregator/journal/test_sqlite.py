@@ -286,24 +286,15 @@ async def test_forty_thousand_streams_stay_small_and_survive_a_restart(tmp_path:
         for epoch in (make_epoch(1, number), make_epoch(2, number))
     ]
     frames_each = 5
-    for at in range(0, len(keys), 500):
-        groups: dict[PartitionKey, list[StreamKey]] = {}
-        for key in keys[at : at + 500]:
-            groups.setdefault(key.partition, []).append(key)
+    stores: dict[PartitionKey, list[StreamKey]] = {}
+    for key in keys:
+        stores.setdefault(key.partition, []).append(key)
+    for partition, own in stores.items():
         for round_ in range(frames_each):
-            heads = await journal.heads(list(groups))
-            await journal.append(
-                [
-                    append_of(
-                        [new_frame(key, round_ * 10 + 1, data=b"x") for key in own],
-                        head=head,
-                        settled={
-                            key: RangeSet([(1, round_ * 10)] if round_ else []) for key in own
-                        },
-                    )
-                    for (_, own), head in zip(groups.items(), heads, strict=True)
-                ]
-            )
+            [head] = await journal.heads([partition])
+            frames = [new_frame(key, round_ * 10 + 1, data=b"x") for key in own]
+            settled = {key: RangeSet([(1, round_ * 10)] if round_ else []) for key in own}
+            await journal.append([append_of(frames, head=head, settled=settled)])
     await journal.close()
     copy = tmp_path / "dedup.db"
     shutil.copyfile(path, copy)
