@@ -12,13 +12,17 @@ from pathlib import Path
 
 from committed.journal import SystemClock, open_journal, reader_of
 from whimbrel_aggregator.config import FilesSinkConfig, ForwardConfig, PostgresSinkConfig
+from whimbrel_aggregator.forward import policy
 from whimbrel_aggregator.forward.running import Forwarders
 from whimbrel_aggregator.journal.runner import ThreadRunner
 
 ROTATE_BYTES = 40_000
+RETRY_S = 0.05
+"""The server is away for a moment and often; a real one's waits would be most of the test."""
 
 
 async def main(journal_path: Path, kind: str, target: Path) -> None:
+    policy.RETRY_BASE_S = policy.RETRY_CAP_S = RETRY_S  # type: ignore[misc]
     journal = await open_journal(journal_path)
     runner = ThreadRunner("decode")
     sink = (

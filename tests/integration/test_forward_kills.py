@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from servers.postgres import PostgresServer
 from servers.waiting import wait_until
 
 STORES = ("store-1", "store-2", "store-3")
-EVENTS_PER_STORE = 20_000
+EVENTS_PER_STORE = 8_000
 FRAME_EVENTS = 200
 LINE_BYTES = 400
 MIN_KILLS = 5
@@ -38,6 +39,19 @@ async def fill(path: Path) -> None:
         ]
         await committer.commit(batches, address(store))
     await journal.close()
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("filled") / "journal.db"
+    asyncio.run(fill(path))
+    return path
+
+
+@pytest.fixture
+def journal(filled: Path, tmp_path: Path) -> Path:
+    """A full journal that no forwarder has read yet."""
+    return Path(shutil.copy(filled, tmp_path / "journal.db"))
 
 
 @contextmanager
@@ -85,16 +99,17 @@ def lines_of(folder: Path) -> list[tuple[str, int]]:
 
 
 @pytest.mark.timeout(300)
-def test_files_hold_each_event_once_after_a_forwarder_was_killed_at_random(tmp_path: Path) -> None:
-    journal, out = tmp_path / "journal.db", tmp_path / "out"
-    asyncio.run(fill(journal))
+def test_files_hold_each_event_once_after_a_forwarder_was_killed_at_random(
+    journal: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     whole_bytes = len(STORES) * EVENTS_PER_STORE * LINE_BYTES
     kills = 0
     while size_of(out) < whole_bytes * 0.8:
         with child(journal, "files", out):
-            goal = size_of(out) + chance.randrange(1, whole_bytes // 20)
+            goal = size_of(out) + chance.randrange(1, whole_bytes // 8)
             wait_until(
                 lambda: size_of(out) >= goal,  # noqa: B023
                 timeout_s=TIMEOUT_S,
@@ -122,10 +137,9 @@ def count_of(server: PostgresServer) -> int:
 
 @pytest.mark.timeout(300)
 def test_a_table_equals_the_journal_after_postgres_and_forwarder_were_killed(
-    tmp_path: Path, postgres: PostgresServer
+    journal: Path, tmp_path: Path, postgres: PostgresServer
 ) -> None:
-    journal, dsn_file = tmp_path / "journal.db", tmp_path / "dsn"
-    asyncio.run(fill(journal))
+    dsn_file = tmp_path / "dsn"
     dsn_file.write_text(postgres.dsn)
     dsn_file.chmod(0o600)
     seed = random.randrange(2**32)

@@ -22,7 +22,7 @@ PLACES = st.builds(
 )
 
 
-@given(st.lists(st.lists(PLACES)))
+@given(st.lists(st.lists(PLACES, max_size=8), max_size=4))
 def test_ranges_spell_out_to_exactly_what_was_accepted(groups: list[list[Accepted]]) -> None:
     outcome = Outcome("line")
     for group in groups:

@@ -282,7 +282,7 @@ async def test_the_same_id_of_the_same_source_counts_once(buffer: Buffer, post: 
         (b"", NDJSON, "?on_error=maybe", 400),
         (b"", NDJSON, "?onerror=skip", 400),
         (b" " * (MAX_WHOLE_BYTES + 1), JSON, "", 413),
-        (b"\n" * (MAX_ATOMIC_BYTES + 1), NDJSON, "", 413),
+        ((b" " * 999 + b"\n") * (MAX_ATOMIC_BYTES // 1_000 + 1), NDJSON, "", 413),
         (b" " * 600_000, NDJSON, "?on_error=skip", 413),
     ],
 )

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,30 @@ def committed(number: int, tenant: str = "acme", **fields: Any) -> CommittedEven
 
 def batch(*given: CommittedEvent) -> Batch:
     return Batch(partition=given[0].partition, generation=b"g" * 8, events=given, next=Position(2))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """One server for the module: making a new one takes longer than any test here."""
+    made = PostgresServer()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def postgres(server: PostgresServer) -> PostgresServer:
+    """The server, with nothing of the tests before in it."""
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+        made = connection.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema|public)'"
+        ).fetchall()
+    assert made == []
+    return server
 
 
 @pytest.fixture
