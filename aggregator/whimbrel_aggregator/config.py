@@ -119,7 +119,7 @@ class IngestConfig:
     group_bytes: int = 4 * MIB
     credit_bytes: int = MIB
     credit_lifetime_s: int = 300
-    hold_s: int = 60
+    hold_s: int = 15  # whoever enrols a device is watching; a question is one small message
     verify_threads: int = 2
 
 
