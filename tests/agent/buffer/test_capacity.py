@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from buffers.harness import (
     sale,
     sales,
 )
+from servers.missing import find_program
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferFullError, GroupTooBigError, LaneConfig, Overflow
 from whimbrel_protocol.event import Event
@@ -227,10 +227,10 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare (util-linux)")
 def test_full_disk_refuses_producers_lets_receipts_free_space_and_recovers(
     tmp_path: Path,
 ) -> None:
+    find_program("unshare")
     script = tmp_path / "full_disk.py"
     script.write_text(FULL_DISK)
     place = tmp_path / "small"

@@ -17,6 +17,7 @@ import pytest
 
 from committed.journal import SystemClock, open_journal
 from regions.frames import append_of, new_frame, put, stream
+from servers.missing import missing
 from whimbrel_aggregator.config import JournalConfig
 from whimbrel_aggregator.journal.port import (
     Committed,
@@ -98,7 +99,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         text=True,
     )
     if mounted.returncode:
-        pytest.skip(f"a small file system needs root: {mounted.stderr.strip()}")
+        missing(f"a small file system needs root: {mounted.stderr.strip()}")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
