@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from whimbrel_protocol.frame import BOOT_ID_BYTES
+from whimbrel_protocol.header import BOOT_ID_BYTES
 from whimbrel_protocol.lanes import ClockQuality
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -54,7 +54,7 @@ class SystemClock:
 
 
 def boot_id_of(text: str) -> bytes:
-    """Return eight bytes that stand for the kernel's boot id without telling it."""
+    """Return four bytes that stand for the kernel's boot id without telling it."""
     return hashlib.sha256(b"whimbrel boot" + text.strip().encode()).digest()[:BOOT_ID_BYTES]
 
 

@@ -12,7 +12,8 @@ from typing import Final
 from . import cborform, cose
 from .cborform import Reader
 from .errors import FieldError, LocalProtocolError, RemoteProtocolError
-from .frame import DIGEST_BYTES, MAX_EPOCH, MAX_TIME_NS, PROTOCOL_VERSION, UnsupportedVersionError
+from .frame import DIGEST_BYTES
+from .header import MAX_EPOCH, MAX_TIME_NS, PROTOCOL_VERSION, UnsupportedVersionError
 from .keys import PrivateKey
 from .lanes import LANE_NUMBERS, LANES
 from .limits import (

@@ -79,8 +79,9 @@ MAX_STREAMS_PER_DEVICE: Final = 4_096
 """(epoch, lane) pairs the region keeps per device: a restart every night for over five
 years on two lanes; beyond it the oldest are folded into a floor."""
 
-MAX_ZONES_PER_FRAME: Final = 64
-"""Zones named in a frame's header."""
+MAX_NAMED_ZONES: Final = 3
+"""Zones named in a frame's header, so that who wants another need not decode it. A frame of more
+says that only: ten names are 70 bytes, and such a frame has something for most who look."""
 
 MAX_FRAME_VALUES: Final = 1_000_000
 """Values (events times keys) in one frame. A constant column costs a few bytes for any number

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from .frame import PROTOCOL_VERSION
+from .header import PROTOCOL_VERSION
 from .names import Address
 
 NONCE_BYTES: Final = 16

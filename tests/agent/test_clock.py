@@ -7,7 +7,7 @@ import datetime as dt
 import psutil
 
 from whimbrel_agent.clock import SystemClock, boot_id_of
-from whimbrel_protocol.frame import BOOT_ID_BYTES
+from whimbrel_protocol.header import BOOT_ID_BYTES
 from whimbrel_protocol.lanes import ClockQuality
 
 

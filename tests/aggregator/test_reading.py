@@ -6,7 +6,7 @@ from committed.journal import EPOCH, Committer, address, event, events
 from whimbrel_aggregator.journal.port import Journal, PartitionKey
 from whimbrel_aggregator.reading import QUARANTINE, CommittedEvent, EventReader, Position
 from whimbrel_protocol.batch import encode_events
-from whimbrel_protocol.frame import InnerGap
+from whimbrel_protocol.header import InnerGap
 from whimbrel_protocol.lanes import ClockQuality, GapReason
 
 PARTITION = PartitionKey("acme", "store-1")

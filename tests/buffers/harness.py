@@ -38,7 +38,7 @@ class HandClock:
 
     mono: int = 5 * SECOND_NS
     wall: int = START_NS
-    boot_id: bytes = b"boot0001"
+    boot_id: bytes = b"bt01"
 
     def wall_ns(self) -> int:
         return self.wall

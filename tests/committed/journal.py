@@ -23,7 +23,8 @@ from whimbrel_aggregator.reading import EventReader
 from whimbrel_protocol.batch import encode_events
 from whimbrel_protocol.epoch import make_epoch
 from whimbrel_protocol.event import Event
-from whimbrel_protocol.frame import FrameHeader, InnerGap, open_frame, seal_frame
+from whimbrel_protocol.frame import open_frame, seal_frame
+from whimbrel_protocol.header import FrameHeader, InnerGap, name_zones
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import ClockQuality
 from whimbrel_protocol.names import Address
@@ -98,10 +99,10 @@ class Committer:
                 span=span,
                 count=len(batch),
                 gaps=gaps,
-                time_min_ns=min((one.time_ns for one in batch), default=0),
-                time_max_ns=max((one.time_ns for one in batch), default=0),
+                time_min_s=min((one.time_ns for one in batch), default=0) // 10**9,
+                time_max_s=max((one.time_ns for one in batch), default=0) // 10**9,
                 clock=ClockQuality.SYNCED,
-                zones=tuple(sorted({one.zone for one in batch if one.zone is not None})),
+                zones=name_zones(one.zone for one in batch),
             )
             data = seal_frame(header, columns or encode_events(batch), KEY)
             frames.append(

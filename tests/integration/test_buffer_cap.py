@@ -15,6 +15,7 @@ from whimbrel_agent.buffer.values import BufferConfig
 from whimbrel_protocol.batch import decode_events
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.frame import open_frame
+from whimbrel_protocol.header import BOOT_ID_BYTES
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import ClockQuality, GapReason
 from whimbrel_protocol.names import Address
@@ -36,7 +37,7 @@ class SimulatedClock:
     """A clock that the test moves."""
 
     at_ns: int = 0
-    boot_id: bytes = bytes(8)
+    boot_id: bytes = bytes(BOOT_ID_BYTES)
 
     def wall_ns(self) -> int:
         return START_NS + self.at_ns

@@ -9,7 +9,7 @@ from whimbrel_protocol.codecs import CODEC_NAMES, CODECS, compress, decompress
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.limits import MAX_FRAME_RAW_BYTES
 
-RAW = b"abc" * 500 + random.Random(1).randbytes(300)
+RAW = b"temperature" + b"abc" * 500 + random.Random(1).randbytes(300)
 
 each_codec = pytest.mark.parametrize("codec", CODEC_NAMES, ids=CODEC_NAMES.get)
 

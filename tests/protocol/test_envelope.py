@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from whimbrel_protocol import cborform, cose
 from whimbrel_protocol.envelope import open_message, seal_message
 from whimbrel_protocol.errors import LocalProtocolError, RemoteProtocolError
-from whimbrel_protocol.frame import UnsupportedVersionError
+from whimbrel_protocol.header import UnsupportedVersionError
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.limits import MAX_RECEIPT_ENTRIES

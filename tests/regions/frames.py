@@ -17,7 +17,8 @@ from whimbrel_aggregator.journal.port import (
     StreamUpdate,
 )
 from whimbrel_protocol.epoch import make_epoch
-from whimbrel_protocol.frame import FrameHeader, gap_header, seal_frame
+from whimbrel_protocol.frame import seal_frame
+from whimbrel_protocol.header import FrameHeader, gap_header
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import GapReason, Order
 from whimbrel_protocol.names import Address
@@ -139,8 +140,8 @@ class Device:
             first=first,
             span=count,
             count=count,
-            time_min_ns=START_NS + first,
-            time_max_ns=START_NS + first + count,
+            time_min_s=START_NS // 10**9,
+            time_max_s=START_NS // 10**9,
         )
         return seal_frame(header, content or b"columns of %d" % first, self.key)
 

@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
 from whimbrel_agent.buffer.state import BufferState
 from whimbrel_agent.buffer.values import FrameRef
-from whimbrel_protocol.frame import DIGEST_BYTES, gap_header, seal_frame
+from whimbrel_protocol.frame import DIGEST_BYTES, seal_frame
+from whimbrel_protocol.header import gap_header
 from whimbrel_protocol.lanes import LANES, GapReason
 
 COLUMNS: Final = "id, body, epoch, first, span, count, digest, size, reason, wall_ns, sum"

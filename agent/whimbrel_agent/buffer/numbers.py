@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Final
 
 from whimbrel_protocol.epoch import ordinal_of
+from whimbrel_protocol.header import BOOT_ID_BYTES
 
 _RECORD: Final = struct.Struct(">BBHQQ")
 _CHECK: Final = struct.Struct(">I")
@@ -56,7 +57,7 @@ class NumbersState:
         epochs: every start still known, oldest first.
         reserved: (epoch, lane number) -> highest sequence that may have been given out.
         clean: whether the last start ended in an orderly stop.
-        boot_id: boot of the last start (8 bytes), empty when unknown.
+        boot_id: boot of the last start, empty when unknown.
         damaged_records: records passed over.
     """
 
@@ -86,7 +87,7 @@ def read_numbers(data: bytes) -> NumbersState:
         if kind == _START:
             state.epochs.append(epoch)
             state.clean = False
-            state.boot_id = number.to_bytes(8, "big")
+            state.boot_id = number.to_bytes(8, "big")[-BOOT_ID_BYTES:]
         elif kind == _RESERVED:
             key = (epoch, lane)
             state.reserved[key] = max(number, state.reserved.get(key, 0))

@@ -22,7 +22,8 @@ from whimbrel_protocol.batch import decode_events
 from whimbrel_protocol.epoch import ordinal_of
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.event import Event
-from whimbrel_protocol.frame import FrameHeader, open_frame
+from whimbrel_protocol.frame import open_frame
+from whimbrel_protocol.header import FrameHeader
 from whimbrel_protocol.lanes import GapReason
 
 
@@ -162,7 +163,7 @@ def _seal(
     at: int | None = None,
 ) -> int:
     """Seal events of an old frame anew; ``at`` puts them in its place instead of at the end."""
-    stamp = Stamp(header.mono_ns, row.wall_ns, header.clock)
+    stamp = Stamp(header.mono_ms * 10**6, row.wall_ns, header.clock)
     runs = seal_events(state, Place(epoch, row.lane, first, stamp, header.boot_id), events)
     for number, run in enumerate(runs):
         place = None if at is None else row.id + at + number

@@ -18,7 +18,7 @@ from whimbrel_agent.buffer.image import ImageReader
 from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
 from whimbrel_agent.buffer.staging import StagedRow
 from whimbrel_protocol.errors import RemoteProtocolError
-from whimbrel_protocol.frame import FrameHeader
+from whimbrel_protocol.header import FrameHeader
 from whimbrel_protocol.keys import BadSignatureError, PublicKey
 from whimbrel_protocol.lanes import LANE_NUMBERS, GapReason
 from whimbrel_protocol.sequences import RangeSet

@@ -27,13 +27,12 @@ from whimbrel_agent.buffer.sealing import (
 )
 from whimbrel_agent.buffer.staging import DamagedRowError, StagedRow, Stamp, read_row
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState, StagedSlot
-from whimbrel_protocol.batch import columns_info, encode_events
-from whimbrel_protocol.codecs import CODECS
+from whimbrel_protocol.batch import encode_events
 from whimbrel_protocol.errors import LocalProtocolError
 from whimbrel_protocol.event import Event
-from whimbrel_protocol.frame import FrameHeader, seal_frame
+from whimbrel_protocol.frame import seal_frame
+from whimbrel_protocol.header import FrameHeader, name_zones
 from whimbrel_protocol.lanes import LANES, GapReason
-from whimbrel_protocol.limits import MAX_ZONES_PER_FRAME
 
 _READ_AT_ONCE: Final = 1_000
 
@@ -208,15 +207,13 @@ def seal_events(
     state: BufferState, place: Place, events: Sequence[Event]
 ) -> list[SealedRun | LostRun]:
     """Seal events with rising sequences; in halves where one frame cannot hold them."""
-    zones = tuple(sorted({event.zone for event in events if event.zone is not None}))
-    if len(zones) <= MAX_ZONES_PER_FRAME:
-        try:
-            data = _frame(state, place, events, zones)
-        except LocalProtocolError as error:
-            if len(events) == 1:
-                return [LostRun(place.first, 1, b"", f"event cannot be sealed: {error}")]
-        else:
-            return [SealedRun(place.first, len(events), place.stamp.wall_ns, data)]
+    try:
+        data = _frame(state, place, events)
+    except LocalProtocolError as error:
+        if len(events) == 1:
+            return [LostRun(place.first, 1, b"", f"event cannot be sealed: {error}")]
+    else:
+        return [SealedRun(place.first, len(events), place.stamp.wall_ns, data)]
     middle = len(events) // 2
     return [
         *seal_events(state, place, events[:middle]),
@@ -224,11 +221,7 @@ def seal_events(
     ]
 
 
-def _frame(
-    state: BufferState, place: Place, events: Sequence[Event], zones: tuple[str, ...]
-) -> bytes:
-    columns = encode_events(events)
-    codec, raw_size_bytes = columns_info(columns)
+def _frame(state: BufferState, place: Place, events: Sequence[Event]) -> bytes:
     times = [event.time_ns for event in events]
     shared = state.epochs[place.epoch]
     header = FrameHeader(
@@ -239,16 +232,14 @@ def _frame(
         first=place.first,
         span=len(events),
         count=len(events),
-        time_min_ns=min(times),
-        time_max_ns=max(times),
-        mono_ns=place.stamp.mono_ns,
+        time_min_s=min(times) // 10**9,
+        time_max_s=max(times) // 10**9,
+        mono_ms=place.stamp.mono_ns // 10**6,
         boot_id=place.boot_id or shared.boot_id,
         clock=place.stamp.quality,
-        zones=zones,
-        codec=CODECS[codec],
-        raw_size_bytes=raw_size_bytes,
+        zones=name_zones(event.zone for event in events),
     )
-    return seal_frame(header, columns, state.key)
+    return seal_frame(header, encode_events(events), state.key)
 
 
 def insert_run(

@@ -13,7 +13,7 @@ from typing import Final
 from whimbrel_agent.ports import Delivery
 from whimbrel_protocol.envelope import open_message
 from whimbrel_protocol.errors import RemoteProtocolError
-from whimbrel_protocol.frame import UnsupportedVersionError
+from whimbrel_protocol.header import UnsupportedVersionError
 from whimbrel_protocol.keys import BadSignatureError, PublicKey
 from whimbrel_protocol.messages import (
     Hold,

@@ -45,7 +45,7 @@ from whimbrel_agent.uplink.values import (
     Settle,
 )
 from whimbrel_protocol.envelope import seal_message
-from whimbrel_protocol.frame import PROTOCOL_VERSION
+from whimbrel_protocol.header import PROTOCOL_VERSION
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.limits import MAX_RESUME_STREAMS
 from whimbrel_protocol.messages import Receipt, Resume

@@ -85,9 +85,9 @@ class Selection:
         """Say whether anything of a (tenant, store) can be wanted: others need no decoding."""
         return self.tenant.take(tenant) and self.store.take(store)
 
-    def takes_zones(self, zones: Sequence[str]) -> bool:
-        """Say whether a frame in which these zones occur can hold a wanted event."""
-        return not self.zone.texts or any(self.zone.take(zone) for zone in zones)
+    def takes_zones(self, zones: Sequence[str] | None) -> bool:
+        """Say whether a frame in which these zones (None: any) occur can hold a wanted event."""
+        return not self.zone.texts or zones is None or any(self.zone.take(zone) for zone in zones)
 
     def takes_event(self, zone: str | None, event_type: str) -> bool:
         """Say whether an event of a wanted partition is wanted."""

@@ -4,9 +4,9 @@
 enrolment; the signature is checked after that, by :meth:`Admitted.verify`, since it is the
 expensive part and needs the key.
 
-A frame of another version, or beyond a limit, can still be refused properly: keys 2 to 10 of a
-header (address, lane, order, epoch, first, span) keep their meaning in every version, so its
-range becomes a gap that names the stored bytes.
+A frame of another version, or beyond a limit, can still be refused properly: the places
+1 to 8 of a header (address, lane and order, epoch, first, span) keep their meaning in every
+version, so its range becomes a gap that names the stored bytes.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Final
 
 from whimbrel_aggregator.journal.values import DeviceKey, StreamKey
-from whimbrel_protocol import cborform, cose
-from whimbrel_protocol.cborform import Reader
+from whimbrel_protocol import cose
 from whimbrel_protocol.envelope import open_message
-from whimbrel_protocol.errors import FieldError, ProtocolError, RemoteProtocolError
-from whimbrel_protocol.frame import DIGEST_BYTES, MAX_EPOCH, Frame, FrameHeader, open_frame
+from whimbrel_protocol.errors import ProtocolError, RemoteProtocolError
+from whimbrel_protocol.frame import DIGEST_BYTES, Frame, open_frame, open_range
+from whimbrel_protocol.header import FrameHeader
 from whimbrel_protocol.keys import PublicKey
-from whimbrel_protocol.lanes import LANES, GapReason, Order
-from whimbrel_protocol.limits import MAX_PAYLOAD_BYTES, MAX_SPAN
+from whimbrel_protocol.lanes import GapReason
+from whimbrel_protocol.limits import MAX_PAYLOAD_BYTES
 from whimbrel_protocol.messages import Resume
 from whimbrel_protocol.names import Address
-from whimbrel_protocol.sequences import MAX_SEQUENCE
 from whimbrel_protocol.topics import RESUME, BirthTopic, UpTopic, parse_up
 
 from .verdict import Candidate
@@ -223,33 +222,15 @@ def _beyond(delivery: Delivery, problem: str) -> ParsedFrame:
         RemoteProtocolError: not even that can be read.
     """
     signed = cose.parse(delivery.payload)
-    parts: Any = cborform.load(signed.payload, "frame")
-    if type(parts) is not list or len(parts) < 2 or parts[0] != 0:
-        raise RemoteProtocolError("message is not a frame")
-    fields = Reader(parts[1], "frame header")
-    try:
-        address = Address(
-            tenant=fields.text(2, "tenant"),
-            region=fields.text(3, "region"),
-            store=fields.text(4, "store"),
-            device=fields.text(5, "device"),
-        )
-    except FieldError as error:
-        raise RemoteProtocolError(f"frame header: {error}") from error
-    lane = LANES[fields.integer(6, "lane", low=0, high=len(LANES) - 1)]
-    order = Order(fields.integer(7, "order", low=0, high=1, default=0))
-    epoch = fields.integer(8, "epoch", low=1, high=MAX_EPOCH)
-    first = fields.integer(9, "first", low=1, high=MAX_SEQUENCE)
-    most = min(MAX_SPAN, MAX_SEQUENCE - first + 1)
-    span = fields.integer(10, "span", low=1, high=most, default=1)
+    covered = open_range(signed)
     candidate = Candidate(
-        key=_stream(address, epoch, lane),
-        order=order,
-        first=first,
-        span=span,
+        key=_stream(covered.address, covered.epoch, covered.lane),
+        order=covered.order,
+        first=covered.first,
+        span=covered.span,
         count=0,
         digest=signed.digest[:DIGEST_BYTES],
         reason=int(GapReason.REFUSED),
         refused=True,
     )
-    return ParsedFrame(address, signed, candidate, None, delivery.received_ns, problem)
+    return ParsedFrame(covered.address, signed, candidate, None, delivery.received_ns, problem)

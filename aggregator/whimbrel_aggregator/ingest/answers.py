@@ -11,7 +11,7 @@ from whimbrel_aggregator.journal.port import Journal, JournalError, StreamKey
 from whimbrel_aggregator.ports import Clock
 from whimbrel_protocol.envelope import seal_message
 from whimbrel_protocol.errors import LocalProtocolError
-from whimbrel_protocol.frame import PROTOCOL_VERSION
+from whimbrel_protocol.header import PROTOCOL_VERSION
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.messages import (
     Credit,

@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple
 from whimbrel_protocol import cose
 from whimbrel_protocol.epoch import fork_epoch, ordinal_of
 from whimbrel_protocol.errors import ProtocolError
-from whimbrel_protocol.frame import DIGEST_BYTES, FrameHeader, open_frame
+from whimbrel_protocol.frame import DIGEST_BYTES, open_frame
+from whimbrel_protocol.header import FrameHeader
 from whimbrel_protocol.keys import BadSignatureError, PublicKey
 from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.names import Address
@@ -29,7 +30,7 @@ from whimbrel_protocol.sqlitepages import (
     frame_size,
 )
 
-from .rows import frame_is_whole, ranges_in, row_crc
+from .rows import frame_is_whole, ranges_in, row_crc, zones_from_text
 from .values import NewFrame, StreamKey
 
 _FRAME_COLUMNS: Final = 14
@@ -247,7 +248,7 @@ def _frame_of_row(columns: Columns, data: bytes) -> NewFrame:
         reason=reason,
         time_min_ns=time_min_ns,
         time_max_ns=time_max_ns,
-        zones=tuple(zones.split(",")) if zones else (),
+        zones=zones_from_text(zones),
         fork=bool(fork),
     )
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from .errors import JournalDamagedError
 from .identities import Identities
-from .rows import frame_id, frame_is_whole, offset_of, row_crc
+from .rows import frame_id, frame_is_whole, offset_of, row_crc, zones_from_text
 from .values import DamagedFrame, FrameRecord, Page, PartitionKey, PartitionState
 from .writing import read_partition
 
@@ -149,7 +149,7 @@ def _check(
         received_ns=row[7],
         time_min_ns=row[8],
         time_max_ns=row[9],
-        zones=tuple(row[10].split(",")) if row[10] else (),
+        zones=zones_from_text(row[10]),
         fork=bool(row[6]),
         data=row[_DATA],
     )

@@ -44,6 +44,22 @@ def frame_is_whole(data: object, digest: bytes) -> bool:
     return type(data) is bytes and hashlib.sha256(data).digest()[:DIGEST_BYTES] == digest
 
 
+_MANY_ZONES: Final = "*"
+"""No zone has such a name."""
+
+
+def zones_to_text(zones: tuple[str, ...] | None) -> str:
+    """Return the zones column of a frame; None stands for too many to be named."""
+    return _MANY_ZONES if zones is None else ",".join(zones)
+
+
+def zones_from_text(text: str) -> tuple[str, ...] | None:
+    """Read the zones column of a frame."""
+    if text == _MANY_ZONES:
+        return None
+    return tuple(text.split(",")) if text else ()
+
+
 def frame_id(partition: int, offset: int) -> int:
     """Return the rowid of a frame."""
     return partition << OFFSET_BITS | offset

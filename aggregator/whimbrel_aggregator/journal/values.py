@@ -92,9 +92,9 @@ class NewFrame:
         digest: first 8 bytes of the SHA-256 of ``data``.
         reason: the :class:`GapReason` when ``count`` is 0, else 0.
         received_ns: when the region got it, its wall clock.
-        time_min_ns: least event time in it.
-        time_max_ns: greatest event time in it.
-        zones: zones that occur inside.
+        time_min_ns: no event in it is earlier.
+        time_max_ns: no event in it is later.
+        zones: zones that occur inside; None where they are too many to be named.
         fork: committed under a derived epoch, since its range was taken by another content.
         data: the frame's bytes as sealed by the device.
     """
@@ -109,7 +109,7 @@ class NewFrame:
     reason: int = 0
     time_min_ns: int = 0
     time_max_ns: int = 0
-    zones: tuple[str, ...] = ()
+    zones: tuple[str, ...] | None = ()
     fork: bool = False
 
 
@@ -240,7 +240,7 @@ class FrameRecord:
     received_ns: int
     time_min_ns: int
     time_max_ns: int
-    zones: tuple[str, ...]
+    zones: tuple[str, ...] | None
     fork: bool
     data: bytes
 

@@ -11,7 +11,7 @@ from whimbrel_protocol.lanes import LANE_NUMBERS
 
 from .errors import JournalDamagedError, JournalError
 from .identities import Identities
-from .rows import REMEDY, check_row, frame_id, pack_ranges, row_crc
+from .rows import REMEDY, check_row, frame_id, pack_ranges, row_crc, zones_to_text
 from .schema import MAX_OFFSET
 from .values import (
     OP_ID_BYTES,
@@ -161,7 +161,7 @@ def _collect(
             received_ns,
             frame.time_min_ns,
             frame.time_max_ns,
-            ",".join(frame.zones),
+            zones_to_text(frame.zones),
             frame.digest,
         )
         group.frames.append((*values, row_crc(*values), frame.data))

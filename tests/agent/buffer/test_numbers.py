@@ -17,7 +17,7 @@ from whimbrel_agent.buffer.numbers import (
 )
 from whimbrel_protocol.epoch import make_epoch
 
-BOOT = b"boot0001"
+BOOT = b"bt01"
 
 
 def epochs(count: int) -> list[int]:

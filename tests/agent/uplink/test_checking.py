@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from whimbrel_agent.buffer.values import FrameRef
 from whimbrel_agent.uplink.checking import fault_of
-from whimbrel_protocol.frame import gap_header, open_frame, seal_frame
+from whimbrel_protocol.frame import open_frame, seal_frame
+from whimbrel_protocol.header import gap_header
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import GapReason, Order
 from worlds.uplink import ADDRESS

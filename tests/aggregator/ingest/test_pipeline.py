@@ -281,7 +281,7 @@ async def test_a_down_message_of_the_region_is_not_taken_from_the_broker(tmp_pat
 
 async def test_a_frame_of_another_version_is_stored_and_refused_with_a_gap(tmp_path: Path) -> None:
     payload = cborform.load(cose.parse(TILL.frame(1)).payload, "frame")
-    payload[1][1] = 2
+    payload[1][0] = 2
     newer = cose.sign(cborform.dump(payload), TILL.key)
     async with region_in(tmp_path, TILL) as region:
         entries = await region.settle(TILL, newer, newer)

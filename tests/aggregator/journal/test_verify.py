@@ -9,7 +9,7 @@ import pytest
 from committed.journal import KEY, Committer, address, events, open_journal
 from whimbrel_aggregator.journal.port import DeviceKey, EnrolledDevice, JournalError
 from whimbrel_aggregator.journal.verify import VerifyReport, verify_journal
-from whimbrel_protocol.frame import InnerGap
+from whimbrel_protocol.header import InnerGap
 
 Tamper = Callable[[str], VerifyReport]
 
