@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from .bench.report import number
 from .sabotage import SABOTAGES
 
 BROKERS: Final = ("mosquitto", "nats", "amqtt")
@@ -36,8 +37,8 @@ class Run:
 
 def soaks(options: Namespace, folder: Path) -> Iterator[Run]:
     """Run random kills over every broker, then each planted fault, which must be found."""
-    for number, broker in enumerate(BROKERS):
-        seed = options.seed + number
+    for place, broker in enumerate(BROKERS):
+        seed = options.seed + place
         arguments = ["--kills", str(options.kills), "--seed", str(seed), "--broker", broker]
         done, report = _script("soak", arguments, folder / f"soak-{broker}.json")
         yield Run(f"scripts/soak {' '.join(arguments)}", done == 0, _soak_line(report))
@@ -57,7 +58,7 @@ def demo() -> Run:
 def bench(options: Namespace, folder: Path) -> tuple[Run, dict[str, Any]]:
     """Take every figure."""
     arguments = ["--runs", str(options.runs)]
-    done, figures = _script("bench", arguments, folder / "bench.json")
+    done, figures = _script("bench", arguments, options.figures or folder / "bench.json")
     return Run(f"scripts/bench {' '.join(arguments)}", done == 0, "figures below"), figures
 
 
@@ -78,13 +79,32 @@ def report_text(runs: Sequence[Run], figures: dict[str, Any], started: datetime)
             for run in runs
         ),
         "",
-        "## Figures",
-        "",
-        "```json",
-        json.dumps(figures, indent=1),
-        "```",
+        *_figures_text(figures),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _figures_text(figures: dict[str, Any]) -> Iterator[str]:
+    """Yield the figures as a table; each stands there with what it was measured against."""
+    if not figures:
+        return
+    machine = figures["machine"]
+    yield "## Figures"
+    yield ""
+    yield (
+        f"Medians of {figures['runs']} runs on {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['file_system']}, SQLite {machine['sqlite']}; begun before {figures['when']}."
+    )
+    yield ""
+    yield "| figure | value | unit | target | met | against, in the same run |"
+    yield "|---|---|---|---|---|---|"
+    for key, detail in figures["details"].items():
+        value = number(detail["value"])
+        met = {None: "", True: "yes", False: "**no**"}[detail["met"]]
+        yield (
+            f"| `{key}` | {value} | {detail['unit']} | {detail['target'] or ''} | {met} | "
+            f"{detail['reference']} |"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -135,6 +155,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--kills", type=int, default=300, help="for each broker (default 300)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=5, help="of the benchmark; 0 leaves it out")
+    parser.add_argument("--figures", type=Path, help="keep the benchmark's JSON document here")
     parser.add_argument("--out", type=Path, default=Path("simulators/acceptance.md"))
     return parser
 

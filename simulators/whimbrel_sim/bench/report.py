@@ -100,7 +100,7 @@ def table(readings: Sequence[Reading]) -> str:
     rows = [("figure", "value", "unit", "target", "met", "against, in the same run")]
     for reading in readings:
         key = KEYS[reading.key]
-        head = (reading.key, _number(reading.value), key.unit, _target(key), _met(key, reading))
+        head = (reading.key, number(reading.value), key.unit, _target(key), _met(key, reading))
         lines = textwrap.wrap(reading.reference, _REFERENCE_WIDTH) or [""]
         rows.append((*head, lines[0]))
         rows += [("", "", "", "", "", line) for line in lines[1:]]
@@ -134,13 +134,14 @@ def comparison(verdicts: Sequence[Verdict]) -> str:
     """Return a comparison as lines, the worst first."""
     ordered = sorted(verdicts, key=lambda verdict: -verdict.worsening)
     return "\n".join(
-        f"{'WORSE ' if verdict.is_worse else 'ok    '} {verdict.key}: {_number(verdict.value)} "
-        f"after {_number(verdict.baseline)} ({-verdict.worsening:+.1%})"
+        f"{'WORSE ' if verdict.is_worse else 'ok    '} {verdict.key}: {number(verdict.value)} "
+        f"after {number(verdict.baseline)} ({-verdict.worsening:+.1%})"
         for verdict in ordered
     )
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Return a figure as people read it; a dash when it could not be taken."""
     if value is None:
         return "-"
     if value == int(value) or abs(value) >= 1000:
