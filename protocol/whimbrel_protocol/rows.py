@@ -20,6 +20,7 @@ from whimbrel_protocol.errors import FieldError, RemoteProtocolError
 from whimbrel_protocol.event import Event, event_row, make_event, validate_event
 from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.limits import MAX_EVENT_BYTES, MAX_FRAME_EVENTS
+from whimbrel_protocol.packing import MIN_GROUP, pack_group
 
 __all__ = ["pack_event", "pack_events", "unpack_event", "unpack_events"]
 
@@ -40,9 +41,12 @@ def pack_events(events: Sequence[Event]) -> bytes:
     Raises:
         FieldError: an event breaks a limit (no bytes are given for the others).
     """
+    packed = pack_group(events) if len(events) >= MIN_GROUP else None
+    if packed is not None and len(packed) <= MAX_EVENT_BYTES:
+        return packed
     for event in events:
         validate_event(event)
-    return dump_value([event_row(event) for event in events])
+    return packed or dump_value([event_row(event) for event in events])
 
 
 def unpack_event(data: bytes) -> Event:
