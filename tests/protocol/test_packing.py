@@ -56,8 +56,20 @@ def nested(depth: int) -> Any:
 NUMBERS = st.integers() | st.sampled_from(
     [2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**256 - 1, 2**256, -(2**256), -(2**256) - 1]
 )
+
+
+def mostly(good: st.SearchStrategy[Any], bad: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Give something bad seldom enough that groups of many fields come out good as well."""
+    return st.integers(0, 60).flatmap(lambda chance: bad if chance == 0 else good)
+
+
 SCALARS: st.SearchStrategy[Any] = (
-    st.none() | st.booleans() | NUMBERS | st.floats() | st.text(max_size=20) | st.binary(max_size=9)
+    st.none()
+    | st.booleans()
+    | mostly(st.integers(), NUMBERS)
+    | st.floats()
+    | st.text(max_size=20)
+    | st.binary(max_size=9)
 )
 ODD: st.SearchStrategy[Any] = st.sampled_from(
     [
@@ -74,11 +86,6 @@ MAPS: st.SearchStrategy[Any] = st.dictionaries(
 )
 
 
-def mostly(good: st.SearchStrategy[Any], bad: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Give something bad seldom enough that groups of many fields come out good as well."""
-    return st.integers(0, 60).flatmap(lambda chance: bad if chance == 0 else good)
-
-
 TEXTS = st.none() | st.sampled_from(["x", "A-17", "é" * 128])
 BAD_TEXTS = st.sampled_from(["", "é" * 129, "\ud800", 7, b"x", []])
 EVENTS = st.builds(
@@ -89,7 +96,7 @@ EVENTS = st.builds(
         st.integers(-(2**63), 2**63 - 1), st.sampled_from([2**63, -(2**63) - 1, True, 1.0, "1"])
     ),
     mostly(
-        MAPS | st.dictionaries(st.sampled_from(["a", "b"]), ODD, max_size=1),
+        mostly(MAPS, st.dictionaries(st.sampled_from(["a", "b"]), ODD, max_size=1)),
         st.dictionaries(KEYS, SCALARS) | st.sampled_from([None, [1], "x"]),
     ),
     mostly(st.none() | st.sampled_from(["front", "a_b-9"]), st.sampled_from(["all", "Up", "", 7])),
