@@ -89,6 +89,9 @@ def _events(rows: list[Any], *, trusted: bool) -> list[Event]:
             if len(row) == 4:
                 name, source, time_ns, data = row
                 event = make_event(name, source, time_ns, data, None, None, "normal", None, {})
+            elif len(row) == 6:  # the most common one: a zone, and no more
+                name, source, time_ns, data, lane, zone = row
+                event = make_event(name, source, time_ns, data, zone, None, _lane(lane), None, {})
             else:
                 event = _long_row(*row)
             if not trusted:
@@ -110,10 +113,14 @@ def _long_row(  # noqa: PLR0917
     dedup_key: Any = None,
     extensions: Any = None,
 ) -> Event:
-    if type(lane) is not int or not 0 <= lane < len(LANES):
-        raise RemoteProtocolError(f"lane number of an event row must be below {len(LANES)}")
     if extensions is None:
         extensions = {}
     return make_event(
-        name, source, time_ns, data, zone, subject, LANES[lane], dedup_key, extensions
+        name, source, time_ns, data, zone, subject, _lane(lane), dedup_key, extensions
     )
+
+
+def _lane(number: Any) -> str:
+    if type(number) is not int or not 0 <= number < len(LANES):
+        raise RemoteProtocolError(f"lane number of an event row must be below {len(LANES)}")
+    return LANES[number]
