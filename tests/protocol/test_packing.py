@@ -112,6 +112,8 @@ EVENTS = st.builds(
 @example([event(zone="z")] * MIN_GROUP, False)
 @example([event(zone="z"), event(), event(extensions={"e": Decimal("-0.0")})] * 3, True)
 @example([event(data={"v": "x" * 20_000})] * MIN_GROUP, False)
+@example([event(data={"v": packing._BORDER}), event(data={"v": [packing._BORDER]})] * 3, False)
+@example([event(source=f"s{number}") for number in range(600)], True)
 def test_a_group_is_packed_or_refused_as_its_events_are_one_by_one(
     events: list[Event], forgetful: bool
 ) -> None:
@@ -137,6 +139,12 @@ def test_a_group_is_packed_or_refused_as_its_events_are_one_by_one(
 )
 def test_good_groups_need_no_second_look(changes: dict[str, Any]) -> None:
     events = [event(**changes)] * MIN_GROUP
+    assert pack_group(events) == one_by_one(events)
+
+
+@pytest.mark.parametrize("count", [6, 23, 24, 255, 256, 700])
+def test_arrays_of_any_size_have_the_head_that_the_library_writes(count: int) -> None:
+    events = [event(zone=f"z{number % 3}") for number in range(count)]
     assert pack_group(events) == one_by_one(events)
 
 

@@ -77,12 +77,13 @@ def pack_group(events: Sequence[Event]) -> tuple[list[int], list[Pack]]:
         AcceptError: an event breaks a limit; it names which.
     """
     try:
+        names = {event.lane for event in events}
+        if len(names) == 1:
+            number = LANE_NUMBERS[names.pop()]
+            return [number], pack_lane(number, events)
         lanes = [LANE_NUMBERS[event.lane] for event in events]
-        present = sorted(set(lanes))
-        if len(present) == 1:
-            return present, pack_lane(present[0], events)
         packs: list[Pack] = []
-        for number in present:
+        for number in sorted(set(lanes)):
             mine = [event for event, lane in zip(events, lanes, strict=True) if lane == number]
             packs += pack_lane(number, mine)
     except (FieldError, KeyError, TypeError):
