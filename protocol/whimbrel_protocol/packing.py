@@ -9,7 +9,7 @@ packs nothing that ``validate_event`` refuses, and packs the rest into the same 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
 from typing import Any, Final
 
@@ -48,8 +48,21 @@ _Head = tuple[Any, Any, Any, Any]
 _known_heads: dict[_Head, tuple[bytes, bytes]] = {}
 """Heads that passed the checks: what comes before an event's time, and after its data."""
 
-_known_keys: set[str] = set()
-"""Keys of maps that passed the checks. (Here as there, what is equal to a known text is one.)"""
+
+class _Keys:
+    """Keys of maps that passed the checks; what is equal to a known text is one, as in a map.
+
+    The set is replaced whole, never changed: threads that learn keys at once may lose each other's,
+    but no set is ever over the bound that a map's size rests on.
+    """
+
+    __slots__ = ("known",)
+
+    def __init__(self) -> None:
+        self.known: frozenset[str] = frozenset()
+
+
+_keys: Final = _Keys()
 
 
 def pack_group(events: Sequence[Event]) -> bytes | None:
@@ -111,8 +124,10 @@ def _around(heads: Sequence[_Head]) -> list[tuple[bytes, bytes]]:
     known = list(map(_known_heads.get, heads))
     if None in known:
         fresh = {head: _checked(*head) for head in set(heads)}
-        _make_room(_known_heads, fresh)
-        _known_heads.update(fresh if len(fresh) <= _KNOWN_MAX else {})
+        if len(_known_heads) + len(fresh) > _KNOWN_MAX:
+            _known_heads.clear()  # start over rather than grow past the bound
+        if len(fresh) <= _KNOWN_MAX:
+            _known_heads.update(fresh)
         return [fresh[head] for head in heads]
     return known  # type: ignore[return-value]  # it holds no None
 
@@ -140,7 +155,7 @@ def _check_texts(field: str, texts: Sequence[Any], limit: int) -> bool:
 def _check_maps(maps: Iterable[dict[Any, Any]]) -> bool:
     """Check keys and values; say whether all values are numbers, texts, booleans and null."""
     maps = list(maps)
-    if not _known_keys.issuperset(chain.from_iterable(maps)):
+    if not _keys.known.issuperset(chain.from_iterable(maps)):
         _check_keys(set(chain.from_iterable(maps)))
     others = [v for v in chain.from_iterable(map(dict.values, maps)) if type(v) not in _PLAIN]
     kinds = set(map(type, others))
@@ -153,21 +168,15 @@ def _check_maps(maps: Iterable[dict[Any, Any]]) -> bool:
 
 
 def _check_keys(keys: set[Any]) -> None:
-    fresh = keys - _known_keys
     if len(keys) > _KNOWN_MAX:
         raise FieldError("data", f"{len(keys)} keys", "may be too many for one map")
-    for key in fresh:
+    known = _keys.known
+    for key in keys - known:
         check_key("data", key)
-    _make_room(_known_keys, fresh)
-    _known_keys.update(fresh)
+    more = known | keys
+    _keys.known = more if len(more) <= _KNOWN_MAX else frozenset(keys)
 
 
 def _check_values(values: Iterable[Any]) -> None:
     for value in values:
         check_value("data", value)
-
-
-def _make_room(known: dict[Any, Any] | set[Any], fresh: Collection[Any]) -> None:
-    """Start over rather than grow past the bound."""
-    if len(known) + len(fresh) > _KNOWN_MAX:
-        known.clear()

@@ -119,7 +119,7 @@ def test_a_group_is_packed_or_refused_as_its_events_are_one_by_one(
 ) -> None:
     if forgetful:
         packing._known_heads.clear()
-        packing._known_keys.clear()
+        packing._keys.known = frozenset()
     assert as_group(events) == one_by_one(events)
     quick = pack_group(events)
     if quick is not None and len(quick) <= MAX_EVENT_BYTES:
@@ -161,4 +161,4 @@ def test_what_is_remembered_stays_bounded() -> None:
         pack_group([event(type=f"t{number}", data={f"k{number}": 1})] * MIN_GROUP)
         pack_group([event(source=f"s{number}-{more}") for more in range(MIN_GROUP)])
     assert 0 < len(packing._known_heads) <= 512
-    assert 0 < len(packing._known_keys) <= 512
+    assert 0 < len(packing._keys.known) <= 512
