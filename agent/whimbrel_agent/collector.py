@@ -2,7 +2,8 @@
 
 Each event is a handful of objects that hold no cycle: they go as soon as nobody has them. Python
 counts them all the same, and by default looks for cycles after 700, that is after some 150 events,
-and then now and then at everything that was ever imported. A tenth of the intake's time went there.
+and then now and then at everything that was ever imported. Some 8 % of a busy intake's samples were
+in there; this wins back about 4 %.
 """
 
 from __future__ import annotations
