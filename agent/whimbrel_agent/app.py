@@ -21,6 +21,7 @@ from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferError  # noqa: A004  ours
 from whimbrel_agent.clock import SystemClock
+from whimbrel_agent.collector import spare_the_collector
 from whimbrel_agent.config import AgentConfig
 from whimbrel_agent.control import CONTROL_LIMITS, Control
 from whimbrel_agent.intake.http import EventIntake
@@ -72,6 +73,7 @@ def run_agent(config: AgentConfig) -> None:
     Raises:
         WhimbrelError: the agent cannot start, or its buffer broke; start it again.
     """
+    spare_the_collector()
     asyncio.run(_until_signalled(config))
 
 

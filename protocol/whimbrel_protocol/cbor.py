@@ -18,7 +18,7 @@ import cbor2
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.limits import MAX_DEPTH
 
-__all__ = ["dump_value", "load_value", "load_values"]
+__all__ = ["dump_plain", "dump_value", "load_value", "load_values"]
 
 _TAG_DECIMAL: Final = 4
 _TAG_EXTENDED_DECIMAL: Final = 268
@@ -34,6 +34,11 @@ _REFUSED_TAGS: Final = (
 
 _LIBRARY_DEPTH: Final = MAX_DEPTH + 5
 """Tags count as depth too: a row around the data, and a decimal with a big coefficient inside."""
+
+
+dump_plain: Final[Callable[[object], bytes]] = cbor2.dumps
+"""Encode as ``dump_value`` does a checked value that holds no decimal. Raises ValueError or
+CBORError for a text with a lone surrogate."""
 
 
 def dump_value(value: object) -> bytes:

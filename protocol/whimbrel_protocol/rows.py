@@ -20,6 +20,7 @@ from whimbrel_protocol.errors import FieldError, RemoteProtocolError
 from whimbrel_protocol.event import Event, event_row, make_event, validate_event
 from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.limits import MAX_EVENT_BYTES, MAX_FRAME_EVENTS
+from whimbrel_protocol.packing import MIN_GROUP, pack_group
 
 __all__ = ["pack_event", "pack_events", "unpack_event", "unpack_events"]
 
@@ -40,9 +41,12 @@ def pack_events(events: Sequence[Event]) -> bytes:
     Raises:
         FieldError: an event breaks a limit (no bytes are given for the others).
     """
+    packed = pack_group(events) if len(events) >= MIN_GROUP else None
+    if packed is not None and len(packed) <= MAX_EVENT_BYTES:
+        return packed
     for event in events:
         validate_event(event)
-    return dump_value([event_row(event) for event in events])
+    return packed or dump_value([event_row(event) for event in events])
 
 
 def unpack_event(data: bytes) -> Event:
@@ -85,6 +89,9 @@ def _events(rows: list[Any], *, trusted: bool) -> list[Event]:
             if len(row) == 4:
                 name, source, time_ns, data = row
                 event = make_event(name, source, time_ns, data, None, None, "normal", None, {})
+            elif len(row) == 6:  # the most common one: a zone, and no more
+                name, source, time_ns, data, lane, zone = row
+                event = make_event(name, source, time_ns, data, zone, None, _lane(lane), None, {})
             else:
                 event = _long_row(*row)
             if not trusted:
@@ -106,10 +113,14 @@ def _long_row(  # noqa: PLR0917
     dedup_key: Any = None,
     extensions: Any = None,
 ) -> Event:
-    if type(lane) is not int or not 0 <= lane < len(LANES):
-        raise RemoteProtocolError(f"lane number of an event row must be below {len(LANES)}")
     if extensions is None:
         extensions = {}
     return make_event(
-        name, source, time_ns, data, zone, subject, LANES[lane], dedup_key, extensions
+        name, source, time_ns, data, zone, subject, _lane(lane), dedup_key, extensions
     )
+
+
+def _lane(number: Any) -> str:
+    if type(number) is not int or not 0 <= number < len(LANES):
+        raise RemoteProtocolError(f"lane number of an event row must be below {len(LANES)}")
+    return LANES[number]

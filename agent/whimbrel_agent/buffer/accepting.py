@@ -16,6 +16,7 @@ from typing import Final
 from whimbrel_agent.buffer import capacity
 from whimbrel_agent.buffer.database import PAGE_BYTES, DiskFullError
 from whimbrel_agent.buffer.idempotency import KEY_BYTES, KeyEntry, KeyStore, hash_key
+from whimbrel_agent.buffer.places import PlaceCollector, Places, Run
 from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
 from whimbrel_agent.buffer.staging import Pack, Stamp, join_packs, pack_lane, write_row
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState, StagedSlot
@@ -60,7 +61,7 @@ class Ticket:
         self.checkpoint = checkpoint
         self.lanes, self.packs = pack_group(events)
         self.size_bytes = sum(len(pack.rows) for pack in self.packs)
-        self.answer: list[Accepted] = []
+        self.answer = Places()
         self.error: Exception | None = None
         self.done = False
         self.abandoned = False
@@ -76,12 +77,13 @@ def pack_group(events: Sequence[Event]) -> tuple[list[int], list[Pack]]:
         AcceptError: an event breaks a limit; it names which.
     """
     try:
+        names = {event.lane for event in events}
+        if len(names) == 1:
+            number = LANE_NUMBERS[names.pop()]
+            return [number], pack_lane(number, events)
         lanes = [LANE_NUMBERS[event.lane] for event in events]
-        present = sorted(set(lanes))
-        if len(present) == 1:
-            return present, pack_lane(present[0], events)
         packs: list[Pack] = []
-        for number in present:
+        for number in sorted(set(lanes)):
             mine = [event for event, lane in zip(events, lanes, strict=True) if lane == number]
             packs += pack_lane(number, mine)
     except (FieldError, KeyError, TypeError):
@@ -111,7 +113,7 @@ class Acceptor:
         keys: Sequence[bytes | None] | None,
         fingerprints: Sequence[int] | None,
         checkpoint: tuple[str, bytes] | None,
-    ) -> list[Accepted]:
+    ) -> Places:
         """Queue a group, and return its answer when it is durable."""
         self._check_size(events, keys, checkpoint)
         ticket = Ticket(events, keys, fingerprints, checkpoint)
@@ -213,7 +215,7 @@ class Commit:
         self._packs: list[list[Pack]] = [[] for _ in range(LANE_COUNT)]
         self._slots: list[tuple[int, StagedSlot]] = []
         self._entries: list[KeyEntry] = []
-        self._answers: list[list[Accepted]] = []
+        self._answers: list[Places] = []
         self._repeated = 0
         clock = state.clock
         self._stamp = Stamp(clock.mono_ns(), clock.wall_ns(), clock.quality())
@@ -221,8 +223,9 @@ class Commit:
     def run(self) -> None:
         """Commit, then answer the tickets."""
         state = self._state
-        capacity.make_room(state, self._pages(), self._least_urgent())
-        with state.database.transaction() as connection:
+        pages = self._pages()
+        capacity.make_room(state, pages, self._least_urgent())
+        with state.database.transaction(takes=pages) as connection:
             if any(ticket.keys for ticket in self._group):
                 self._keys.trim(connection, self._stamp.wall_ns)
             for ticket in self._group:
@@ -245,7 +248,7 @@ class Commit:
     def _least_urgent(self) -> int:
         return max((pack.lane for t in self._group for pack in t.packs), default=0)
 
-    def _place(self, connection: sqlite3.Connection, ticket: Ticket) -> list[Accepted]:
+    def _place(self, connection: sqlite3.Connection, ticket: Ticket) -> Places:
         """Give sequences to a ticket's events, first answers to repeated ones."""
         if ticket.checkpoint is not None:
             _write_checkpoint(connection, *ticket.checkpoint)
@@ -255,49 +258,49 @@ class Commit:
             self._packs[pack.lane].append(pack)
         return self._number(ticket.lanes, ticket.count)
 
-    def _number(self, lanes: list[int], count: int) -> list[Accepted]:
-        epoch, following = self._state.epoch, self._next
+    def _number(self, lanes: list[int], count: int) -> Places:
         if len(lanes) == 1:
-            (lane,) = lanes
-            first = following[lane]
-            following[lane] = first + count
-            name = LANES[lane]
-            return [Accepted(epoch, name, number) for number in range(first, first + count)]
-        answers = []
+            return Places([self._take_numbers(lanes[0], count)])
+        places = PlaceCollector()
         for lane in lanes:
-            answers.append(Accepted(epoch, LANES[lane], following[lane]))
-            following[lane] += 1
-        return answers
+            places.add(self._take_numbers(lane, 1))
+        return places.places()
+
+    def _take_numbers(self, lane: int, count: int) -> Run:
+        first = self._next[lane]
+        self._next[lane] = first + count
+        return Run(self._state.epoch, LANES[lane], first, count)
 
     def _place_keyed(
         self, connection: sqlite3.Connection, ticket: Ticket, keys: list[bytes | None]
-    ) -> list[Accepted]:
-        answers: list[Accepted] = []
+    ) -> Places:
+        places = PlaceCollector()
         fresh: list[Event] = []
         known = {key: self._keys.find(connection, key) for key in keys if key is not None}
-        for event, key, print_ in zip(ticket.events, keys, ticket.fingerprints, strict=True):
-            first = known.get(key) if key is not None else None
-            if first is not None:
-                first_answer, first_print = first
+        items = zip(ticket.events, keys, ticket.fingerprints, strict=True)
+        for index, (event, key, print_) in enumerate(items):
+            earlier = known.get(key) if key is not None else None
+            if earlier is not None:
+                (epoch, name, sequence, repeated), first_print = earlier
                 if print_ and first_print and print_ != first_print:
-                    raise KeyReusedError(len(answers))
-                answers.append(first_answer)
+                    raise KeyReusedError(index)
+                places.add(Run(epoch, name, sequence, 1, repeated))
                 self._repeated += 1
                 continue
             fresh.append(event)
             lane = LANE_NUMBERS[event.lane]
-            (answer,) = self._number([lane], 1)
-            answers.append(answer)
+            run = self._take_numbers(lane, 1)
+            places.add(run)
             if key is not None:
-                known[key] = answer._replace(repeated=True), print_
-                self._entries.append(KeyEntry(key, lane, answer.sequence, print_))
+                known[key] = Accepted(run.epoch, run.lane, run.first, repeated=True), print_
+                self._entries.append(KeyEntry(key, lane, run.first, print_))
         packs = ticket.packs if len(fresh) == ticket.count else pack_group(fresh)[1]
         for pack in packs:
             self._packs[pack.lane].append(pack)
         if self._entries:
             self._keys.add(connection, self._stamp.wall_ns, self._state.epoch, self._entries)
             self._entries = []
-        return answers
+        return places.places()
 
     def _insert(self, connection: sqlite3.Connection) -> None:
         state, stamp = self._state, self._stamp

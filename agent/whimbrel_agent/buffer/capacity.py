@@ -26,15 +26,23 @@ def room(state: BufferState) -> int:
 
     Without the reserve the file may not grow: only pages free inside it count.
     """
-    count, free = state.database.pages()
+    return _room(state, *state.database.pages())
+
+
+def _room(state: BufferState, count: int, free: int) -> int:
     limits = state.database.limits
     usable = free if not state.reserve.present else limits.max_pages - count + free
     return int(usable) - limits.headroom_pages
 
 
+def has_room(state: BufferState, pages: int) -> bool:
+    """Whether so many pages are free; they are counted only where an estimate cannot tell."""
+    return _room(state, *state.database.pages_at_worst()) >= pages or room(state) >= pages
+
+
 def is_pressing(state: BufferState) -> bool:
     """Whether room is so short that staged events should be sealed at once."""
-    return room(state) < state.database.limits.headroom_pages
+    return not has_room(state, state.database.limits.headroom_pages)
 
 
 def make_room(state: BufferState, pages: int, lane: int) -> None:
@@ -43,7 +51,7 @@ def make_room(state: BufferState, pages: int, lane: int) -> None:
     Raises:
         BufferFullError: nothing more may be dropped.
     """
-    if room(state) >= pages:
+    if has_room(state, pages):
         return
     while (missing := pages - room(state)) > 0:
         if not (trim_receipted(state, missing) or _evict(state, missing, lane)):

@@ -31,6 +31,10 @@ SHM_BYTES: Final = 32 * 1024
 CACHE_KIB: Final = 256
 """The kernel caches the files already; more than the tables' upper pages only costs memory."""
 
+MAX_ESTIMATES: Final = 64
+"""So many transactions may go by their estimates before the pages are counted again: should an
+estimate ever be too low, the error stays far below the headroom."""
+
 _MX_FRAME_OFFSET: Final = 16
 SQL_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite raises: a damaged name in an error message does not even decode."""
@@ -127,10 +131,16 @@ class Database:
         self.connection.execute(f"PRAGMA journal_size_limit = {limits.wal_bytes}")
         self.connection.execute(f"PRAGMA max_page_count = {limits.max_pages}")
         self._index = -1
+        self._counted: tuple[int, int] | None = None
+        self._estimates = self._taken = 0
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, takes: int | None = None) -> Iterator[sqlite3.Connection]:
         """Run the block in one transaction, durable when the block has been left.
+
+        Args:
+            takes: the most pages that the block may take, where that is known: the pages need
+                not be counted anew after it.
 
         Raises:
             DiskFullError: no room; nothing was changed.
@@ -142,6 +152,7 @@ class Database:
         try:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
+            self._expect(takes)
             connection.execute("COMMIT")
         except SQL_ERRORS as error:
             self._roll_back()
@@ -207,11 +218,31 @@ class Database:
                 return 0
         return int.from_bytes(os.pread(self._index, 4, _MX_FRAME_OFFSET), sys.byteorder)
 
+    def _expect(self, takes: int | None) -> None:
+        """Keep the count of pages a lower bound of what is free, or forget it."""
+        self._estimates += 1
+        if takes is None or self._estimates > MAX_ESTIMATES:
+            self._counted = None
+        else:
+            self._taken += takes
+
     def pages(self) -> tuple[int, int]:
         """Return pages in the file, and how many of them are free."""
         execute = self.connection.execute
         count = execute("PRAGMA page_count").fetchone()[0]
-        return count, execute("PRAGMA freelist_count").fetchone()[0]
+        free = execute("PRAGMA freelist_count").fetchone()[0]
+        self._counted, self._estimates, self._taken = (count, free), 0, 0
+        return count, free
+
+    def pages_at_worst(self) -> tuple[int, int]:
+        """Return the same without asking SQLite where estimates do: no fewer may be free.
+
+        Two questions are two read transactions, a tenth of a commit's own work.
+        """
+        if self._counted is None:
+            return self.pages()
+        count, free = self._counted
+        return count, free - self._taken
 
     def free_pages(self) -> int:
         """Return how many pages new rows may still take."""

@@ -38,6 +38,7 @@ from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.lanes import LANES, ClockQuality
 from whimbrel_protocol.limits import MAX_EVENT_BYTES
+from whimbrel_protocol.packing import array_head
 from whimbrel_protocol.rows import pack_events, unpack_events
 
 MAGIC: Final = b"WSR1"
@@ -161,17 +162,8 @@ def join_packs(packs: Sequence[Pack]) -> list[Pack]:
 def _join(run: Sequence[Pack], events: int) -> Pack:
     if len(run) == 1:
         return run[0]
-    bodies = [pack.rows[len(_array_head(pack.count)) :] for pack in run]
-    return Pack(run[0].lane, events, _array_head(events) + b"".join(bodies))
-
-
-def _array_head(count: int) -> bytes:
-    """Return the head of a CBOR array (RFC 8949, major type 4)."""
-    if count < 24:
-        return bytes((0x80 | count,))
-    if count < 256:
-        return bytes((0x98, count))
-    return b"\x99" + count.to_bytes(2, "big")
+    bodies = [pack.rows[len(array_head(pack.count)) :] for pack in run]
+    return Pack(run[0].lane, events, array_head(events) + b"".join(bodies))
 
 
 def write_row(pack: Pack, *, epoch: int, first: int, stamp: Stamp) -> bytes:

@@ -15,11 +15,11 @@ from whimbrel_agent.buffer.exporting import export_slice
 from whimbrel_agent.buffer.idempotency import KeyStore
 from whimbrel_agent.buffer.lock import FileLock
 from whimbrel_agent.buffer.opening import open_state
+from whimbrel_agent.buffer.places import Places
 from whimbrel_agent.buffer.reporting import stats_of
 from whimbrel_agent.buffer.sealer import Sealer
 from whimbrel_agent.buffer.state import BufferState
 from whimbrel_agent.buffer.values import (
-    Accepted,
     BufferConfig,
     BufferStats,
     ExportedEvent,
@@ -103,7 +103,7 @@ class Buffer:
         keys: Sequence[bytes | None] | None = None,
         fingerprints: Sequence[int] | None = None,
         checkpoint: tuple[str, bytes] | None = None,
-    ) -> list[Accepted]:
+    ) -> Places:
         """Keep a group of events; returns after the fsync, all or nothing.
 
         Args:

@@ -19,8 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from whimbrel_agent.buffer.places import PlaceCollector, Places, Run
 from whimbrel_agent.buffer.values import (
-    Accepted,
     BufferBrokenError,
     BufferError,  # noqa: A004  ours
     BufferFullError,
@@ -41,51 +41,23 @@ RETRY_BROKEN_S: Final = 5
 """What Retry-After says: a full queue is gone in a second, a salvage takes longer."""
 
 
-_Range = tuple[int, str, int, int, bool]
-"""Epoch, lane, first, count, repeated."""
-
-_NO_RANGE: Final[_Range] = (-1, "", 0, 0, False)
-
-
 class Outcome:
     """Collects what became of one request's events."""
 
     def __init__(self, place_name: str) -> None:
         self._place_name = place_name
-        self._ranges: list[dict[str, Any]] = []
         self._problems: list[Problem] = []
-        self._open = _NO_RANGE
+        self._places = PlaceCollector()
         self.count = 0
         self.repeated = 0
         self.refused = 0
 
-    def accept(self, accepted: Sequence[Accepted]) -> None:
+    def accept(self, accepted: Places) -> None:
         """Add events in input order."""
-        self.count += len(accepted)
-        epoch, lane, first, count, again = self._open
-        for place in accepted:
-            if (
-                place.sequence == first + count
-                and place.lane == lane
-                and place.epoch == epoch
-                and place.repeated is again
-            ):
-                count += 1
-                continue
-            self._close((epoch, lane, first, count, again))
-            epoch, lane, first, again = place.epoch, place.lane, place.sequence, place.repeated
-            count = 1
-        self._open = (epoch, lane, first, count, again)
-
-    def _close(self, ended: _Range) -> None:
-        epoch, lane, first, count, again = ended
-        if count == 0:
-            return
-        shown: dict[str, Any] = {"epoch": str(epoch), "lane": lane, "first": first, "count": count}
-        if again:
-            self.repeated += count
-            shown["repeated"] = True
-        self._ranges.append(shown)
+        for run in accepted.runs:
+            self._places.add(run)
+            self.count += run.events
+            self.repeated += run.events if run.repeated else 0
 
     def refuse(self, problems: Sequence[Problem]) -> None:
         """Add problems."""
@@ -94,10 +66,8 @@ class Outcome:
 
     def members(self) -> dict[str, Any]:
         """Give the members of the JSON answer."""
-        self._close(self._open)
-        self._open = _NO_RANGE
         members: dict[str, Any] = {
-            "accepted": self._ranges,
+            "accepted": [_shown(run) for run in self._places.places().runs],
             "count": self.count,
             "repeated": self.repeated,
         }
@@ -113,6 +83,16 @@ class Outcome:
             ]
             members["refused_count"] = self.refused
         return members
+
+
+def _shown(run: Run) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "epoch": str(run.epoch),
+        "lane": run.lane,
+        "first": run.first,
+        "count": run.events,
+    }
+    return {**shown, "repeated": True} if run.repeated else shown
 
 
 def refusal_of(error: BufferError) -> HttpError:

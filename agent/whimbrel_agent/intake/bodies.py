@@ -153,24 +153,31 @@ class LineReader:
     def _read_text(self, text: str, into: Slice) -> None:
         # One scan over the whole block, no copy of a line, no array around them: a value that
         # ends where its line ends is a good line, whatever stands in its neighbours.
-        scan, now_ns = scan_json, self._now_ns
+        scan, find, starts = scan_json, text.find, text.startswith
+        now_ns, keyed = self._now_ns, self._keyed
+        add_event, add_place = into.events.append, into.places.append
         begin, size, number = 0, len(text), self._line
         while begin <= size:
             number += 1
-            end = text.find("\n", begin)
+            end = find("\n", begin)
             if end < 0:
                 end = size
             stop = -1
-            if text.startswith("{", begin):
+            if starts("{", begin):
                 try:
                     value, stop = scan(text, begin)
-                except (ValueError, RecursionError):
+                except (StopIteration, ValueError, RecursionError):
                     stop = -1
-            if stop == end:
-                print_ = fingerprint(text[begin:end].encode()) if self._keyed else 0
-                into.add(number, value, event_of, now_ns, print_)
-            else:
+            if stop != end:
                 self._read_line(text[begin:end].strip(_SPACES), number, into)
+            else:
+                try:
+                    add_event(event_of(value, now_ns))
+                except FieldError as exc:
+                    into.problems.append(Problem.of(number, exc))
+                else:
+                    add_place(number)
+                    into.fingerprints.append(fingerprint(text[begin:end].encode()) if keyed else 0)
             begin = end + 1
         self._line = number
 

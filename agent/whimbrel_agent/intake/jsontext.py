@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from whimbrel_protocol.errors import FieldError
@@ -69,9 +70,9 @@ def _refuse_word(text: str) -> NoReturn:
 _DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_word)
 _MARKING: Final = json.JSONDecoder(parse_float=_finite_or_odd, parse_constant=OddNumber)
 
-scan_json: Final = _DECODER.raw_decode
-"""Decode the value that begins at a place of a text, and say where it ends; ValueError or
-RecursionError where it cannot, for ``decode_json`` to explain."""
+scan_json: Final[Callable[[str, int], tuple[Any, int]]] = _DECODER.scan_once  # type: ignore[attr-defined]
+"""Decode the value that begins at a place of a text, and say where it ends; StopIteration,
+ValueError or RecursionError where it cannot, for ``decode_json`` to explain."""
 
 
 def decode_json(text: str) -> Any:

@@ -36,6 +36,8 @@ FIELDS: Final = (
     "extensions",
 )
 _KNOWN: Final = frozenset(FIELDS)
+_USUAL_FIELDS: Final = 5
+"""Type, source, time, data and zone: what nearly every line has, and nothing else."""
 
 
 def event_of(value: Any, now_ns: int) -> Event:
@@ -59,12 +61,18 @@ def event_of(value: Any, now_ns: int) -> Event:
         raise FieldError("time", value["time"], "must not stand beside time_ns: give one of them")
     else:
         time_ns = time_ns_of_text("time", value["time"])
+    data, zone = given("data"), given("zone")
+    if data is not None and zone is not None and len(value) == _USUAL_FIELDS and "time" in value:
+        # the five are all there, so no other field is to be looked up
+        return make_event(
+            value["type"], value["source"], time_ns, data, zone, None, "normal", None, {}
+        )
     return make_event(
         value["type"],
         value["source"],
         time_ns,
         given("data", {}),
-        given("zone"),
+        zone,
         given("subject"),
         given("lane", "normal"),
         given("dedup_key"),

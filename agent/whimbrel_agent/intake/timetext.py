@@ -7,7 +7,7 @@ nine digits keeps all nine here.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from whimbrel_protocol.errors import FieldError
@@ -26,6 +26,7 @@ _PLAIN: Final = re.compile(
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _RULE: Final = "must be RFC 3339 text with an offset, such as 2026-11-22T09:30:00.250Z"
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
+_MICROSECOND: Final = timedelta(microseconds=1)
 _NS: Final = 1_000_000_000
 _INT64: Final = 2**63
 
@@ -43,7 +44,7 @@ def time_ns_of_text(field: str, text: object) -> int:
         except (ValueError, OverflowError):
             pass  # no such moment: below it is said why
         else:
-            time_ns = (since.days * 86_400 + since.seconds) * _NS + since.microseconds * 1_000
+            time_ns = since // _MICROSECOND * 1_000
             if -_INT64 <= time_ns < _INT64:
                 return time_ns
     match = _RFC3339.fullmatch(text) if type(text) is str else None

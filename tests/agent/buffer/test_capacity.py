@@ -20,6 +20,7 @@ from buffers.harness import (
     sales,
 )
 from servers.missing import find_program
+from whimbrel_agent.buffer.database import Database
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferFullError, GroupTooBigError, LaneConfig, Overflow
 from whimbrel_protocol.event import Event
@@ -52,6 +53,37 @@ async def pour(buffer: Buffer, shop: Shop, groups: int, *, lane: str = "normal")
         stats = await buffer.stats()
         assert stats.size_bytes <= CAP_BYTES * 1.01
     return accepted
+
+
+def free_by_count(database: Database) -> int:
+    """Ask SQLite itself how many pages new rows may still take."""
+    ask = database.connection.execute
+    (count,), (free,) = ask("PRAGMA page_count").fetchone(), ask("PRAGMA freelist_count").fetchone()
+    return int(database.limits.max_pages - count + free)
+
+
+async def test_accepts_ask_for_the_pages_only_now_and_then(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        asked: list[str] = []
+        buffer._state.database.connection.set_trace_callback(asked.append)
+        for group in range(200):
+            await buffer.accept(sales(10, 10 * group))
+        assert 1 <= sum("page_count" in statement for statement in asked) <= 5
+
+
+async def test_estimates_never_promise_a_page_that_is_not_free(shop: Shop) -> None:
+    chance = random.Random(5)
+    async with shop.buffer(max_bytes=CAP_BYTES) as buffer:
+        database = buffer._state.database
+        for group in range(150):
+            events = noisy(chance.randrange(1, 100), 100 * group)
+            keys = [b"%d" % event.data["number"] for event in events] if group % 3 else None
+            await buffer.accept(events, keys=keys, checkpoint=("files", bytes(group)))
+            count, free = database.pages_at_worst()
+            assert database.limits.max_pages - count + free <= free_by_count(database)
+            if chance.random() < 0.1:
+                await buffer.seal_all()
+                assert database.pages_at_worst() == database.pages()
 
 
 async def test_drop_oldest_stays_under_the_cap_and_accounts_every_event(shop: Shop) -> None:

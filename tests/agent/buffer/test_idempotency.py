@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from buffers.harness import Shop, assert_sound, kept_numbers, sales
+from whimbrel_agent.buffer.places import Places
 from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.buffer.values import KeyReusedError
 
@@ -69,7 +70,7 @@ async def test_a_reused_key_spoils_nothing_for_others_in_its_commit(tmp_path: Pa
             return_exceptions=True,
         )
         assert isinstance(answers[1], KeyReusedError)
-        assert isinstance(answers[2], list)
+        assert isinstance(answers[2], Places)
         assert answers[2][0].repeated
         assert await kept_numbers(buffer) == [0, 1]
         counters = (await buffer.stats()).counters

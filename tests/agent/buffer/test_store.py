@@ -33,7 +33,7 @@ async def test_accepted_events_get_rising_sequences_per_lane(shop: Shop) -> None
         mixed = await buffer.accept([*sales(2, 3, lane="high"), *sales(1, 5)])
         assert [a.sequence for a in first] == [1, 2, 3]
         assert [(a.lane, a.sequence) for a in mixed] == [("high", 1), ("high", 2), ("normal", 4)]
-        assert {a.epoch for a in first + mixed} == {buffer.epoch}
+        assert {a.epoch for a in [*first, *mixed]} == {buffer.epoch}
         await assert_sound(buffer)
 
 

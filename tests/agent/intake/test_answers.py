@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whimbrel_agent.buffer.places import Places, Run
 from whimbrel_agent.buffer.values import (
     Accepted,
     BufferBrokenError,
@@ -26,7 +27,7 @@ PLACES = st.builds(
 def test_ranges_spell_out_to_exactly_what_was_accepted(groups: list[list[Accepted]]) -> None:
     outcome = Outcome("line")
     for group in groups:
-        outcome.accept(group)
+        outcome.accept(Places([Run(*place[:3], 1, place.repeated) for place in group]))
     members = outcome.members()
     spelt = [
         Accepted(int(shown["epoch"]), shown["lane"], number, shown.get("repeated", False))
