@@ -88,7 +88,11 @@ class EpochRow:
 
 
 class BufferState:
-    """The state of one open buffer. See the module's docstring."""
+    """The state of one open buffer. See the module's docstring.
+
+    Of each lane, ``published_through`` is the last frame id that may have been sent, and
+    ``window_through`` the durable bound of it, which runs ahead (see ``sending``).
+    """
 
     def __init__(
         self,
@@ -117,6 +121,7 @@ class BufferState:
         self.staged = [StagedLane() for _ in LANES]
         self.totals = [LaneTotals() for _ in LANES]
         self.published_through = [0] * LANE_COUNT
+        self.window_through = [0] * LANE_COUNT
         self.next_frame = [FRAME_STRIDE] * LANE_COUNT
         self.next_body = 1
         self.next_staged = [1] * LANE_COUNT
@@ -209,6 +214,8 @@ class BufferState:
         for lane in range(LANE_COUNT):
             through = int.from_bytes(facts.get(f"published {lane}", b""), "big")
             newest = (lane << LANE_SHIFT) + self.next_frame[lane] - 1
+            self.window_through[lane] = through
+            # the window reaches past what there is: frames made from now on were never sent
             self.published_through[lane] = min(through, newest)
         return problems
 
