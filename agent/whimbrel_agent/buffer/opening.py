@@ -21,6 +21,7 @@ from whimbrel_agent.buffer.database import (
     Limits,
     limits_of,
 )
+from whimbrel_agent.buffer.epochs import open_epoch
 from whimbrel_agent.buffer.lock import FileLock
 from whimbrel_agent.buffer.numbers import MAX_NUMBERS_BYTES, NumbersFile
 from whimbrel_agent.buffer.reserve import ReserveFile
@@ -116,7 +117,7 @@ def open_state(
                 raise
             state = _open_checked(opening)  # receipts must be able to free space
         newest = max(state.epochs, default=0)
-        state.open_epoch(max(numbers.before.last_ordinal, ordinal_of(newest)) + 1)
+        open_epoch(state, max(numbers.before.last_ordinal, ordinal_of(newest)) + 1)
     except BaseException:
         if state is not None:
             state.database.close(clean=False)
