@@ -12,8 +12,7 @@ from typing import Any, Final
 
 import paho.mqtt.client as paho
 
-from whimbrel_agent.buffer import settling
-from whimbrel_agent.buffer import state as buffer_state
+from whimbrel_agent.buffer import epochs, settling
 from whimbrel_agent.buffer.database import Database
 from whimbrel_agent.buffer.frames import find_pending
 from whimbrel_agent.buffer.state import BufferState
@@ -165,4 +164,4 @@ def same_entropy() -> None:
         bits, first = (0x5EED if first else random_bits), False
         return make_epoch(ordinal, bits)
 
-    put(buffer_state, "make_epoch", copied)
+    put(epochs, "make_epoch", copied)

@@ -12,6 +12,7 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from damage.journals import (
 from regions.frames import Device
 from regions.ingesting import Region, delivery, region_in
 from whimbrel_agent.buffer import frames as buffer_frames
+from whimbrel_agent.buffer.database import PAGE_BYTES
 from whimbrel_agent.ports import Delivery as Down
 from whimbrel_agent.uplink.inbox import Refused, check_down
 from whimbrel_aggregator.ingest.admission import Delivery
@@ -37,6 +39,7 @@ from whimbrel_aggregator.journal import reading
 from whimbrel_aggregator.journal.storage import Storage
 from whimbrel_protocol.batch import encode_events
 from whimbrel_protocol.envelope import seal_message
+from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.messages import Credit, Receipt, ReceiptEntry, Status
 from whimbrel_protocol.topics import down_topic, resume_topic
@@ -79,8 +82,8 @@ def bits_of(file: Path, count: int) -> Iterator[int]:
     size = file.stat().st_size
     for number in range(count * TIMES):
         if number % 2:
-            page = draw.randrange(-(-size // 1024))
-            yield min(page * 1024 + draw.randrange(48), size - 1) * 8 + draw.randrange(8)
+            page = draw.randrange(-(-size // PAGE_BYTES))
+            yield min(page * PAGE_BYTES + draw.randrange(48), size - 1) * 8 + draw.randrange(8)
         else:
             yield draw.randrange(size * 8)
 
@@ -278,7 +281,9 @@ async def test_a_buffer_that_checks_no_digest_is_caught(
             shop = copy_buffer(left, folder / "now")
             flip(shop.path, bit)
             async with shop.buffer() as buffer:
-                await judge_buffer(buffer)
+                # a decoder that stumbles over the bytes has not given them out
+                with suppress(RemoteProtocolError):
+                    await judge_buffer(buffer)
 
     with pytest.raises(WrongServedError, match="damaged"):
         await flip_until_caught()

@@ -24,6 +24,7 @@ from buffers.harness import (
 )
 from whimbrel_agent.buffer import capacity
 from whimbrel_agent.buffer.store import Buffer
+from whimbrel_agent.buffer.values import FrameRef
 from whimbrel_protocol.lanes import LANES, GapReason
 from whimbrel_protocol.messages import Status, StreamState
 from whimbrel_protocol.sequences import RangeSet
@@ -43,6 +44,7 @@ class BufferMachine(RuleBasedStateMachine):
         self.buffer: Buffer = self.do(self.shop.start())
         self.accepted: Counter[str] = Counter()
         self.region: dict[tuple[int, str], RangeSet] = {}
+        self.sent: dict[tuple[str, int, int], FrameRef] = {}
         self.generation = 1
         self.number = 0
 
@@ -70,6 +72,13 @@ class BufferMachine(RuleBasedStateMachine):
         self.shop.clock.advance(seconds)
         self.do(self.buffer.seal_due(self.shop.clock.mono))
 
+    @rule(lane=lanes, count=st.integers(1, 5))
+    def send(self, lane: str, count: int) -> None:
+        refs = self.do(all_pending(self.buffer, lane))[:count]
+        if refs:
+            self.do(self.buffer.reserve_published(refs[-1].id))
+            self.sent |= {(lane, ref.epoch, ref.first): ref for ref in refs}
+
     @rule(lane=lanes, count=st.integers(1, 5), gapped=st.booleans(), live=st.booleans())
     def settle(self, lane: str, count: int, gapped: bool, live: bool) -> None:
         refs = self.do(all_pending(self.buffer, lane))
@@ -83,10 +92,18 @@ class BufferMachine(RuleBasedStateMachine):
         assert set(result.freed) == {ref.id for ref in refs}
         for ref in refs:
             self.take(ref.epoch, lane, ref.first, ref.first + ref.span - 1)
+            self.sent.pop((lane, ref.epoch, ref.first), None)
 
     @rule()
     def restart(self) -> None:
         self.do(self.buffer.close())
+        self.buffer = self.do(self.shop.start())
+
+    @rule()
+    def stop_uncleanly(self) -> None:
+        self.buffer._state.database.close(clean=False)
+        self.buffer._state.numbers.abandon()
+        self.buffer._lock.release()
         self.buffer = self.do(self.shop.start())
 
     @rule(lane=lanes)
@@ -126,6 +143,17 @@ class BufferMachine(RuleBasedStateMachine):
         for line in report.ledger:
             assert line.accepted == self.accepted[line.lane], line
             assert line.balanced, line
+
+    @invariant()
+    def sent_frames_are_never_replaced_but_by_gaps_of_their_range(self) -> None:
+        now = {
+            (lane, ref.epoch, ref.first): ref
+            for lane in LANES
+            for ref in self.do(all_pending(self.buffer, lane))
+        }
+        for place, ref in self.sent.items():
+            assert now[place].span == ref.span, place
+            assert now[place].digest == ref.digest or now[place].count == 0, place
 
     @invariant()
     def frames_are_in_send_order(self) -> None:

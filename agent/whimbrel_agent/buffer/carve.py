@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from whimbrel_agent.buffer.staging import (
+    CLAIM_BYTES,
     HEAD_BYTES,
     MAGIC,
     DamagedRowError,
@@ -20,12 +21,14 @@ from whimbrel_agent.buffer.staging import (
     StagedRow,
     claim_of,
     read_row,
+    size_claimed,
 )
 from whimbrel_protocol.errors import ProtocolError
 from whimbrel_protocol.frame import Frame, open_frame
 from whimbrel_protocol.sqlitepages import (
     FRAME_HEAD_BYTES,
     FRAME_MARK,
+    BlobPlace,
     PageImage,
     frame_size,
     varint_size,
@@ -34,7 +37,7 @@ from whimbrel_protocol.sqlitepages import (
 
 @dataclass(frozen=True, slots=True)
 class CarvedRow:
-    """A staged row that was found: intact, or only its claim."""
+    """A staged row that was found: intact with its bytes, or only its claim."""
 
     claim: RowClaim
     row: StagedRow | None
@@ -66,14 +69,23 @@ class Carver:
     def staged(self) -> Iterator[CarvedRow]:
         """Yield every staged row, and the claims of those that are broken."""
         for offset in self._pages.marks(MAGIC):
-            claim = claim_of(self._pages.image[offset : offset + HEAD_BYTES])
-            if claim is None:
-                continue
-            data = self._record(offset, claim.size_bytes) or b""
-            try:
-                yield CarvedRow(claim, read_row(data), data)
-            except DamagedRowError:
-                yield CarvedRow(claim, None, data)
+            claim = claim_of(self._pages.image[offset : offset + CLAIM_BYTES])
+            if claim is not None:
+                yield self._staged_at(offset, claim)
+
+    def _staged_at(self, offset: int, claim: RowClaim) -> CarvedRow:
+        # how much of the row lies here follows from its size, which lies where the head ends:
+        # in this page, or in the next of the chain after any part of the head
+        for local in (HEAD_BYTES, *range(CLAIM_BYTES, HEAD_BYTES)):
+            head = self._pages.read(BlobPlace(offset, HEAD_BYTES, local))
+            size = None if head is None else size_claimed(head)
+            data = None if size is None else self._record(offset, size)
+            if data is not None:
+                try:
+                    return CarvedRow(claim, read_row(data), data)
+                except DamagedRowError:
+                    continue  # broken, or its head ends elsewhere
+        return CarvedRow(claim, None, b"")
 
     def _record(self, offset: int, size: int) -> bytes | None:
         """Return ``size`` bytes of the one blob of a record whose first byte is at ``offset``."""

@@ -20,13 +20,14 @@ from typing import Final
 
 from whimbrel_agent.buffer.values import BufferBrokenError, BufferFullError
 
-PAGE_BYTES: Final = 1024
-"""Chosen by measurement, see ``decisions.md``."""
+PAGE_BYTES: Final = 512
+"""Of new files; chosen by measurement, see ``decisions.md``."""
 
-WAL_FRAME_BYTES: Final = PAGE_BYTES + 24
+KNOWN_PAGE_BYTES: Final = (PAGE_BYTES, 1024)
+"""What files may have: those made before 2026-11-25 keep their 1,024."""
 
 SHM_BYTES: Final = 32 * 1024
-"""One segment of the log's index; it serves 4,096 pages, more than the log may hold."""
+"""One segment of the log's index; it serves 4,062 pages, more than the log may hold."""
 
 CACHE_KIB: Final = 256
 """The kernel caches the files already; more than the tables' upper pages only costs memory."""
@@ -67,26 +68,30 @@ class Limits:
     headroom_pages: int
 
 
-def limits_of(max_bytes: int, aside_bytes: int, fixed_bytes: int) -> Limits:
-    """Divide a cap.
+def limits_of(
+    max_bytes: int, aside_bytes: int, fixed_bytes: int, *, page_bytes: int = PAGE_BYTES
+) -> Limits:
+    """Divide a cap; it comes to the same bytes for every page size.
 
     Args:
         max_bytes: the cap.
         aside_bytes: what damaged files kept aside take now.
         fixed_bytes: what the other companion files take.
+        page_bytes: the database's page size.
     """
     wal_bytes = min(1024 * 1024, max(96 * 1024, max_bytes // 32))
     reserve_bytes = wal_bytes + 64 * 1024  # a full log can be copied, and a receipt written
     # one transaction may begin just below the log's limit and add a group and its checkpoint
     outside = 2 * wal_bytes + SHM_BYTES + reserve_bytes + fixed_bytes + aside_bytes
-    max_pages = max(128, (max_bytes - outside) // PAGE_BYTES)
+    database_bytes = max(128 * 1024, max_bytes - outside)
+    headroom_bytes = max(48 * 1024, min(512 * 1024, database_bytes // 32))
     return Limits(
         max_bytes=max_bytes,
         wal_bytes=wal_bytes,
         group_bytes=wal_bytes * 3 // 4,
         reserve_bytes=reserve_bytes,
-        max_pages=max_pages,
-        headroom_pages=max(48, min(512, max_pages // 32)),
+        max_pages=database_bytes // page_bytes,
+        headroom_pages=headroom_bytes // page_bytes,
     )
 
 

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from whimbrel_agent.buffer.database import PAGE_BYTES, SQL_ERRORS, connect
+from whimbrel_agent.buffer.database import SQL_ERRORS, connect
 from whimbrel_agent.buffer.schema import upgrade
 from whimbrel_protocol.sqlitewal import WalScan
 
@@ -24,9 +24,11 @@ _CHANGE_COUNTER: Final = slice(24, 28)
 _PAGES: Final = slice(28, 32)
 _FREELIST: Final = slice(32, 40)
 _VALID_FOR: Final = slice(92, 96)
+_MAX_IMAGE_BYTES: Final = 2**32
+"""A page of the log that would lie past this has a damaged number."""
 
 
-def build_image(database: Path, wal: Path, scan: WalScan, image: Path) -> None:
+def build_image(database: Path, wal: Path, scan: WalScan, image: Path, *, page_bytes: int) -> None:
     """Write the image of a database and its log.
 
     Pages of frames whose checksum is wrong are laid over too: what lies in them proves itself
@@ -43,16 +45,16 @@ def build_image(database: Path, wal: Path, scan: WalScan, image: Path) -> None:
         if frames:
             data = wal.read_bytes()
             for frame in frames:
-                if 0 < frame.page < 2**22:
-                    out.seek((frame.page - 1) * PAGE_BYTES)
-                    out.write(data[frame.offset : frame.offset + PAGE_BYTES])
+                if 0 < frame.page < _MAX_IMAGE_BYTES // page_bytes:
+                    out.seek((frame.page - 1) * page_bytes)
+                    out.write(data[frame.offset : frame.offset + page_bytes])
         size = out.seek(0, os.SEEK_END)
-        whole = -(-size // PAGE_BYTES) * PAGE_BYTES
-        out.truncate(max(whole, PAGE_BYTES))
+        whole = -(-size // page_bytes) * page_bytes
+        out.truncate(max(whole, page_bytes))
         out.seek(0)
         head = bytearray(out.read(100))
         head[_JOURNAL_FORMATS] = _LEGACY
-        head[_PAGES] = (whole // PAGE_BYTES).to_bytes(4, "big")
+        head[_PAGES] = (whole // page_bytes).to_bytes(4, "big")
         head[_VALID_FOR] = head[_CHANGE_COUNTER]
         out.seek(0)
         out.write(head)
@@ -61,10 +63,11 @@ def build_image(database: Path, wal: Path, scan: WalScan, image: Path) -> None:
 class FreshSchema:
     """The schema as a fresh file has it: what it says, and the pages that say it."""
 
-    def __init__(self, beside: Path) -> None:
+    def __init__(self, beside: Path, page_bytes: int) -> None:
+        self._page_bytes = page_bytes
         path = beside.with_name(beside.name + ".fresh")
         try:
-            with closing(connect(path)) as connection:
+            with closing(connect(path, page_bytes=page_bytes)) as connection:
                 upgrade(connection, path.name)
                 connection.execute("PRAGMA journal_mode = DELETE")
                 self.rows = _schema_rows(connection)
@@ -72,17 +75,17 @@ class FreshSchema:
         finally:
             path.unlink(missing_ok=True)
         numbers = [1, *_children_of_first_page(data)]
-        self.pages = {n: data[(n - 1) * PAGE_BYTES : n * PAGE_BYTES] for n in numbers}
+        self.pages = {n: data[(n - 1) * page_bytes : n * page_bytes] for n in numbers}
 
     def transplant(self, image: Path) -> None:
         """Put the pages of the schema in the place of broken ones."""
         first = bytearray(self.pages[1])
-        first[_PAGES] = (image.stat().st_size // PAGE_BYTES).to_bytes(4, "big")
+        first[_PAGES] = (image.stat().st_size // self._page_bytes).to_bytes(4, "big")
         first[_FREELIST] = bytes(8)
         first[_VALID_FOR] = first[_CHANGE_COUNTER]
         with image.open("r+b") as out:
             for number, page in {**self.pages, 1: bytes(first)}.items():
-                out.seek((number - 1) * PAGE_BYTES)
+                out.seek((number - 1) * self._page_bytes)
                 out.write(page)
 
 
@@ -106,12 +109,12 @@ def _children_of_first_page(data: bytes) -> list[int]:
 class ImageReader:
     """Reads rows of an image as far as they can be reached, from both ends of each table."""
 
-    def __init__(self, image: Path) -> None:
+    def __init__(self, image: Path, page_bytes: int) -> None:
         self.unreadable: set[str] = set()
-        self._connection = self._open(image)
+        self._connection = self._open(image, page_bytes)
 
-    def _open(self, image: Path) -> sqlite3.Connection:
-        fresh = FreshSchema(image)
+    def _open(self, image: Path, page_bytes: int) -> sqlite3.Connection:
+        fresh = FreshSchema(image, page_bytes)
         connection = _read_only(image)
         try:
             if _schema_rows(connection) == fresh.rows:

@@ -21,8 +21,10 @@ from whimbrel_agent.buffer.database import (
     Limits,
     limits_of,
 )
+from whimbrel_agent.buffer.epochs import open_epoch
 from whimbrel_agent.buffer.lock import FileLock
 from whimbrel_agent.buffer.numbers import MAX_NUMBERS_BYTES, NumbersFile
+from whimbrel_agent.buffer.pagesize import page_bytes_of
 from whimbrel_agent.buffer.reserve import ReserveFile
 from whimbrel_agent.buffer.schema import LANE_SHIFT, upgrade
 from whimbrel_agent.buffer.staging import MAGIC, DamagedRowError, claim_of, read_row
@@ -61,9 +63,10 @@ class Opening:
     numbers: NumbersFile
     reserve: ReserveFile
 
-    def state_on(self, path: Path, limits: Limits) -> BufferState:
+    def state_on(self, path: Path, *, aside_bytes: int = 0, page_bytes: int) -> BufferState:
         """Open a database file and bring its schema up to date."""
-        database = Database(path, limits)
+        limits = limits_for(self.config, aside_bytes=aside_bytes, page_bytes=page_bytes)
+        database = Database(path, limits, page_bytes=page_bytes)
         try:
             upgrade(database.connection, path.name)
         except BaseException:
@@ -81,9 +84,12 @@ class Opening:
         )
 
 
-def limits_for(config: BufferConfig, *, aside_bytes: int = 0) -> Limits:
+def limits_for(
+    config: BufferConfig, *, aside_bytes: int = 0, page_bytes: int = PAGE_BYTES
+) -> Limits:
     """Divide the cap, given what lies beside the file."""
-    return limits_of(config.max_bytes, aside_bytes, MAX_NUMBERS_BYTES + LOCK_BYTES)
+    fixed_bytes = MAX_NUMBERS_BYTES + LOCK_BYTES
+    return limits_of(config.max_bytes, aside_bytes, fixed_bytes, page_bytes=page_bytes)
 
 
 def open_state(
@@ -116,7 +122,7 @@ def open_state(
                 raise
             state = _open_checked(opening)  # receipts must be able to free space
         newest = max(state.epochs, default=0)
-        state.open_epoch(max(numbers.before.last_ordinal, ordinal_of(newest)) + 1)
+        open_epoch(state, max(numbers.before.last_ordinal, ordinal_of(newest)) + 1)
     except BaseException:
         if state is not None:
             state.database.close(clean=False)
@@ -134,17 +140,18 @@ def _open_checked(opening: Opening) -> BufferState:
         from whimbrel_agent.buffer.salvage import install  # noqa: PLC0415  see _salvage
 
         install(files, keep_bytes=keep_bytes, wall_ns=opening.clock.wall_ns())
-    scan = scan_wal(files.wal, page_bytes=PAGE_BYTES)
+    page_bytes = page_bytes_of(files.path, files.wal)
+    scan = scan_wal(files.wal, page_bytes=page_bytes)
     bounds = _tail_bounds(opening, scan)
     found = _look_at_log(opening, scan, bounds)
     if not found:
-        opened = _try(opening)
+        opened = _try(opening, page_bytes)
         if isinstance(opened, BufferState):
             return opened
         found = opened
-        scan = scan_wal(files.wal, page_bytes=PAGE_BYTES)  # closing has copied a sound log
-    damage = _salvage(opening, scan, bounds, found)
-    result = _try(opening)
+        scan = scan_wal(files.wal, page_bytes=page_bytes)  # closing has copied a sound log
+    damage = _salvage(opening, scan, bounds, found, page_bytes)
+    result = _try(opening, PAGE_BYTES)
     if not isinstance(result, BufferState):
         raise BufferBrokenError(
             f"buffer {files.path.name} is damaged ({found}) and what was salvaged is not sound "
@@ -158,11 +165,11 @@ def _keep_bytes(config: BufferConfig) -> int:
     return int(config.max_bytes * config.quarantine_share)
 
 
-def _try(opening: Opening) -> BufferState | str:
+def _try(opening: Opening, page_bytes: int) -> BufferState | str:
     """Open and audit the file; returns what is wrong with it."""
     aside = opening.files.kept_aside_bytes()
     try:
-        state = opening.state_on(opening.files.path, limits_for(opening.config, aside_bytes=aside))
+        state = opening.state_on(opening.files.path, aside_bytes=aside, page_bytes=page_bytes)
     except SQL_ERRORS as error:
         _raise_unless_damage(opening, error)
         return f"sqlite: {error}"
@@ -244,18 +251,22 @@ def _tail_bounds(opening: Opening, scan: WalScan) -> dict[tuple[int, int], int]:
 
 
 def _salvage(
-    opening: Opening, scan: WalScan, bounds: dict[tuple[int, int], int], found: str
+    opening: Opening,
+    scan: WalScan,
+    bounds: dict[tuple[int, int], int],
+    found: str,
+    page_bytes: int,
 ) -> DamageReport:
     """Build a new file beside the damaged one and put it in its place."""
     # Half a megabyte of code that a sound buffer never needs.
     from whimbrel_agent.buffer.salvage import install, report_of, salvage  # noqa: PLC0415
 
     files = opening.files
-    fresh = opening.state_on(files.building, limits_for(opening.config))
+    fresh = opening.state_on(files.building, page_bytes=PAGE_BYTES)
     clean = False
     try:
         fresh.load()
-        builder = salvage(files, fresh, scan, bounds)
+        builder = salvage(files, fresh, scan, bounds, page_bytes=page_bytes)
         clean = True
     finally:
         fresh.database.close(clean=clean)

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from whimbrel_agent.buffer import capacity
+from whimbrel_agent.buffer.epochs import open_epoch
 from whimbrel_agent.buffer.frames import (
     FrameRow,
     add_pending,
@@ -33,7 +34,7 @@ def rotate(state: BufferState, sealer: Sealer, *, above: int, forked: bool) -> N
         while state.staged[lane].slots:
             sealer.seal(lane)
     state.former_epochs.add(state.epoch)
-    state.open_epoch(max(ordinal_of(state.epoch), above) + 1)
+    open_epoch(state, max(ordinal_of(state.epoch), above) + 1)
     state.counters["epochs_rotated"] += 1
     state.counters["epochs_rotated_by_fork"] += forked
 

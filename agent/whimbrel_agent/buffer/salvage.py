@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 
 from whimbrel_agent.buffer.carve import Carver
 from whimbrel_agent.buffer.companions import Companions
-from whimbrel_agent.buffer.database import PAGE_BYTES
 from whimbrel_agent.buffer.frames import FrameRow, add_pending, retain
 from whimbrel_agent.buffer.gaps import add_gap
 from whimbrel_agent.buffer.idempotency import read_key_group
@@ -190,17 +189,25 @@ def _is_address(text: str) -> bool:
 
 
 def salvage(
-    files: Companions, fresh: BufferState, scan: WalScan, bounds: dict[tuple[int, int], int]
+    files: Companions,
+    fresh: BufferState,
+    scan: WalScan,
+    bounds: dict[tuple[int, int], int],
+    *,
+    page_bytes: int,
 ) -> Builder:
-    """Read what is left of the file into ``fresh``, an open empty buffer beside it."""
-    build_image(files.path, files.wal, scan, files.image)
-    reader = ImageReader(files.image)
+    """Read what is left of the file into ``fresh``, an open empty buffer beside it.
+
+    ``page_bytes`` is the damaged file's page size; the new one's may be another.
+    """
+    build_image(files.path, files.wal, scan, files.image, page_bytes=page_bytes)
+    reader = ImageReader(files.image, page_bytes)
     try:
         with (
             files.image.open("rb") as handle,
             closing(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)) as pages,
         ):
-            carver = Carver(pages, PAGE_BYTES)
+            carver = Carver(pages, page_bytes)
             remains = gather(reader, carver, fresh.key.public)
             if "staged" in remains.unreadable and not bounds:
                 bounds = _bounds_of_newest(fresh)

@@ -20,8 +20,8 @@ from whimbrel_agent.buffer.values import FrameRef
 from whimbrel_protocol.lanes import LANES, GapReason, Order
 
 PUBLISH_WINDOW: Final = 64
-"""Frames marked "may have been published" at once: one sync for all of them, and at most so
-many frames that thinning and merging must leave alone after an unclean stop."""
+"""Frames marked "may have been published" ahead: one sync for all of them, and at most so many
+never-sent frames of a lane that thinning and merging must leave alone after a restart."""
 
 
 def pending(state: BufferState, lane: int, after_id: int, limit: int) -> list[FrameRef]:
@@ -113,17 +113,26 @@ def discard(state: BufferState, lane: int) -> int:
 
 
 def reserve_published(state: BufferState, up_to_id: int) -> None:
-    """Make durable that frames of a lane up to an id, and a window more, may have been sent."""
-    lane = up_to_id >> LANE_SHIFT
-    newest = (lane << LANE_SHIFT) + state.next_frame[lane] - 1
-    through = max(up_to_id, min(up_to_id + PUBLISH_WINDOW * FRAME_STRIDE, newest))
+    """See to it that frames of a lane up to an id are durably known as perhaps sent.
 
+    A window of ids ahead is made durable with them, of frames that do not exist yet too, so
+    that one commit serves ``PUBLISH_WINDOW`` frames also when each is sent as soon as it is
+    sealed. This process goes on by what it was asked for; only the next one must take the
+    whole window as published.
+    """
+    lane = up_to_id >> LANE_SHIFT
+    if up_to_id > state.window_through[lane]:
+        _reserve_window(state, lane, up_to_id + PUBLISH_WINDOW * FRAME_STRIDE)
+    state.published_through[lane] = max(state.published_through[lane], up_to_id)
+
+
+def _reserve_window(state: BufferState, lane: int, through: int) -> None:
     def work() -> None:
         with state.change() as connection:
             state.write_fact(connection, f"published {lane}", through.to_bytes(8, "big"))
 
     capacity.freeing(state, work)
-    state.published_through[lane] = through
+    state.window_through[lane] = through
 
 
 def read_checkpoint(state: BufferState, name: str) -> bytes | None:

@@ -51,6 +51,11 @@ MAX_ROW_BYTES: Final = 64 * 1024
 _HEAD: Final = struct.Struct(">4sBBBxQQIIQqI")
 _SUM: Final = struct.Struct(">I")
 HEAD_BYTES: Final = _HEAD.size + _SUM.size
+_CLAIM: Final = struct.Struct(">4sBBBxQQI")
+CLAIM_BYTES: Final = _CLAIM.size
+"""The part of the head that is always in one piece: in pages of 512 bytes SQLite leaves at least
+34 bytes of a row where it begins, and moves the others to further pages."""
+
 _RAW_LIMIT: Final = MAX_ROW_BYTES + MAX_EVENT_BYTES
 _LEVEL: Final = 1
 """Higher levels gain under two per cent on groups of 100 events."""
@@ -213,17 +218,22 @@ class RowClaim:
     lane: int
     first: int
     count: int
-    size_bytes: int
 
 
-def claim_of(head: bytes) -> RowClaim | None:
-    """Read the first bytes of what may be a staged row; None when it cannot be one."""
-    if len(head) < HEAD_BYTES or not head.startswith(MAGIC):
+def claim_of(begin: bytes) -> RowClaim | None:
+    """Read the first ``CLAIM_BYTES`` of what may be a staged row; None when it cannot be one."""
+    if len(begin) < CLAIM_BYTES or not begin.startswith(MAGIC):
         return None
-    _, _, lane, _, epoch, first, count, _, _, _, packed = _HEAD.unpack_from(head)
-    if lane >= len(LANES) or not 1 <= count <= MAX_ROW_EVENTS or packed > 2 * _RAW_LIMIT:
+    _, _, lane, _, epoch, first, count = _CLAIM.unpack_from(begin)
+    if lane >= len(LANES) or not 1 <= count <= MAX_ROW_EVENTS:
         return None
-    return RowClaim(epoch, lane, first, count, HEAD_BYTES + packed)
+    return RowClaim(epoch, lane, first, count)
+
+
+def size_claimed(head: bytes) -> int | None:
+    """Return how many bytes a row with this head has, unchecked; None when it cannot be."""
+    packed: int = _HEAD.unpack_from(head)[-1]
+    return HEAD_BYTES + packed if packed <= 2 * _RAW_LIMIT else None
 
 
 def _pack(rows: bytes) -> tuple[int, bytes]:

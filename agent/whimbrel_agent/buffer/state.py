@@ -21,7 +21,6 @@ from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
 from whimbrel_agent.buffer.streams import Streams
 from whimbrel_agent.buffer.values import BufferBrokenError, BufferConfig, DamageReport, LaneConfig
 from whimbrel_agent.ports import Clock, Random
-from whimbrel_protocol.epoch import RANDOM_BITS, make_epoch
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import LANES, Order
 from whimbrel_protocol.names import Address
@@ -88,7 +87,11 @@ class EpochRow:
 
 
 class BufferState:
-    """The state of one open buffer. See the module's docstring."""
+    """The state of one open buffer. See the module's docstring.
+
+    Of each lane, ``published_through`` is the last frame id that may have been sent, and
+    ``window_through`` the durable bound of it, which runs ahead (see ``sending``).
+    """
 
     def __init__(
         self,
@@ -117,6 +120,7 @@ class BufferState:
         self.staged = [StagedLane() for _ in LANES]
         self.totals = [LaneTotals() for _ in LANES]
         self.published_through = [0] * LANE_COUNT
+        self.window_through = [0] * LANE_COUNT
         self.next_frame = [FRAME_STRIDE] * LANE_COUNT
         self.next_body = 1
         self.next_staged = [1] * LANE_COUNT
@@ -209,6 +213,8 @@ class BufferState:
         for lane in range(LANE_COUNT):
             through = int.from_bytes(facts.get(f"published {lane}", b""), "big")
             newest = (lane << LANE_SHIFT) + self.next_frame[lane] - 1
+            self.window_through[lane] = through
+            # the window reaches past what there is: frames made from now on were never sent
             self.published_through[lane] = min(through, newest)
         return problems
 
@@ -228,40 +234,12 @@ class BufferState:
         """Whether a frame may have been sent."""
         return frame_id <= self.published_through[frame_id >> LANE_SHIFT]
 
-    def open_epoch(self, ordinal: int) -> None:
-        """Begin a new numbering; durable in the numbers file before the database knows it."""
-        epoch = make_epoch(ordinal, self.random.getrandbits(RANDOM_BITS))
-        self.numbers.start(epoch, self.clock.boot_id)
-        orders = bytes(lane.order for lane in self.lanes)
-        values = (epoch, str(self.address), self.clock.boot_id, orders)
-        with self.change() as connection:
-            connection.execute(
-                "INSERT INTO epochs VALUES (?, ?, ?, ?, ?)", (*values, row_sum(*values))
-            )
-        self.epochs[epoch] = EpochRow(
-            epoch, self.address, self.clock.boot_id, tuple(map(Order, orders))
-        )
-        self.epoch = epoch
-        self.next_sequence = [1] * LANE_COUNT
-        self.reserved = [0] * LANE_COUNT
-
     def reserve_numbers(self, lane: int, last: int) -> None:
         """Make numbers durable in the numbers file before events that use them."""
         if last > self.reserved[lane]:
             through = last + next_block(last)
             self.numbers.reserve(lane, self.epoch, through)
             self.reserved[lane] = through
-
-    def forget_idle(self) -> None:
-        """Drop streams past the newest 256 that have nothing pending, and unused epochs."""
-        staged = {slot.epoch for lane in self.staged for slot in lane.slots}
-        with self.change() as connection:
-            self.streams.forget_oldest(connection, keep_epochs=staged | {self.epoch})
-            used = staged | {self.epoch} | {stream.epoch for stream in self.streams}
-            used |= {row[0] for row in connection.execute("SELECT DISTINCT epoch FROM receipted")}
-            for epoch in self.epochs.keys() - used:
-                connection.execute("DELETE FROM epochs WHERE epoch = ?", (epoch,))
-                del self.epochs[epoch]
 
     def found_damage(self, what: str) -> BufferBrokenError:
         """Break the buffer because a row is not what was written; returns what to raise."""

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from whimbrel_agent.buffer import resuming, sending, settling
 from whimbrel_agent.buffer.accepting import Acceptor
+from whimbrel_agent.buffer.epochs import forget_idle
 from whimbrel_agent.buffer.exporting import export_slice
 from whimbrel_agent.buffer.idempotency import KeyStore
 from whimbrel_agent.buffer.lock import FileLock
@@ -79,7 +80,7 @@ class Buffer:
         def work() -> Buffer:
             state, lock = open_state(config, address, key, clock=clock, random=random)
             try:
-                state.forget_idle()
+                forget_idle(state)
                 buffer = cls(state, lock, runner)
                 buffer._seal_where(lambda epoch: epoch != state.epoch)
             except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,8 +11,21 @@ import pytest
 
 from buffers.harness import KEY, Shop, all_pending, sale, sales
 from whimbrel_agent.buffer.carve import Carver
-from whimbrel_agent.buffer.database import PAGE_BYTES
+from whimbrel_agent.buffer.database import KNOWN_PAGE_BYTES, PAGE_BYTES, connect
 from whimbrel_agent.buffer.frames import digest_of
+from whimbrel_agent.buffer.staging import (
+    CLAIM_BYTES,
+    HEAD_BYTES,
+    MAGIC,
+    MAX_ROW_EVENTS,
+    Pack,
+    RowClaim,
+    Stamp,
+    write_row,
+)
+from whimbrel_protocol.lanes import ClockQuality
+
+STAMP = Stamp(5, 6, ClockQuality.SYNCED)
 
 
 @pytest.fixture
@@ -53,3 +67,41 @@ def test_broken_tree_does_not_hide_the_frames(image: Path) -> None:
         data[start : start + 8] = b"\xff" * 8
     found = {digest_of(frame.data) for _, frame in Carver(bytes(data), PAGE_BYTES).frames()}
     assert found >= bodies
+
+
+@pytest.mark.parametrize("page_bytes", KNOWN_PAGE_BYTES)
+def test_staged_rows_of_every_size_are_found_however_their_head_is_cut(
+    tmp_path: Path, page_bytes: int
+) -> None:
+    chance = random.Random(4)
+    path = tmp_path / "rows.db"
+    written = []
+    with closing(connect(path, page_bytes=page_bytes)) as connection:
+        connection.execute("CREATE TABLE staged (id INTEGER PRIMARY KEY, body BLOB NOT NULL)")
+        for size in range(1, 3 * page_bytes):
+            pack = Pack(2, 1 + size % MAX_ROW_EVENTS, chance.randbytes(size))
+            written.append(write_row(pack, epoch=7, first=size, stamp=STAMP))
+        rows = enumerate(written, 1 << 57)
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO staged VALUES (?, ?)", rows)
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    found = list(Carver(path.read_bytes(), page_bytes).staged())
+    assert {row.data for row in found} == set(written)
+    assert {row.claim.first for row in found} == set(range(1, 3 * page_bytes))
+
+
+def test_a_row_whose_chain_is_broken_still_claims_its_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "row.db"
+    body = write_row(Pack(2, 9, random.Random(1).randbytes(477)), epoch=7, first=31, stamp=STAMP)
+    with closing(connect(path)) as connection:
+        connection.execute("CREATE TABLE staged (id INTEGER PRIMARY KEY, body BLOB NOT NULL)")
+        connection.execute("INSERT INTO staged VALUES (1, ?)", (body,))
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = path.read_bytes()
+    at = data.index(MAGIC)
+    assert data.find(body[:HEAD_BYTES]) < 0  # its head goes on in another page
+    (row,) = Carver(data, PAGE_BYTES).staged()
+    assert row.data == body
+    (row,) = Carver(data[: at + CLAIM_BYTES + 20].ljust(len(data), b"\0"), PAGE_BYTES).staged()
+    assert (row.row, row.claim) == (None, RowClaim(7, 2, 31, 9))

@@ -18,13 +18,25 @@ from buffers.harness import (
     receipt_for,
     sales,
 )
+from whimbrel_agent.buffer import pagesize
+from whimbrel_agent.buffer.database import KNOWN_PAGE_BYTES, PAGE_BYTES
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_protocol.lanes import GapReason
 from whimbrel_protocol.messages import StreamState
 
 FLIPS = 200
+"""For each page size."""
+
 MAX_ROW_LOSS = 100
 """The biggest frame or staged row in the files of these tests, events."""
+
+
+@pytest.fixture(params=KNOWN_PAGE_BYTES)
+def page_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The page size of files made from here on; what salvage makes has that of new files."""
+    size: int = request.param
+    monkeypatch.setattr(pagesize, "PAGE_BYTES", size)
+    return size
 
 
 async def leave_behind(path: Path, *, with_shm: bool = False, clean: bool = False) -> Path:
@@ -80,6 +92,7 @@ async def outcome(buffer: Buffer) -> tuple[list[int], int]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
+@pytest.mark.usefixtures("page_bytes")
 async def test_a_flipped_bit_costs_at_most_one_frame_or_row_and_is_accounted_for(
     tmp_path: Path,
 ) -> None:
@@ -112,13 +125,15 @@ async def test_a_flipped_bit_costs_at_most_one_frame_or_row_and_is_accounted_for
     assert seen["lost"] > 0
 
 
-async def test_first_page_and_whole_pages_of_rubbish_are_survived(tmp_path: Path) -> None:
+async def test_first_page_and_whole_pages_of_rubbish_are_survived(
+    tmp_path: Path, page_bytes: int
+) -> None:
     left = await leave_behind(tmp_path, clean=True)
     chance = random.Random(3)
     for page in (0, 1, 5, 9, 30):
         shop = await reopen(left, tmp_path / "now")
         data = bytearray(shop.path.read_bytes())
-        data[page * 1024 : (page + 1) * 1024] = chance.randbytes(1024)
+        data[page * page_bytes : (page + 1) * page_bytes] = chance.randbytes(page_bytes)
         shop.path.write_bytes(data)
         async with shop.buffer() as buffer:
             for ref in await all_pending(buffer):
@@ -135,7 +150,7 @@ async def test_events_lost_from_the_rows_come_back_as_delivered_when_the_region_
 ) -> None:
     left = await leave_behind(tmp_path, clean=True)
     shop = await reopen(left, tmp_path / "now")
-    shop.path.write_bytes(shop.path.read_bytes()[: 6 * 1024])  # frames and rows are cut off
+    shop.path.write_bytes(shop.path.read_bytes()[: 6 * PAGE_BYTES])  # frames and rows are cut off
     async with shop.buffer() as buffer:
         lane = (await buffer.stats()).lane("normal")
         assert lane.ledger.balanced
@@ -154,13 +169,13 @@ async def test_damaged_file_is_kept_aside_within_its_share(tmp_path: Path) -> No
     left = await leave_behind(tmp_path, clean=True)
     shop = await reopen(left, tmp_path / "now")
     data = bytearray(shop.path.read_bytes())
-    data[:1024] = bytes(1024)
+    data[:PAGE_BYTES] = bytes(PAGE_BYTES)
     shop.path.write_bytes(data)
     async with shop.buffer() as buffer:
         damage = (await buffer.stats()).damage
         assert damage is not None
         assert shop.path.with_name(damage.kept_as).read_bytes() == bytes(data)
-    shop.path.write_bytes(bytes(1024) + shop.path.read_bytes()[1024:])
+    shop.path.write_bytes(bytes(PAGE_BYTES) + shop.path.read_bytes()[PAGE_BYTES:])
     async with shop.buffer(quarantine_share=0.0) as buffer:
         damage = (await buffer.stats()).damage
         assert damage is not None

@@ -8,14 +8,18 @@ from hypothesis import strategies as st
 
 from buffers.harness import sale, sales
 from whimbrel_agent.buffer.staging import (
+    CLAIM_BYTES,
+    HEAD_BYTES,
     MAX_ROW_BYTES,
     MAX_ROW_EVENTS,
     DamagedRowError,
+    RowClaim,
     Stamp,
     claim_of,
     join_packs,
     pack_lane,
     read_row,
+    size_claimed,
     write_row,
 )
 from whimbrel_protocol.lanes import ClockQuality
@@ -32,9 +36,9 @@ def test_row_gives_back_its_events_and_stamp(count: int) -> None:
     assert (row.epoch, row.lane, row.first, row.last) == (9, NORMAL, 77, 76 + count)
     assert row.stamp == STAMP
     assert row.events() == sales(count)
-    claim = claim_of(data)
-    assert claim is not None
-    assert claim.size_bytes == len(data)
+    assert claim_of(data[:CLAIM_BYTES]) == RowClaim(9, NORMAL, 77, count)
+    assert claim_of(data[: CLAIM_BYTES - 1]) is None
+    assert size_claimed(data[:HEAD_BYTES]) == len(data)
 
 
 def test_every_flipped_bit_is_noticed() -> None:
