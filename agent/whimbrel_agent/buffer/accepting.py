@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from whimbrel_agent.buffer import capacity
-from whimbrel_agent.buffer.database import PAGE_BYTES, DiskFullError
+from whimbrel_agent.buffer.database import DiskFullError
 from whimbrel_agent.buffer.idempotency import KEY_BYTES, KeyEntry, KeyStore, hash_key
 from whimbrel_agent.buffer.places import PlaceCollector, Places, Run
 from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
@@ -243,7 +243,8 @@ class Commit:
     def _pages(self) -> int:
         """Estimate from above the pages that the group may take."""
         size = sum(ticket.size_bytes + KEY_BYTES * len(ticket.keys or ()) for ticket in self._group)
-        return size // (PAGE_BYTES - 64) + 2 * sum(len(t.packs) for t in self._group) + 8
+        page_bytes = self._state.database.page_bytes
+        return size // (page_bytes - 64) + 2 * sum(len(t.packs) for t in self._group) + 8
 
     def _least_urgent(self) -> int:
         return max((pack.lane for t in self._group for pack in t.packs), default=0)

@@ -96,13 +96,16 @@ def gather(reader: ImageReader, carver: Carver, key: PublicKey) -> Remains:
         reader.rows("ledger", "lane, outcome, events, sum", "lane, outcome")
     ):
         remains.ledger[lane, outcome] = events
-    remains.facts = dict(_sound(reader.rows("facts", "name, value, sum", "name")))
+    facts = reader.rows("facts", "name, value, sum", "name")
+    remains.facts = dict(_sound(facts))
     remains.keys = [row[0] for row in reader.rows("keys", "body", "id")]
     remains.checkpoints = [
         (row[0], row[1]) for row in _sound(reader.rows("checkpoints", "name, value, sum", "id"))
     ]
     reader.rows("staged", "id", "id")
     remains.unreadable = frozenset(reader.unreadable)
+    if len(remains.facts) < len(facts):
+        remains.unreadable |= {"facts"}  # one that is missing may have said "published"
     _carve(remains, carver, key)
     return remains
 

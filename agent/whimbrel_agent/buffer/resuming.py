@@ -9,11 +9,11 @@ never published moves there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from whimbrel_agent.buffer import capacity, reissuing, returning
 from whimbrel_agent.buffer.frames import FrameRow, drop_pending, walk
 from whimbrel_agent.buffer.ledger import DELIVERED
+from whimbrel_agent.buffer.returning import Progress
 from whimbrel_agent.buffer.sealer import Sealer
 from whimbrel_agent.buffer.state import BufferState
 from whimbrel_agent.buffer.streams import Stream
@@ -24,16 +24,6 @@ from whimbrel_protocol.limits import MAX_RESUME_STREAMS
 from whimbrel_protocol.messages import ResumeAnswer, StreamQuestion, StreamState
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.sequences import RangeSet
-
-
-@dataclass(slots=True)
-class Progress:
-    """Counts while an answer is worked through."""
-
-    covered: int = 0
-    resealed: int = 0
-    returned: int = 0
-    lost_events: int = 0
 
 
 def questions(state: BufferState, address: Address) -> list[StreamQuestion]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from whimbrel_agent.buffer import capacity
 from whimbrel_agent.buffer.frames import body_of, drop_receipted, put_pending, take_receipted, walk
@@ -15,8 +15,15 @@ from whimbrel_agent.buffer.streams import Stream
 from whimbrel_protocol.lanes import GapReason
 from whimbrel_protocol.sequences import RangeSet
 
-if TYPE_CHECKING:
-    from whimbrel_agent.buffer.resuming import Progress
+
+@dataclass(slots=True)
+class Progress:
+    """Counts while an answer is worked through."""
+
+    covered: int = 0
+    resealed: int = 0
+    returned: int = 0
+    lost_events: int = 0
 
 
 def return_lost(state: BufferState, stream: Stream, ranges: RangeSet, progress: Progress) -> None:

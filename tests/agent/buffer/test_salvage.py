@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import shutil
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,20 @@ async def test_a_killed_process_leaves_every_answered_event(tmp_path: Path) -> N
         assert sorted(await kept_numbers(buffer)) == list(range(1_500))
         assert (await buffer.stats()).damage is None
         await assert_sound(buffer)
+
+
+async def test_frames_count_as_sent_when_the_word_on_it_is_damaged(tmp_path: Path) -> None:
+    left = await leave_behind(tmp_path, clean=True)
+    with closing(sqlite3.connect(left / "buffer.db")) as connection, connection:
+        changed = connection.execute("UPDATE facts SET value = x'00' WHERE name LIKE 'published%'")
+        assert changed.rowcount == 1
+    shop = await reopen(left, tmp_path / "now")
+    async with shop.buffer() as buffer:
+        assert (await buffer.stats()).damage is not None
+        refs = [ref for ref in await all_pending(buffer) if ref.first <= 1_200]
+        assert len(refs) == 9  # sent or not, none may be replaced by another with its numbers
+        assert all(buffer._state.is_published(ref.id) for ref in refs)
+        assert sorted(await kept_numbers(buffer)) == list(range(1_500))
 
 
 async def outcome(buffer: Buffer) -> tuple[list[int], int]:
