@@ -128,10 +128,14 @@ def header_is_good(header: bytes, page_bytes: int) -> bool:
 
 
 def usual_salts(log: bytes, count: int, frame_bytes: int) -> Sums:
-    """Return the salts of the first frames, by majority: for when the header cannot be asked."""
+    """Return the salts of the first frames, by majority: for when the header cannot be asked.
+
+    Frames of zeros have none: nothing was written there yet.
+    """
     seen = [
-        FRAME.unpack_from(log, HEADER_BYTES + index * frame_bytes)[2:4]
+        salts
         for index in range(min(count, 3))
+        if any(salts := FRAME.unpack_from(log, HEADER_BYTES + index * frame_bytes)[2:4])
     ]
     return max(seen, key=seen.count) if seen else (0, 0)
 

@@ -81,6 +81,7 @@ class Buffer:
             state, lock = open_state(config, address, key, clock=clock, random=random)
             try:
                 forget_idle(state)
+                state.database.take_log_room()
                 buffer = cls(state, lock, runner)
                 buffer._seal_where(lambda epoch: epoch != state.epoch)
             except BaseException:
