@@ -70,6 +70,28 @@ def test_what_an_older_log_left_behind_is_no_damage(log: bytes) -> None:
     assert not found.is_damaged
 
 
+def test_room_that_was_taken_in_advance_is_no_log(log: bytes) -> None:
+    room = bytes(20 * FRAME)
+    assert scan(log + room) == scan(log)
+    empty = scan(bytes(HEADER_BYTES) + room)
+    assert (empty.frames, empty.is_damaged, empty.has_bad_end) == ((), False, False)
+    assert empty.commits_behind == 0
+
+
+@pytest.mark.parametrize("frames", [1, 2, 4])
+def test_a_damaged_header_before_few_frames_and_much_room_is_found(log: bytes, frames: int) -> None:
+    short = log[: HEADER_BYTES + frames * FRAME] + bytes(20 * FRAME)
+    sound = scan(short)
+    assert len(sound.frames) == frames
+    for bit in range(HEADER_BYTES * 8):
+        flipped = bytearray(short)
+        flipped[bit // 8] ^= 1 << bit % 8
+        found = scan(bytes(flipped))
+        assert not found.header_good
+        assert len(found.frames) == frames
+        assert found.is_damaged or found.has_bad_end, bit
+
+
 def test_every_flipped_bit_before_the_last_commit_is_damage(log: bytes) -> None:
     draw = random.Random(1)
     frames = len(scan(log).frames)

@@ -17,6 +17,7 @@ from whimbrel_agent.buffer import capacity
 from whimbrel_agent.buffer.database import DiskFullError
 from whimbrel_agent.buffer.idempotency import KEY_BYTES, KeyEntry, KeyStore, hash_key
 from whimbrel_agent.buffer.places import PlaceCollector, Places, Run
+from whimbrel_agent.buffer.recent import Recent
 from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
 from whimbrel_agent.buffer.staging import Pack, Stamp, join_packs, pack_lane, write_row
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState, StagedSlot
@@ -99,9 +100,12 @@ def pack_group(events: Sequence[Event]) -> tuple[list[int], list[Pack]]:
 class Acceptor:
     """The queue of waiting accepts and the commit that empties it."""
 
-    def __init__(self, state: BufferState, keys: KeyStore, runner: SqlRunner) -> None:
+    def __init__(
+        self, state: BufferState, keys: KeyStore, recent: Recent, runner: SqlRunner
+    ) -> None:
         self._state = state
         self._keys = keys
+        self._recent = recent
         self._runner = runner
         self._waiting: deque[Ticket] = deque()
         self._waiting_events = 0
@@ -198,22 +202,28 @@ class Acceptor:
 
     def _commit(self, group: list[Ticket]) -> None:
         try:
-            Commit(self._state, self._keys, group).run()
+            self._begin(group).run()
         except DiskFullError:
             capacity.free_what_is_kept(self._state)
-            Commit(self._state, self._keys, group).run()
+            self._begin(group).run()
+
+    def _begin(self, group: list[Ticket]) -> Commit:
+        return Commit(self._state, self._keys, self._recent, group)
 
 
 class Commit:
     """One transaction over a group of tickets."""
 
-    def __init__(self, state: BufferState, keys: KeyStore, group: list[Ticket]) -> None:
+    def __init__(
+        self, state: BufferState, keys: KeyStore, recent: Recent, group: list[Ticket]
+    ) -> None:
         self._state = state
         self._keys = keys
+        self._recent = recent
         self._group = group
         self._next = list(state.next_sequence)
         self._packs: list[list[Pack]] = [[] for _ in range(LANE_COUNT)]
-        self._slots: list[tuple[int, StagedSlot]] = []
+        self._slots: list[tuple[Pack, StagedSlot]] = []
         self._entries: list[KeyEntry] = []
         self._answers: list[Places] = []
         self._repeated = 0
@@ -232,9 +242,10 @@ class Commit:
                 self._answers.append(self._place(connection, ticket))
             self._insert(connection)
         state.next_sequence = self._next
-        for lane, slot in self._slots:
-            state.staged[lane].push(slot)
-            state.next_staged[lane] += 1
+        for pack, slot in self._slots:
+            state.staged[pack.lane].push(slot)
+            state.next_staged[pack.lane] += 1
+            self._recent.put(slot, pack, self._stamp)
         state.counters["repeated"] += self._repeated
         for ticket, answer in zip(self._group, self._answers, strict=True):
             state.counters["accepted"] += ticket.count
@@ -317,7 +328,7 @@ class Commit:
                 slot = StagedSlot(
                     row_id, state.epoch, first, pack.count, len(pack.rows), stamp.mono_ns
                 )
-                self._slots.append((lane, slot))
+                self._slots.append((pack, slot))
                 first += pack.count
                 row_id += 1
 

@@ -54,12 +54,19 @@ def make_room(state: BufferState, pages: int, lane: int) -> None:
     if has_room(state, pages):
         return
     while (missing := pages - room(state)) > 0:
-        if not (trim_receipted(state, missing) or _evict(state, missing, lane)):
+        # a full disk is no cap: dropping events would not give it a byte back
+        at_cap = state.reserve.present
+        if not (trim_receipted(state, missing) or (at_cap and _evict(state, missing, lane))):
             state.counters["refused_full"] += 1
+            why, remedy = (
+                ("buffer is full", "raise [buffer] max_bytes")
+                if at_cap
+                else ("the disk is full", "make room on it")
+            )
             raise BufferFullError(
-                f"buffer is full: new events in lane {LANES[lane]} need {pages} pages of "
+                f"{why}: new events in lane {LANES[lane]} need {pages} pages of "
                 f"{state.database.page_bytes} bytes, {max(0, room(state))} are free, and no lane "
-                "may drop more; wait for receipts, or raise [buffer] max_bytes"
+                f"may drop more; wait for receipts, or {remedy}"
             )
 
 

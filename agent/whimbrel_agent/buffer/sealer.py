@@ -16,6 +16,7 @@ from whimbrel_agent.buffer import capacity
 from whimbrel_agent.buffer.frames import add_pending
 from whimbrel_agent.buffer.gaps import add_gap, put_aside
 from whimbrel_agent.buffer.ledger import ACCEPTED
+from whimbrel_agent.buffer.recent import Recent, RecentRow
 from whimbrel_agent.buffer.sealing import (
     CLOSED_EPOCH_EVENTS,
     FIRST_RATIO,
@@ -75,11 +76,16 @@ class Place:
         return replace(self, first=self.first + events)
 
 
+OpenRow = StagedRow | RecentRow
+"""A row whose events can be had."""
+
+
 class Sealer:
     """Seals one frame's worth at a time, so that accepts can come between."""
 
-    def __init__(self, state: BufferState) -> None:
+    def __init__(self, state: BufferState, recent: Recent) -> None:
         self._state = state
+        self._recent = recent
         self._ratio = [FIRST_RATIO] * LANE_COUNT
 
     def due_lane(self, now_mono_ns: int) -> int | None:
@@ -154,7 +160,10 @@ class Sealer:
         )
         return mine[:taken]
 
-    def _read(self, slots: Sequence[StagedSlot]) -> list[StagedRow | LostRun]:
+    def _read(self, slots: Sequence[StagedSlot]) -> Sequence[OpenRow | LostRun]:
+        recent = self._recent.take(slots)
+        if recent is not None:
+            return recent
         with self._state.database.reading() as connection:
             found = dict(
                 connection.execute(
@@ -175,20 +184,26 @@ def _open(slot: StagedSlot, body: bytes) -> StagedRow | LostRun:
     return row
 
 
+def _events_of(row: OpenRow | LostRun) -> tuple[OpenRow | LostRun, Sequence[Event]]:
+    if isinstance(row, LostRun):
+        return row, ()
+    if isinstance(row, RecentRow):
+        return row, row.events
+    try:
+        return row, row.events()
+    except DamagedRowError as error:
+        return LostRun(row.first, row.count, row.packed, str(error)), ()
+
+
 def seal_rows(
-    state: BufferState, lane: int, rows: Sequence[StagedRow | LostRun]
+    state: BufferState, lane: int, rows: Sequence[OpenRow | LostRun]
 ) -> list[SealedRun | LostRun]:
     """Seal rows of one epoch and lane, in order; neighbours go into one frame."""
     runs: list[SealedRun | LostRun] = []
     events: list[Event] = []
     place: Place | None = None
     for row in rows:
-        opened = row
-        if isinstance(row, StagedRow):
-            try:
-                more = row.events()
-            except DamagedRowError as error:
-                opened = LostRun(row.first, row.count, row.packed, str(error))
+        opened, more = _events_of(row)
         if isinstance(opened, LostRun):
             if place is not None:
                 runs += seal_events(state, place, events)

@@ -30,6 +30,7 @@ import threading
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import zstandard
@@ -126,8 +127,13 @@ class Pack:
     """Events of one lane, validated and packed, waiting for their sequences."""
 
     lane: int
-    count: int
+    events: tuple[Event, ...]
     rows: bytes
+
+    @property
+    def count(self) -> int:
+        """How many events."""
+        return len(self.events)
 
 
 def pack_lane(lane: int, events: Sequence[Event]) -> list[Pack]:
@@ -143,7 +149,7 @@ def pack_lane(lane: int, events: Sequence[Event]) -> list[Pack]:
     if len(rows) > MAX_ROW_BYTES and len(events) > 1:
         middle = len(events) // 2
         return pack_lane(lane, events[:middle]) + pack_lane(lane, events[middle:])
-    return [Pack(lane, len(events), rows)]
+    return [Pack(lane, tuple(events), rows)]
 
 
 def join_packs(packs: Sequence[Pack]) -> list[Pack]:
@@ -155,20 +161,21 @@ def join_packs(packs: Sequence[Pack]) -> list[Pack]:
     events = size = 0
     for pack in packs:
         if run and (events + pack.count > MAX_ROW_EVENTS or size + len(pack.rows) > MAX_ROW_BYTES):
-            joined.append(_join(run, events))
+            joined.append(_join(run))
             run, events, size = [], 0, 0
         run.append(pack)
         events += pack.count
         size += len(pack.rows)
-    joined.append(_join(run, events))
+    joined.append(_join(run))
     return joined
 
 
-def _join(run: Sequence[Pack], events: int) -> Pack:
+def _join(run: Sequence[Pack]) -> Pack:
     if len(run) == 1:
         return run[0]
+    events = tuple(chain.from_iterable(pack.events for pack in run))
     bodies = [pack.rows[len(array_head(pack.count)) :] for pack in run]
-    return Pack(run[0].lane, events, array_head(events) + b"".join(bodies))
+    return Pack(run[0].lane, events, array_head(len(events)) + b"".join(bodies))
 
 
 def write_row(pack: Pack, *, epoch: int, first: int, stamp: Stamp) -> bytes:

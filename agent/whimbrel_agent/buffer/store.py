@@ -17,6 +17,7 @@ from whimbrel_agent.buffer.idempotency import KeyStore
 from whimbrel_agent.buffer.lock import FileLock
 from whimbrel_agent.buffer.opening import open_state
 from whimbrel_agent.buffer.places import Places
+from whimbrel_agent.buffer.recent import Recent
 from whimbrel_agent.buffer.reporting import stats_of
 from whimbrel_agent.buffer.sealer import Sealer
 from whimbrel_agent.buffer.state import BufferState
@@ -51,8 +52,10 @@ class Buffer:
         self._state = state
         self._lock = lock
         self._runner = runner
-        self._sealer = Sealer(state)
-        self._acceptor = Acceptor(state, KeyStore(state.database.connection, state.config), runner)
+        recent = Recent()
+        self._sealer = Sealer(state, recent)
+        keys = KeyStore(state.database.connection, state.config)
+        self._acceptor = Acceptor(state, keys, recent, runner)
         self._next_reserve_ns = 0
         self._closed = False
         self._on_accept: Callable[[], None] = lambda: None

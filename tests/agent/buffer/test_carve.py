@@ -17,7 +17,6 @@ from whimbrel_agent.buffer.staging import (
     CLAIM_BYTES,
     HEAD_BYTES,
     MAGIC,
-    MAX_ROW_EVENTS,
     Pack,
     RowClaim,
     Stamp,
@@ -79,7 +78,7 @@ def test_staged_rows_of_every_size_are_found_however_their_head_is_cut(
     with closing(connect(path, page_bytes=page_bytes)) as connection:
         connection.execute("CREATE TABLE staged (id INTEGER PRIMARY KEY, body BLOB NOT NULL)")
         for size in range(1, 3 * page_bytes):
-            pack = Pack(2, 1 + size % MAX_ROW_EVENTS, chance.randbytes(size))
+            pack = Pack(2, tuple(sales(1 + size % 9)), chance.randbytes(size))
             written.append(write_row(pack, epoch=7, first=size, stamp=STAMP))
         rows = enumerate(written, 1 << 57)
         connection.execute("BEGIN")
@@ -93,7 +92,8 @@ def test_staged_rows_of_every_size_are_found_however_their_head_is_cut(
 
 def test_a_row_whose_chain_is_broken_still_claims_its_numbers(tmp_path: Path) -> None:
     path = tmp_path / "row.db"
-    body = write_row(Pack(2, 9, random.Random(1).randbytes(477)), epoch=7, first=31, stamp=STAMP)
+    pack = Pack(2, tuple(sales(9)), random.Random(1).randbytes(477))
+    body = write_row(pack, epoch=7, first=31, stamp=STAMP)
     with closing(connect(path)) as connection:
         connection.execute("CREATE TABLE staged (id INTEGER PRIMARY KEY, body BLOB NOT NULL)")
         connection.execute("INSERT INTO staged VALUES (1, ?)", (body,))
