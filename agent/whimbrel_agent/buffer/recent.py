@@ -16,8 +16,8 @@ from whimbrel_agent.buffer.staging import Pack, Stamp
 from whimbrel_agent.buffer.state import StagedSlot
 from whimbrel_protocol.event import Event
 
-MAX_RECENT_BYTES: Final = 128 * 1024
-"""Packed; as objects about ten times that. Two frames' worth of common events."""
+MAX_RECENT_BYTES: Final = 192 * 1024
+"""Packed; as objects about ten times that. A frame's worth of common events and half of the next."""
 
 
 @dataclass(frozen=True, slots=True)

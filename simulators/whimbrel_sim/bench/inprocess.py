@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import SystemRandom
@@ -10,7 +10,7 @@ from typing import Final
 
 from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.buffer.store import Buffer
-from whimbrel_agent.buffer.values import BufferConfig
+from whimbrel_agent.buffer.values import BufferConfig, LaneConfig
 from whimbrel_agent.clock import SystemClock
 from whimbrel_protocol.keys import PrivateKey
 
@@ -21,13 +21,15 @@ ROOMY_BYTES: Final = 1024 * 1024 * 1024
 
 
 @asynccontextmanager
-async def open_buffer(folder: Path) -> AsyncIterator[tuple[Buffer, SystemClock]]:
+async def open_buffer(
+    folder: Path, *, lanes: Mapping[str, LaneConfig] | None = None
+) -> AsyncIterator[tuple[Buffer, SystemClock]]:
     """Open a new buffer in a folder, closed at the end."""
     clock = SystemClock()
     runner = ThreadRunner()
     try:
         buffer = await Buffer.open(
-            BufferConfig(path=folder / "buffer.db", max_bytes=ROOMY_BYTES),
+            BufferConfig(path=folder / "buffer.db", max_bytes=ROOMY_BYTES, lanes=lanes or {}),
             ADDRESS,
             PrivateKey(bytes(range(32))),
             clock=clock,

@@ -24,8 +24,8 @@ POLL_S: Final = 0.02
 LANE: Final = "normal"
 """Of the events that measurements post."""
 
-LINGER: Final[Settings] = {"lanes.normal": {"linger_s": 1.0, "batch_events": 500}}
-"""The agent's defaults, which the fleet shortens for tests."""
+LINGER: Final[Settings] = {"lanes.normal": {"linger_s": 1.0}}
+"""The agent's default, which the fleet shortens for tests."""
 
 
 class PlantError(Exception):

@@ -1,7 +1,7 @@
 """Processor time from acceptance to sealed frames, against JSON and gzip.
 
 Ours is everything the agent does with an event between the intake and the uplink: check, pack,
-stage durably, read back, turn into columns, compress, sign, store the frame. The time of all
+stage durably, turn into columns, compress, sign, store the frame. The time of all
 threads counts, the kernel's work on the files included. The reference only formats and compresses:
 nothing is kept.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from time import process_time
 from typing import Final
 
+from whimbrel_agent.buffer.values import LaneConfig
 from whimbrel_protocol.event import Event
 from whimbrel_sim.storemix import store_events
 
@@ -56,7 +57,8 @@ def json_gzip_s(runs: Sequence[Sequence[Event]]) -> float:
 
 
 async def _accept_and_seal_s(folder: Path, runs: Sequence[Sequence[Event]]) -> float:
-    async with open_buffer(folder) as (buffer, clock):
+    lanes = {"normal": LaneConfig(batch_events=BATCH)}
+    async with open_buffer(folder, lanes=lanes) as (buffer, clock):
         begin = process_time()
         for run in runs:
             await buffer.accept(run)

@@ -56,10 +56,10 @@ async def test_events_wait_for_the_linger_and_then_become_one_frame(shop: Shop) 
 
 async def test_a_full_batch_is_sealed_at_once(shop: Shop) -> None:
     async with shop.buffer() as buffer:
-        for start in range(0, 1200, 100):
+        for start in range(0, 2200, 100):
             await buffer.accept(sales(100, start))
         result = await buffer.seal_due(shop.clock.mono)
-        assert [ref.span for ref in await all_pending(buffer)] == [500, 500]
+        assert [ref.span for ref in await all_pending(buffer)] == [1000, 1000]
         assert result.frames == 2
         assert (await buffer.stats()).lane("normal").staged_events == 200
 
@@ -103,14 +103,15 @@ async def test_whoever_waits_for_room_is_told_when_a_receipt_frees_some(shop: Sh
 async def test_restart_keeps_everything_and_numbers_anew(shop: Shop) -> None:
     async with shop.buffer() as buffer:
         epoch = buffer.epoch
-        await buffer.accept(sales(600))
+        await buffer.accept(sales(1000))
+        await buffer.accept(sales(100, 1000))
         await buffer.seal_due(shop.clock.mono)
         assert (await buffer.stats()).lane("normal").staged_events == 100
     async with shop.buffer() as buffer:
         assert buffer.epoch > epoch
-        assert [ref.span for ref in await all_pending(buffer)] == [500, 100]
-        assert await kept_numbers(buffer) == list(range(600))
-        (accepted,) = await buffer.accept(sales(1, 600))
+        assert [ref.span for ref in await all_pending(buffer)] == [1000, 100]
+        assert await kept_numbers(buffer) == list(range(1100))
+        (accepted,) = await buffer.accept(sales(1, 1100))
         assert accepted.sequence == 1
         await assert_sound(buffer)
 
