@@ -42,7 +42,7 @@ def staging_without_commit() -> None:
     committed_s = 0.0
 
     @contextmanager
-    def transaction(database: Database) -> Iterator[sqlite3.Connection]:
+    def transaction(database: Database, **_: object) -> Iterator[sqlite3.Connection]:
         nonlocal committed_s
         connection = database.connection
         if not connection.in_transaction:
