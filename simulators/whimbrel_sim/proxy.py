@@ -170,8 +170,9 @@ class _Pipe:
         self._let_go()
 
     def write(self, packet: Packet) -> None:
-        """Send one packet in this direction."""
-        self._writer.write(packet.data)
+        """Send one packet in this direction; nothing when the other end has gone."""
+        if not self._writer.transport.is_closing():
+            self._writer.write(packet.data)
 
     def _is_surplus(self, packet: Packet) -> bool:
         packet_id = packet.packet_id
