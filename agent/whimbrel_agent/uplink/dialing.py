@@ -5,6 +5,7 @@ The uplink and the MQTT intake both connect with this.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from typing import Any, Final
@@ -103,3 +104,17 @@ def _socket_options(access: BrokerAccess) -> list[tuple[int, int, int]]:
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
         (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, given_up_ms),
     ]
+
+
+def heed_cancellation() -> None:
+    """Raise the cancellation of this task that the library may have swallowed.
+
+    ``asyncio.wait_for`` of Python 3.11, with which aiomqtt waits for the broker, returns as if
+    nothing had been when the answer comes at the moment of the cancellation.
+
+    Raises:
+        CancelledError: somebody wants this task to end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -24,7 +24,7 @@ import paho.mqtt.client as paho
 from whimbrel_agent.brokers import BrokerUrl
 from whimbrel_agent.config import BrokerAccess
 from whimbrel_agent.ports import Delivery, Link, LinkFailure, Random, TransportError
-from whimbrel_agent.uplink.dialing import client_options, transport_error
+from whimbrel_agent.uplink.dialing import client_options, heed_cancellation, transport_error
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.topics import birth_topic, down_filter
 
@@ -158,6 +158,7 @@ class MqttTransport:
         try:
             await client.__aenter__()
             await self._greet(client, url)
+            heed_cancellation()
         except BaseException as error:
             client.abandon()
             if isinstance(error, aiomqtt.MqttError | OSError | ValueError):
