@@ -34,7 +34,7 @@ from whimbrel_agent.intake.topicrules import message_event, rule_for
 from whimbrel_agent.logs import Streak
 from whimbrel_agent.ports import Clock, LinkFailure, Random, TransportError
 from whimbrel_agent.uplink.backoff import Backoff
-from whimbrel_agent.uplink.dialing import client_options, heed_cancellation, transport_error
+from whimbrel_agent.uplink.dialing import client_options, transport_error
 from whimbrel_protocol.errors import FieldError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.names import Address
@@ -187,7 +187,6 @@ class MqttIntake:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._take_all(client), name="intake.mqtt.take")
                 await self._subscribe(client)
-                heed_cancellation()
                 self.counters["links_made"] += 1
                 self._streak.recovered("local broker is connected", broker=str(url))
         except BaseExceptionGroup as errors:

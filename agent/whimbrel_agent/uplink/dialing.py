@@ -110,7 +110,8 @@ def heed_cancellation() -> None:
     """Raise the cancellation of this task that the library may have swallowed.
 
     ``asyncio.wait_for`` of Python 3.11, with which aiomqtt waits for the broker, returns as if
-    nothing had been when the answer comes at the moment of the cancellation.
+    nothing had been when the answer comes at the moment of the cancellation. Only for a task
+    that serves one connection: a task group that failed leaves its task marked (3.11 too).
 
     Raises:
         CancelledError: somebody wants this task to end.

@@ -139,11 +139,6 @@ class MqttFeed:
             )
             if any(getattr(code, "value", code) >= _REFUSED_SUBSCRIPTION for code in granted):
                 raise SubscriptionRefusedError(url)
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                # wait_for of Python 3.11, within the library, swallows a cancellation that comes
-                # at the moment of the broker's answer
-                raise asyncio.CancelledError
             self._client, self.connected = client, str(url)
             self._counters.add("links_made")
             streak.recovered("link to the broker is up", broker=str(url))
