@@ -71,7 +71,7 @@ async def test_a_cancellation_that_the_library_swallowed_is_heeded() -> None:
     async def connect() -> None:
         try:
             with suppress(asyncio.CancelledError):  # as wait_for does when its answer is there
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
             heed_cancellation()
             ends.append("went on")
         except asyncio.CancelledError:
