@@ -34,7 +34,7 @@ from whimbrel_agent.intake.topicrules import message_event, rule_for
 from whimbrel_agent.logs import Streak
 from whimbrel_agent.ports import Clock, LinkFailure, Random, TransportError
 from whimbrel_agent.uplink.backoff import Backoff
-from whimbrel_agent.uplink.dialing import client_options, transport_error
+from whimbrel_agent.uplink.dialing import BrokerClient, client_options, transport_error
 from whimbrel_protocol.errors import FieldError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.names import Address
@@ -65,7 +65,7 @@ _Taken = tuple[Event | None, Seen | None]
 """A message's event, and what to remember of it."""
 
 
-class _Client(aiomqtt.Client):
+class _Client(BrokerClient):
     """aiomqtt's client with manual acknowledgement and a bounded inbox of our own."""
 
     def __init__(self, **options: Any) -> None:
@@ -78,20 +78,9 @@ class _Client(aiomqtt.Client):
         self._client.connect_timeout = self.timeout
         self._disconnected.add_done_callback(lambda _: self.changed.set())
 
-    @property
-    def ended(self) -> asyncio.Future[None]:
-        """Done when the connection has ended, with the error if it broke."""
-        return self._disconnected
-
     def acknowledge(self, message: paho.MQTTMessage) -> None:
         """Send the PUBACK; nothing for QoS 0."""
         self._client.ack(message.mid, message.qos)
-
-    def abandon(self) -> None:
-        """Close the socket, whatever state it is in."""
-        if not self._disconnected.done():
-            self._disconnected.set_result(None)
-        self._client._sock_close()  # noqa: SLF001  paho has no public way to do this
 
     def resume(self) -> None:
         """Read on after a pause, once only a group of messages waits."""

@@ -6,9 +6,11 @@ The uplink and the MQTT intake both connect with this.
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import ssl
-from typing import Any, Final
+from collections.abc import Awaitable
+from typing import Any, Final, TypeVar
 
 import aiomqtt
 import paho.mqtt.client as paho
@@ -29,6 +31,33 @@ _CLASSES: Final = (
     (_BROKE_PROTOCOL, LinkFailure.BAD_DATA),
     (_SILENT, LinkFailure.NO_LINK),
 )
+
+T = TypeVar("T")
+
+
+class BrokerClient(aiomqtt.Client):
+    """aiomqtt's client that loses no cancellation and can be dropped at any moment."""
+
+    @property
+    def ended(self) -> asyncio.Future[None]:
+        """Done when the connection has ended, with the error if it broke."""
+        return self._disconnected
+
+    def abandon(self) -> None:
+        """Close the socket, whatever state it is in."""
+        if not self._disconnected.done():
+            self._disconnected.set_result(None)
+        self._client._sock_close()  # noqa: SLF001  paho has no public way to do this
+
+    async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109
+        # The library's own uses asyncio.wait_for, and that of Python 3.11 swallows a cancellation
+        # that comes at the moment of the broker's answer: the task would go on for ever.
+        limit_s = self.timeout if timeout is None else timeout
+        try:
+            async with asyncio.timeout(None if limit_s == math.inf else limit_s):
+                return await fut
+        except TimeoutError:
+            raise aiomqtt.MqttError("the broker did not answer in time") from None
 
 
 def client_options(url: BrokerUrl, access: BrokerAccess) -> dict[str, Any]:
@@ -104,18 +133,3 @@ def _socket_options(access: BrokerAccess) -> list[tuple[int, int, int]]:
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
         (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, given_up_ms),
     ]
-
-
-def heed_cancellation() -> None:
-    """Raise the cancellation of this task that the library may have swallowed.
-
-    ``asyncio.wait_for`` of Python 3.11, with which aiomqtt waits for the broker, returns as if
-    nothing had been when the answer comes at the moment of the cancellation. Only for a task
-    that serves one connection: a task group that failed leaves its task marked (3.11 too).
-
-    Raises:
-        CancelledError: somebody wants this task to end.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

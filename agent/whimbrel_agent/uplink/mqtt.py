@@ -24,7 +24,7 @@ import paho.mqtt.client as paho
 from whimbrel_agent.brokers import BrokerUrl
 from whimbrel_agent.config import BrokerAccess
 from whimbrel_agent.ports import Delivery, Link, LinkFailure, Random, TransportError
-from whimbrel_agent.uplink.dialing import client_options, heed_cancellation, transport_error
+from whimbrel_agent.uplink.dialing import BrokerClient, client_options, transport_error
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.topics import birth_topic, down_filter
 
@@ -38,7 +38,7 @@ _QOS: Final = 1
 _REFUSED_SUBSCRIPTION: Final = 0x80
 
 
-class _PipelinedClient(aiomqtt.Client):
+class _PipelinedClient(BrokerClient):
     """aiomqtt's client with a publish that does not wait, and a bounded inbox of our own."""
 
     def __init__(self, **options: Any) -> None:
@@ -56,17 +56,6 @@ class _PipelinedClient(aiomqtt.Client):
         info = self._client.publish(topic, payload, qos)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise aiomqtt.MqttCodeError(info.rc, "could not publish")
-
-    @property
-    def ended(self) -> asyncio.Future[None]:
-        """Done when the connection has ended, with the error if it broke."""
-        return self._disconnected
-
-    def abandon(self) -> None:
-        """Close the socket, whatever state it is in."""
-        if not self._disconnected.done():
-            self._disconnected.set_result(None)
-        self._client._sock_close()  # noqa: SLF001  paho has no public way to do this
 
     def _take(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
         if len(self.inbox) >= MAX_WAITING_DELIVERIES:
@@ -158,7 +147,6 @@ class MqttTransport:
         try:
             await client.__aenter__()
             await self._greet(client, url)
-            heed_cancellation()
         except BaseException as error:
             client.abandon()
             if isinstance(error, aiomqtt.MqttError | OSError | ValueError):

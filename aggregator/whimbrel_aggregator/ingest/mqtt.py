@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import ssl
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
 
 import aiomqtt
 import paho.mqtt.client as paho
@@ -42,6 +43,8 @@ _QOS_OF_ANSWERS: Final = 1
 _REFUSED_SUBSCRIPTION: Final = 0x80
 
 _log = logging.getLogger("whimbrel.ingest.mqtt")
+
+T = TypeVar("T")
 
 
 class SubscriptionRefusedError(WhimbrelError):
@@ -73,6 +76,16 @@ class _Client(aiomqtt.Client):
         if not self._disconnected.done():
             self._disconnected.set_result(None)
         self._client._sock_close()  # noqa: SLF001 - paho has no public way to do this
+
+    async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109
+        # The library's own uses asyncio.wait_for, and that of Python 3.11 swallows a cancellation
+        # that comes at the moment of the broker's answer: the task would go on for ever.
+        limit_s = self.timeout if timeout is None else timeout
+        try:
+            async with asyncio.timeout(None if limit_s == math.inf else limit_s):
+                return await fut
+        except TimeoutError:
+            raise aiomqtt.MqttError("the broker did not answer in time") from None
 
 
 class MqttFeed:

@@ -12,6 +12,7 @@ from typing import Any
 import aiomqtt
 import pytest
 
+from servers.lastmoment import ANSWERS, Answer, ends_when_cancelled_with
 from servers.mosquitto import MosquittoServer
 from servers.waiting import eventually
 from whimbrel_agent.brokers import BrokerUrl
@@ -27,14 +28,20 @@ from whimbrel_protocol.names import Address
 ADDRESS = Address(tenant="acme", region="eu-1", store="store-12", device="till-3")
 
 
+def intake_from(
+    broker: MosquittoServer, buffer: Buffer, topic_filter: str = "sensors/#"
+) -> MqttIntake:
+    config = MqttIntakeConfig(
+        broker=BrokerUrl.parse(broker.url), topics=(TopicRule(filter=topic_filter),)
+    )
+    return MqttIntake(config, buffer, ADDRESS, clock=SystemClock(), random=random.Random(1))
+
+
 @asynccontextmanager
 async def taking(
     broker: MosquittoServer, buffer: Buffer, topic_filter: str = "sensors/#"
 ) -> AsyncIterator[MqttIntake]:
-    config = MqttIntakeConfig(
-        broker=BrokerUrl.parse(broker.url), topics=(TopicRule(filter=topic_filter),)
-    )
-    intake = MqttIntake(config, buffer, ADDRESS, clock=SystemClock(), random=random.Random(1))
+    intake = intake_from(broker, buffer, topic_filter)
     task = asyncio.get_running_loop().create_task(intake.run())
     try:
         await eventually(
@@ -133,3 +140,11 @@ async def test_a_broker_that_is_away_is_looked_for(
         assert intake.counters["links_failed"] >= 1
         await publish(mosquitto, "sensors/a", b"1")
         await eventually(lambda: intake.counters["events"] == 1, timeout_s=20, what="an event")
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_a_stop_at_the_moment_of_the_broker_s_answer_is_heeded(
+    mosquitto: MosquittoServer, buffer: Buffer, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake = intake_from(mosquitto, buffer)
+    assert await ends_when_cancelled_with(answer, intake.run(), monkeypatch)

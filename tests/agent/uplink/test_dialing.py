@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
 import ssl
-from contextlib import suppress
 from pathlib import Path
 
 import aiomqtt
@@ -18,7 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from whimbrel_agent.brokers import BrokerUrl
 from whimbrel_agent.config import BrokerAccess
 from whimbrel_agent.ports import LinkFailure, TransportError
-from whimbrel_agent.uplink.dialing import client_options, failure_of, heed_cancellation
+from whimbrel_agent.uplink.dialing import client_options, failure_of
 
 
 def wrapped(cause: Exception) -> BaseException:
@@ -63,25 +61,3 @@ def test_missing_secrets_are_told_without_a_connection(tmp_path: Path) -> None:
 def test_an_ipv6_host_has_brackets_in_the_websocket_s_host_header() -> None:
     options = client_options(BrokerUrl.parse("ws://[::1]:8080/mqtt"), BrokerAccess())
     assert options["websocket_headers"] == {"Host": "[::1]:8080"}
-
-
-async def test_a_cancellation_that_the_library_swallowed_is_heeded() -> None:
-    ends = []
-
-    async def connect() -> None:
-        try:
-            with suppress(asyncio.CancelledError):  # as wait_for does when its answer is there
-                await asyncio.Event().wait()
-            heed_cancellation()
-            ends.append("went on")
-        except asyncio.CancelledError:
-            ends.append("ended")
-            raise
-
-    task = asyncio.create_task(connect())
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    heed_cancellation()  # nobody wants this one to end
-    assert ends == ["ended"]

@@ -15,6 +15,7 @@ import pytest
 
 from servers.broker import BrokerProcess
 from servers.certificates import Certificates
+from servers.lastmoment import ANSWERS, Answer, ends_when_cancelled_with
 from servers.mosquitto import MosquittoServer
 from servers.ports import free_port
 from servers.waiting import eventually
@@ -220,3 +221,11 @@ async def test_each_refusal_has_its_class(code: int, failure: LinkFailure) -> No
     async with server:
         port = server.sockets[0].getsockname()[1]
         assert await failure_of_connecting(transport_to(f"mqtt://127.0.0.1:{port}")) is failure
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_a_stop_at_the_moment_of_the_broker_s_answer_is_heeded(
+    mosquitto: MosquittoServer, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = transport_to(mosquitto.url)
+    assert await ends_when_cancelled_with(answer, transport.connect(0), monkeypatch)

@@ -14,6 +14,7 @@ import pytest
 
 from servers.broker import BrokerProcess
 from servers.certificates import Certificates
+from servers.lastmoment import ANSWERS, Answer, ends_when_cancelled_with
 from servers.mosquitto import MosquittoServer
 from servers.waiting import eventually
 from whimbrel_aggregator.clock import SystemClock
@@ -171,3 +172,11 @@ async def test_a_password_file_that_others_may_read_keeps_us_off_the_broker(
         await until(lambda: inbox.counters["links_lost"] >= 1)
         assert not inbox.feed.connected
         task.cancel()
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_a_stop_at_the_moment_of_the_broker_s_answer_is_heeded(
+    mosquitto: MosquittoServer, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = Inbox(config_of(mosquitto)).feed
+    assert await ends_when_cancelled_with(answer, feed.run(), monkeypatch)
