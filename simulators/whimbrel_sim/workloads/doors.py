@@ -6,7 +6,7 @@ from random import Random
 from typing import Any, Final
 
 from .device import Kind, Pace, Site
-from .distributions import Constant, Geometric, Markov, Weighted
+from .distributions import Geometric, Markov, Weighted
 from .record import Drawn, Fields, Switch
 
 __all__ = ["DOOR", "PEOPLE"]
@@ -21,7 +21,7 @@ _DOOR: Final = Switch(
     _STATE,
     {
         "open": Fields(ticks=Geometric(excess=240, low=10)),
-        "closed": Fields(ticks=Geometric(excess=15, low=6), ajar=Constant(False)),
+        "closed": Fields(ticks=Geometric(excess=15, low=6)),
     },
 )
 _PEOPLE: Final = Fields(

@@ -14,11 +14,13 @@ Why the figure holds for a whole stream of N events:
   an event is from and when it happened, from which each device's stream follows and the other way
   round: merging neither costs nor saves anything.
 * First values, the catalogue and the declarations themselves are not counted: the coder knows them.
-* Where the stream is cut, each device has drawn one event that is not in it yet. A wait that lasts
-  over the cut is longer than others, so the waits before the cut are a little shorter than they
-  would be. For geometric waits, which are memoryless, the cut stream still has at least the
-  entropy of its expected events; for the others it is missing less than one event of each device,
-  which ``least_bytes`` takes off for all.
+* Where the stream is cut after N events, each device has drawn one event that is not in it yet,
+  of which only is known that it comes later. By Wald's identity the cut stream has the entropy of
+  its expected events and one more of each device, less the entropy of that one given that it is
+  late. Late waits that are geometric or uniform have no more entropy than others, so this is at
+  most ``Record.most_bits``. Chains add the difference that their state at the cut makes, some
+  bits. ``least_bytes`` takes off twice ``most_bits`` of each device for both; it does not grow
+  with N.
 * A file whose length is known from outside need not be uniquely decodable. That saves at most
   log2(H + 1) + log2 e bits in all (N. Alon, A. Orlitsky, "A lower bound on the expected length of
   one-to-one codes", IEEE Transactions on Information Theory 40, 1994), which ``least_bytes`` takes
@@ -38,32 +40,42 @@ __all__ = ["Share", "least_bytes", "mix_bits"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """What one kind adds to a mix: events per day of all its devices, bits per event."""
+    """What one kind of device adds to a stream.
+
+    Attributes:
+        name: of the kind.
+        devices: how many.
+        events: of all of them, in a day or in whatever the stream is.
+        bits_per_event: their entropy.
+        most_bits: of an event whose case is not known.
+    """
 
     name: str
-    events_per_day: float
+    devices: int
+    events: float
     bits_per_event: float
+    most_bits: float
 
 
 def mix_bits(shares: Sequence[Share]) -> float:
-    """Give the bits per event of a mix: the mean of its kinds, weighted by their rates.
+    """Give the bits per event of a mix: the mean of its kinds, weighted by their events.
 
     Raises:
         ValueError: there are no events.
     """
-    total = math.fsum(share.events_per_day for share in shares)
+    total = math.fsum(share.events for share in shares)
     if not total > 0:
         raise ValueError("the mix has no events")
-    return math.fsum(share.events_per_day * share.bits_per_event for share in shares) / total
+    return math.fsum(share.events * share.bits_per_event for share in shares) / total
 
 
-def least_bytes(bits_per_event: float, events: int, devices: int) -> float:
+def least_bytes(shares: Sequence[Share], events: int) -> float:
     """Give the least expected size of any lossless coding of the first events of a stream.
 
     Args:
-        bits_per_event: of the kind or the mix.
+        shares: of its kinds; only the proportions of their events count.
         events: how many.
-        devices: how many devices they come from.
     """
-    bits = bits_per_event * max(events - devices, 0)
+    cut_bits = math.fsum(2 * share.devices * share.most_bits for share in shares)
+    bits = max(mix_bits(shares) * events - cut_bits, 0.0)
     return max(bits - math.log2(bits + 1) - math.log2(math.e), 0.0) / 8

@@ -9,7 +9,7 @@ where every draw shows in them; the tests check that for each kind of device.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Protocol
 
@@ -31,6 +31,11 @@ class Record(Protocol):
     @property
     def entropy_bits(self) -> float:
         """Bits per event."""
+        ...
+
+    @property
+    def most_bits(self) -> float:
+        """What an event can cost at most when its case is not known: see ``entropy``."""
         ...
 
     def mean(self, name: str) -> float:
@@ -58,6 +63,11 @@ class Fields:
     def entropy_bits(self) -> float:
         """The sum over the fields."""
         return math.fsum(one.entropy_bits for one in self.fields.values())
+
+    @property
+    def most_bits(self) -> float:
+        """The same: there is one case."""
+        return self.entropy_bits
 
     def mean(self, name: str) -> float:
         """Give the mean of a field."""
@@ -105,12 +115,18 @@ class Switch:
         cases = self._weighted(lambda record: record.entropy_bits)
         return self.always.entropy_bits + self.which.entropy_bits + cases
 
+    @property
+    def most_bits(self) -> float:
+        """As if each case were as likely and all had the entropy of the fullest."""
+        fullest = max(record.most_bits for record in self.cases.values())
+        return self.always.most_bits + math.log2(len(self.cases)) + fullest
+
     def mean(self, name: str) -> float:
         """Give the mean of a field over all events."""
         if name == self.name:
             return self.which.mean
         return self.always.mean(name) + self._weighted(lambda record: record.mean(name))
 
-    def _weighted(self, part: Any) -> float:
+    def _weighted(self, part: Callable[[Record], float]) -> float:
         cases = self.cases.items()
         return math.fsum(self.which.probability(value) * part(record) for value, record in cases)

@@ -95,7 +95,7 @@ class StoreDay:
 
     def events_per_day(self) -> float:
         """Give the expected number of events on one day."""
-        return sum(share.events_per_day for share in self.shares())
+        return sum(share.events for share in self.shares())
 
     def entropy_bits(self) -> float:
         """Give the entropy per event of the whole stream; see ``entropy``."""
@@ -106,8 +106,10 @@ class StoreDay:
         return [
             Share(
                 name=name,
-                events_per_day=count * KINDS[name].events_per_day(self.day, self.rate),
+                devices=count,
+                events=count * KINDS[name].events_per_day(self.day, self.rate),
                 bits_per_event=KINDS[name].entropy_bits,
+                most_bits=KINDS[name].record.most_bits,
             )
             for name, count in self.counts.items()
             if count
