@@ -11,9 +11,7 @@ from .record import Drawn, Fields, Switch
 
 __all__ = ["DOOR", "PEOPLE"]
 
-_STATE: Final = Markov(
-    {"open": Weighted(("closed",), (1,)), "closed": Weighted(("open",), (1,))}
-)
+_STATE: Final = Markov({"open": Weighted(("closed",), (1,)), "closed": Weighted(("open",), (1,))})
 """To and fro: which comes next is no news, only when."""
 
 _DOOR: Final = Switch(

@@ -73,9 +73,10 @@ def plain_bytes(events: Iterable[Event], *, day: Day = ORDINARY, rate: float = 1
 
 
 def _kind_bytes(sources: Sequence[_Source]) -> bytes:
+    columns: list[list[list[Any]]]
     columns = [[source.ticks for source in sources], [source.types for source in sources]]
     columns += [[source.columns[at] for source in sources] for at in range(len(sources[0].columns))]
-    return b"".join(map(_column_bytes, columns))
+    return b"".join(_column_bytes(column) for column in columns)
 
 
 def _column_bytes(parts: Sequence[Sequence[Any]]) -> bytes:
