@@ -11,8 +11,8 @@ from .record import Drawn, Fields
 
 __all__ = ["CLIMATE"]
 
-_OPEN: Final = (215, 430, 750)
-_CLOSED: Final = (175, 480, 450)
+_OPEN: Final = (215, 430, 800)
+_CLOSED: Final = (175, 480, 520)
 """What temperature (tenths of a degree), humidity (tenths of a percent) and CO2 (ppm) are drawn
 to; the hour says which, so the course of the day carries no information."""
 
@@ -32,7 +32,7 @@ _RECORD: Final = Fields(
     ticks=UniformInteger(-20, 20),
     celsius_step=Weighted((-1, 0, 1), (22, 66, 12)),
     humidity_step=Weighted((-2, -1, 0, 1, 2), (10, 24, 38, 20, 8)),
-    co2_step=Weighted(range(-9, 9), [5 - abs(step + 0.5) / 2 for step in range(-9, 9)]),
+    co2_step=Weighted(range(-10, 9), [5 - abs(step + 1) / 2 for step in range(-10, 9)]),
     light=_LIGHT,
     motion=_MOTION,
 )
@@ -45,7 +45,7 @@ class _Room:
         self._day = site.day
         self._celsius = 175 + setup.randrange(40)
         self._humidity = 430 + setup.randrange(50)
-        self._co2 = 450 + setup.randrange(200)
+        self._co2 = 520 + setup.randrange(200)
 
     def tell(self, drawn: Drawn, time_ms: int) -> tuple[str, dict[str, Any]]:
         """Tell the room's climate."""

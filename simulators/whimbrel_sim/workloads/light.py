@@ -44,7 +44,7 @@ class LightDevice:
         ValueError: too many events a day, or none.
     """
 
-    __slots__ = ("_next", "_phase_ms", "_seed", "_source", "events_per_day")
+    __slots__ = ("_mixed", "_next", "_next_ms", "_phase_ms", "_seed", "_source", "events_per_day")
 
     def __init__(
         self,
@@ -60,32 +60,40 @@ class LightDevice:
         self._source = source
         self._seed = rng.getrandbits(64)
         self._phase_ms = start_ns // _MS_NS + int(rng.random() * _DAY_MS / events_per_day)
-        self._next = 0
+        self._move(0)
 
     def next_time_ns(self) -> int:
         """Give the time of the next event."""
-        return self._time_ms(self._next, self._bits(self._next)) * _MS_NS
+        return self._next_ms * _MS_NS
 
     def take(self) -> Event:
         """Take the next event."""
         number = self._next
-        self._next = number + 1
-        bits = self._bits(number)
-        data = {"count": number, "level": _LEVEL.of_bits(bits >> 32)}
-        time_ns = self._time_ms(number, bits) * _MS_NS
+        data = {"count": number, "level": _LEVEL.of_bits(self._mixed >> 32)}
+        time_ns = self._next_ms * _MS_NS
+        self._move(number + 1)
         return make_event(
             "light.level", self._source, time_ns, data, None, None, "normal", None, {}
         )
 
     def take_until(self, time_ns: int) -> list[Event]:
         """Take all events up to and including a time."""
-        return [self.take() for _ in range(self._next, self._due(time_ns))]
+        taken = []
+        while self._next_ms * _MS_NS <= time_ns:
+            taken.append(self.take())
+        return taken
 
     def skip_until(self, time_ns: int) -> int:
         """Pass all events up to and including a time; gives their number, at no cost."""
         passed = max(self._due(time_ns) - self._next, 0)
-        self._next += passed
+        if passed:
+            self._move(self._next + passed)
         return passed
+
+    def _move(self, number: int) -> None:
+        self._next = number
+        self._mixed = self._bits(number)
+        self._next_ms = self._time_ms(number, self._mixed)
 
     def _due(self, time_ns: int) -> int:
         """Give the number of the first event after a time."""
