@@ -12,7 +12,7 @@ from . import preload
 from .disk import Disk
 from .faults import Faults
 from .images import write_image
-from .oplog import parse
+from .oplog import Operation, parse
 
 LOG_BYTES: Final = 2 * 1024 * 1024
 """A log is folded into the model past this size, whenever somebody looks."""
@@ -57,6 +57,17 @@ class Card:
             self._catch_up()
         self._read_bytes = 0
         self._disk.forget_gone()
+
+    @property
+    def base(self) -> Disk:
+        """What is durable and what is not, as far as the log was folded in."""
+        return self._disk
+
+    def operations(self) -> list[Operation]:
+        """Return what was recorded and not folded in yet."""
+        with self._log.open("rb") as log:
+            log.seek(self._read_bytes)
+            return [operation for operation, _ in parse(log.read())]
 
     def _catch_up(self) -> None:
         with self._log.open("rb") as log:
