@@ -121,6 +121,9 @@ def open_state(
             if not reserve.give_up():
                 raise
             state = _open_checked(opening)  # receipts must be able to free space
+        # What a dead process left behind the last commit is cut off: the next crash's rest would
+        # stand in front of it, and the two together look like damage.
+        state.database.checkpoint("TRUNCATE")
         newest = max(state.epochs, default=0)
         open_epoch(state, max(numbers.before.last_ordinal, ordinal_of(newest)) + 1)
     except BaseException:
@@ -229,15 +232,15 @@ def _look_at_log(
         # A torn end and a damaged one look alike. Where it held accepted events it is taken as
         # damage: what can be read is kept, the rest is accounted for.
         return "the end of the write-ahead log is torn or damaged" if bounds else ""
-    if scan.is_damaged:
-        return "good frames follow a bad one in the write-ahead log"
-    if not scan.has_bad_end:
+    if not (scan.is_damaged or scan.has_bad_end):
         return ""
-    committed = _committed_frames(opening)
+    committed = _committed_frames(opening) if scan.header_good else None
     if committed is None:
-        return "the header of the write-ahead log is damaged"
+        return "good frames follow a bad one in the write-ahead log, or its header is bad"
+    # What lies behind, good or bad, was never committed: a process was killed while it wrote
+    # it, and the next one has begun to write over it.
     whole = committed <= (scan.first_bad or 0)
-    return "" if whole else "committed frames at the end of the log are damaged"
+    return "" if whole else "committed frames of the write-ahead log are damaged"
 
 
 def _tail_bounds(opening: Opening, scan: WalScan) -> dict[tuple[int, int], int]:

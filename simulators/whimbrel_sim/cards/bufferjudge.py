@@ -82,12 +82,16 @@ class Judge:
         held: what the buffer gives out.
         torn: whether the crash was a power cut: then what was never answered may be booked as
             damaged (an upper bound).
+        salvaged: whether the file was: then a group that was never answered may be there in part.
     """
 
-    def __init__(self, truth: BufferTruth, held: Held, *, torn: bool) -> None:
+    def __init__(
+        self, truth: BufferTruth, held: Held, *, torn: bool, salvaged: bool = False
+    ) -> None:
         self._truth = truth
         self._held = held
         self._torn = torn
+        self._salvaged = salvaged
         self._gaps: defaultdict[Stream, RangeSet] = defaultdict(RangeSet)
         self._damaged: defaultdict[Stream, RangeSet] = defaultdict(RangeSet)
         for stream, first, end, reason in held.gaps:
@@ -138,7 +142,8 @@ class Judge:
         for offer in self._truth.offers:
             here = others.intersection(offer.numbers)
             others -= here
-            if here and len(here) != len(offer.numbers) and offer is self._truth.offers[-1]:
+            in_part = bool(here) and len(here) != len(offer.numbers)
+            if in_part and not self._salvaged and offer is self._truth.offers[-1]:
                 raise BrokenPromiseError(f"of group {offer.numbers} only {sorted(here)} are there")
         if others:
             raise BrokenPromiseError(f"events {sorted(others)[:10]} are there and were not given")
@@ -179,12 +184,12 @@ async def judge_buffer(buffer: Buffer, truth: BufferTruth, *, torn: bool) -> Hel
         BrokenPromiseError: a promise is broken.
     """
     held = await look(buffer)
-    Judge(truth, held, torn=torn).judge()
+    damage = (await buffer.stats()).damage
+    Judge(truth, held, torn=torn, salvaged=damage is not None or torn).judge()
     await _judge_checkpoint(buffer, truth)
     report = await buffer.verify()
     if report.problems:
         raise BrokenPromiseError(f"verify finds {report.problems}")
-    damage = (await buffer.stats()).damage
     if damage is not None and not torn and not truth.damaged:
         raise BrokenPromiseError(f"a kill has damaged the file: {damage}")
     return held
