@@ -49,7 +49,7 @@ async def open_buffer(
         )
     }
     return await Buffer.open(
-        BufferConfig(path=root / BUFFER_FILE, max_bytes=CAP_BYTES, lanes=lanes),
+        BufferConfig(path=root / BUFFER_FILE, max_bytes=CAP_BYTES, retain_share=0.05, lanes=lanes),
         ADDRESS,
         KEY,
         clock=clock,
@@ -153,7 +153,7 @@ class BufferWork:
     async def accept(self) -> None:
         """Give a group of events, some with keys or with a checkpoint."""
         chance = self._chance
-        count = chance.choice((1, 2, 5, 20, 60))
+        count = chance.choice((1, 1, 2, 5, 12, 25))
         mixed = chance.random() < 0.2
         lane = chance.choice(LANES[1:])
         numbers = range(self.number, self.number + count)
@@ -173,7 +173,7 @@ class BufferWork:
     async def publish(self, lane: str) -> None:
         """Mark frames as perhaps published, then "send" them."""
         after = self._published[lane][-1].id if self._published[lane] else 0
-        refs = await self.buffer.pending(lane, after, self._chance.randint(1, 5))
+        refs = await self.buffer.pending(lane, after, self._chance.randint(1, 9))
         if not refs:
             return
         await self.buffer.reserve_published(refs[-1].id)
@@ -186,7 +186,7 @@ class BufferWork:
         """Let the region answer some frames, now and then twice or with a wrong digest."""
         chance = self._chance
         refs = self._published[lane]
-        chosen = refs[: chance.randint(0, min(6, len(refs)))]
+        chosen = refs[: chance.randint(0, min(12, len(refs)))]
         if not chosen:
             return
         entries = []

@@ -19,6 +19,9 @@ STEPS: Final = 260
 STEPS_AFTER: Final = 5
 """Done on an image after it was judged."""
 
+LOOK_AGAIN_SHARE: Final = 0.3
+"""Images that are opened and judged once more after that."""
+
 Mark = Callable[[list[Any]], None]
 
 
@@ -91,8 +94,9 @@ class BufferPart:
             for _ in range(STEPS_AFTER):
                 await work.step()
             await work.close()
-            await work.open(newer_than=list(truth.epochs))
-            await judge_buffer(work.buffer, truth, torn=crash.torn)
+            if chance.random() < LOOK_AGAIN_SHARE:
+                await work.open(newer_than=list(truth.epochs))
+                await judge_buffer(work.buffer, truth, torn=crash.torn)
         finally:
             await work.end()
         return facts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from whimbrel_protocol.event import Event
@@ -59,16 +60,17 @@ class HandClock:
         self.wall += int(seconds * SECOND_NS)
 
 
+@lru_cache(maxsize=8192)
 def sale(number: int, lane: str) -> Event:
-    """Return the event of a number, unlike any other; some hold a note that does not compress."""
+    """Return the event of a number, unlike any other; some hold a note that does not compress well."""
     chance = random.Random(number)
     data: dict[str, object] = {
         "sku": f"A{chance.randrange(5000):05d}",
         "price": chance.randrange(99, 9999) / 100,
         "number": number,
     }
-    if number % 3 == 0:
-        data["note"] = chance.randbytes(chance.randrange(50, 900)).hex()
+    if number % 4 == 0:
+        data["note"] = chance.randbytes(chance.randrange(100, 4_000)).hex()
     return Event(
         type="pos.line",
         source=f"till-{number % 3}",
