@@ -23,7 +23,7 @@ from whimbrel_agent.buffer.database import (
 )
 from whimbrel_agent.buffer.epochs import open_epoch
 from whimbrel_agent.buffer.lock import FileLock
-from whimbrel_agent.buffer.numbers import MAX_NUMBERS_BYTES, NumbersFile
+from whimbrel_agent.buffer.numbers import MAX_NUMBERS_BYTES, NumbersFile, make_folder
 from whimbrel_agent.buffer.pagesize import page_bytes_of
 from whimbrel_agent.buffer.reserve import ReserveFile
 from whimbrel_agent.buffer.schema import LANE_SHIFT, upgrade
@@ -106,7 +106,7 @@ def open_state(
         BufferLockedError, BufferVersionError: the file was not touched.
         BufferBrokenError: it is damaged and could not be salvaged (it is still there).
     """
-    config.path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(config.path.parent)
     files = Companions(config.path)
     lock = FileLock(files.lock)
     state: BufferState | None = None
