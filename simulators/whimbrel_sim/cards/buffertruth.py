@@ -85,9 +85,9 @@ class BufferTruth:
         """The buffer is open, with this numbering."""
         self.epochs.append(epoch)
 
-    def take_offer(self, numbers: list[int], keyed: bool, checkpoint: str | None) -> None:
+    def take_offer(self, *offer: Any) -> None:
         """A group is about to be given."""
-        self.offers.append(Offer(numbers, keyed, checkpoint))
+        self.offers.append(Offer(*offer))
 
     def take_full(self) -> None:
         """The group was refused: nothing of it may be there."""

@@ -233,7 +233,7 @@ class Disk:
             own = {name for name in (change.path, change.target) if name}
             if kept[at] or change.sure or own & needed:
                 kept[at] = True
-                needed |= change.names
+                needed |= own  # a directory that is lost takes along what lies in it
         for keep, change in zip(kept, changes, strict=True):
             if keep:
                 change.apply(names)

@@ -104,10 +104,10 @@ class Examiner:
             chance = self.chance(image)
             self.cut(chance)
             torn = chance.random() >= KILL_SHARE
-            problem = self._judge(disk, truth, torn, chance)
+            problem = self._judge(disk, truth, chance, torn=torn)
             yield Finding(self._task.part, image, cut, "power cut" if torn else "kill", problem)
 
-    def _judge(self, disk: Disk, truth: Truth, torn: bool, chance: random.Random) -> str:
+    def _judge(self, disk: Disk, truth: Truth, chance: random.Random, *, torn: bool) -> str:
         root = self._scratch / "image"
         left = disk.after_power_cut(chance) if torn else disk.after_kill()
         crash = Crash(torn, FIRST_BOOT + torn)

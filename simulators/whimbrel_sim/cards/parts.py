@@ -11,6 +11,8 @@ from typing import Any, Final, Protocol, Self
 from .bufferjudge import judge_buffer, judge_keys
 from .buffertruth import BufferTruth
 from .bufferwork import BufferWork
+from .journaltruth import JournalTruth, judge_journal
+from .journalwork import JournalWork
 from .till import SECOND_NS, START_NS, HandClock
 
 STEPS: Final = 260
@@ -97,6 +99,46 @@ class BufferPart:
             if chance.random() < LOOK_AGAIN_SHARE:
                 await work.open(newer_than=list(truth.epochs))
                 await judge_buffer(work.buffer, truth, torn=crash.torn)
+        finally:
+            await work.end()
+        return facts
+
+
+class JournalPart:
+    """The aggregator's journal."""
+
+    name: Final = "journal"
+
+    def truth(self) -> JournalTruth:
+        """Return the truth before anything."""
+        return JournalTruth()
+
+    async def record(self, root: Path, mark: Mark, chance: random.Random) -> None:
+        """Run the workload whose images are swept."""
+        await JournalWork(root, mark, chance).run(STEPS)
+
+    async def examine(
+        self, root: Path, truth: JournalTruth, crash: Crash, chance: random.Random, mark: Mark
+    ) -> object:
+        """Open an image, judge it, go on with it; see :meth:`BufferPart.examine`."""
+
+        def both(one: list[Any]) -> None:
+            mark(one)
+            truth.take(one)
+
+        work = JournalWork(root, both, chance, clock=crash.clock(), ordinal=truth.ordinal)
+        await work.open()
+        try:
+            facts = await judge_journal(work.journal, truth, both, torn=crash.torn)
+            if not truth.attached:
+                await work.close()
+                await work.begin()
+            for _ in range(STEPS_AFTER):
+                await work.step()
+            if chance.random() < LOOK_AGAIN_SHARE:
+                await work.close()
+                await work.open()
+                await judge_journal(work.journal, truth, both, torn=False)
         finally:
             await work.end()
         return facts

@@ -31,6 +31,7 @@ enum action { FAIL = 0, SHORTEN = 1, FLIP = 2, LIE = 3 };
 enum {
     MAX_FDS = 1 << 16,
     MAX_RULES = 8,
+    MAX_INDEXES = 8, /* of logs, open at once in one folder */
     INDEX_HEAD = 136, /* both copies of the header of a log's index, and its checkpoint's state */
     TAIL = 24,        /* kept of a file's name: faults may ask for its ending */
 };
@@ -62,9 +63,7 @@ struct folder {
     struct inode *inodes[64];
     pthread_mutex_t lock;
     struct folder *next;
-    unsigned char index[INDEX_HEAD];
-    int index_fd;
-    uint64_t index_file;
+    struct index { int fd; uint64_t file; unsigned char head[INDEX_HEAD]; } indexes[MAX_INDEXES];
     int watched;
 };
 
@@ -205,14 +204,24 @@ static void put(struct folder *folder, struct record head, const char *path, siz
 }
 
 /* SQLite changes the log's index through shared memory: what it says now is looked up. */
-static void look_at_index(struct folder *folder) {
-    unsigned char head[INDEX_HEAD];
-    if (folder->index_fd < 0) return;
-    if (raw_pread(folder->index_fd, head, sizeof head, 0) != sizeof head) return;
-    if (!memcmp(head, folder->index, sizeof head)) return;
-    memcpy(folder->index, head, sizeof head);
-    struct record record = {.kind = INDEX, .file = folder->index_file};
-    put(folder, record, NULL, 0, head, sizeof head);
+static void look_at_indexes(struct folder *folder) {
+    for (int i = 0; i < MAX_INDEXES; i++) {
+        struct index *index = &folder->indexes[i];
+        unsigned char head[INDEX_HEAD];
+        if (!index->file || raw_pread(index->fd, head, sizeof head, 0) != sizeof head) continue;
+        if (!memcmp(head, index->head, sizeof head)) continue;
+        memcpy(index->head, head, sizeof head);
+        struct record record = {.kind = INDEX, .file = index->file};
+        put(folder, record, NULL, 0, head, sizeof head);
+    }
+}
+
+static void keep_index(struct folder *folder, int fd, uint64_t file) {
+    for (int i = 0; i < MAX_INDEXES; i++)
+        if (!folder->indexes[i].file) {
+            folder->indexes[i] = (struct index){.fd = fd, .file = file};
+            return;
+        }
 }
 
 static void note(struct folder *folder, struct record head, const char *path, size_t path_size,
@@ -225,7 +234,7 @@ static void note(struct folder *folder, struct record head, const char *path, si
 /* ---- faults */
 
 static struct rule *strike(struct folder *folder, enum kind kind, const char *path) {
-    look_at_index(folder);
+    look_at_indexes(folder);
     folder->operations[kind]++;
     for (int i = 0; i < MAX_RULES; i++) {
         struct rule *rule = &folder->rules[i];
@@ -283,7 +292,8 @@ static void forget(int fd) {
     if (!entry) return;
     struct folder *folder = entry->folder;
     pthread_mutex_lock(&folder->lock);
-    if (folder->index_fd == fd) folder->index_fd = -1;
+    for (int i = 0; i < MAX_INDEXES; i++)
+        if (folder->indexes[i].fd == fd) folder->indexes[i].file = 0;
     pthread_mutex_unlock(&folder->lock);
     free(entry->path);
     free(entry);
@@ -316,10 +326,7 @@ static int opened(struct folder *folder, int fd, const char *inside, int flags, 
             .flags = (uint16_t)((created ? CREATED : 0) | (emptied ? EMPTIED : 0)),
         };
         note(folder, head, inside, length, NULL, 0);
-        if (entry.is_index) {
-            folder->index_fd = fd;
-            folder->index_file = entry.file;
-        }
+        if (entry.is_index) keep_index(folder, fd, entry.file);
     }
     keep(fd, entry);
     return fd;
@@ -661,9 +668,8 @@ int wb_watch(const char *path, const char *log_path) {
     }
     memset(folder->rules, 0, sizeof folder->rules);
     memset(folder->operations, 0, sizeof folder->operations);
-    memset(folder->index, 0, sizeof folder->index);
+    memset(folder->indexes, 0, sizeof folder->indexes);
     folder->log = log;
-    folder->index_fd = -1;
     folder->sequence = folder->hits = 0;
     folder->chance = 1;
     folder->watched = 1;
@@ -687,7 +693,7 @@ int wb_unwatch(const char *path) {
 int wb_mark(const char *path, const void *data, size_t size) {
     struct folder *folder = named(path);
     if (!folder) return -1;
-    look_at_index(folder);
+    look_at_indexes(folder);
     note(folder, (struct record){.kind = MARK}, NULL, 0, data, size);
     leave(folder);
     return 0;
