@@ -184,12 +184,25 @@ class TestWorldRunner:
     ) -> None:
         runner, done = WorldRunner(world_process(tmp_path, slow_s=5.0)), list[str]()
         task = asyncio.create_task(runner.run(lambda: done.append("work")))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
         task.cancel()
         await asyncio.wait([task])
         await runner.run(lambda: done.append("next"))
         assert task.cancelled()
         assert done == ["work", "next"]
+
+    @in_virtual_time
+    async def test_slow_work_that_has_not_begun_is_not_done_for_nobody(
+        self, tmp_path: Path
+    ) -> None:
+        runner, done = WorldRunner(world_process(tmp_path, slow_s=5.0)), list[str]()
+        first = asyncio.create_task(_run(runner, lambda: done.append("first")))
+        second = asyncio.create_task(_run(runner, lambda: done.append("second")))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait([second])
+        await runner.run(lambda: done.append("third"))
+        assert (first.done(), done) == (True, ["first", "third"])
 
     @in_virtual_time
     async def test_slow_work_takes_virtual_time(self, tmp_path: Path) -> None:
