@@ -7,7 +7,7 @@ import contextlib
 import random
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from random import Random
@@ -189,7 +189,7 @@ Prove = Callable[[Facts], None]
 
 
 @pytest.fixture(params=["mosquitto", "world"])
-def prove(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Prove]:
+def prove(request: pytest.FixtureRequest, tmp_path: Path) -> Prove:
     """Run the facts over each ground, in a loop of its kind."""
     real = request.param == "mosquitto"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import pathlib
 from collections.abc import Callable, Coroutine, Sequence
 from random import Random
 from typing import Any, ParamSpec
@@ -11,7 +12,9 @@ from typing import Any, ParamSpec
 from whimbrel_sim.worlds.broker import Connection, WorldBroker
 from whimbrel_sim.worlds.loop import VirtualTimeLoop
 from whimbrel_sim.worlds.network import Message, Path, Weather
+from whimbrel_sim.worlds.scenario import parse
 from whimbrel_sim.worlds.timeline import Timeline
+from whimbrel_sim.worlds.world import World
 
 P = ParamSpec("P")
 
@@ -43,6 +46,18 @@ def make_path(name: str = "path", seed: int = 1, weather: Weather | None = None)
 
 def make_broker(seed: int = 1) -> WorldBroker:
     return WorldBroker("broker-1", asyncio.get_running_loop(), Random(seed), Timeline())
+
+
+def run_world(story: str, seed: int, folder: pathlib.Path) -> World:
+    """Run a whole world to its end; ``story`` is a scenario's text."""
+
+    async def main() -> World:
+        world = World(parse("story", story), seed, folder)
+        await world.run()
+        return world
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(main())
 
 
 class Client:
