@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import pathlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, ParamSpec
 
 from whimbrel_sim.worlds.broker import Connection, WorldBroker
+from whimbrel_sim.worlds.cardport import Card, plain_card
 from whimbrel_sim.worlds.loop import VirtualTimeLoop
 from whimbrel_sim.worlds.network import Message, Path, Weather
 from whimbrel_sim.worlds.scenario import parse
@@ -58,6 +60,32 @@ def run_world(story: str, seed: int, folder: pathlib.Path) -> World:
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(main())
+
+
+TINY = """
+story = "A store of two devices."
+duration_s = 60
+[[load]]
+every_s = 4
+"""
+
+
+@asynccontextmanager
+async def tiny_world(
+    folder: pathlib.Path, *, text: str = TINY, new_card: Callable[[pathlib.Path], Card] = plain_card
+) -> AsyncIterator[World]:
+    """A world whose machines run and in which nothing happens by itself."""
+    world = World(parse("tiny", text), 1, folder, new_card=new_card)
+    async with asyncio.TaskGroup() as chores:
+        world._chores = chores
+        for machine in world.machines:
+            machine.start()
+        await asyncio.sleep(5)
+        yield world
+        for machine in world.machines:
+            machine.wake()
+            await machine.stop()
+    world.audit.close()
 
 
 class Client:
