@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
+from dataclasses import fields
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -17,12 +17,11 @@ from whimbrel_sim.worlds.cardport import Card
 from whimbrel_sim.worlds.device import Device
 from whimbrel_sim.worlds.faults import KINDS, End, settings_of
 from whimbrel_sim.worlds.network import Weather
+from whimbrel_sim.worlds.scenario import FaultLine
 from whimbrel_sim.worlds.world import World
 from worlds.virtual import in_virtual_time, tiny_world
 
-LINKS = [
-    name for name, kind in KINDS.items() if kind.targets == "path" and name != "link.reset"
-]
+LINKS = [name for name, kind in KINDS.items() if kind.targets == "path" and name != "link.reset"]
 MANNERS = [
     name
     for name, kind in KINDS.items()
@@ -52,6 +51,7 @@ def synced(folder: Path) -> Card:
 
 
 def strike(world: World, kind: str, target: object, **settings: float) -> End:
+    assert set(settings) <= set(KINDS[kind].settings)
     given: Mapping[str, float] = {**KINDS[kind].settings, **settings}
     return KINDS[kind].strike(world, target, given)
 
@@ -71,6 +71,11 @@ def test_every_kind_says_what_it_is_and_what_it_strikes() -> None:
         assert kind.targets in {"path", "broker", "device", "region", "machine"}
         assert settings_of(name) == kind.settings
     assert settings_of("no-such-kind") is None
+
+
+def test_no_setting_of_a_kind_is_called_as_a_line_s_own() -> None:
+    own = {one.name for one in fields(FaultLine)}
+    assert [name for name, kind in KINDS.items() if own & set(kind.settings)] == []
 
 
 class TestLinks:
@@ -141,6 +146,20 @@ class TestBrokers:
             during = copy(broker.manners)
             end(ends)
             assert (during != before, broker.manners) == (True, before)
+
+    @pytest.mark.parametrize("first_ends_first", [True, False])
+    @in_virtual_time
+    async def test_two_at_once_end_in_any_order(
+        self, tmp_path: Path, first_ends_first: bool
+    ) -> None:
+        async with tiny_world(tmp_path) as world:
+            manners = world.brokers[0].manners
+            ends = [strike(world, "broker.drop", world.brokers[0], drop=d) for d in (0.1, 0.7)]
+            dropped = [manners.drop]
+            for one in ends if first_ends_first else reversed(ends):
+                end(one)
+                dropped.append(manners.drop)
+            assert dropped == [0.7, 0.7 if first_ends_first else 0.1, 0.0]
 
     @in_virtual_time
     async def test_a_restart_breaks_every_connection(self, tmp_path: Path) -> None:
@@ -241,6 +260,14 @@ class TestMachines:
             end(ends)
             assert (during, device.slow_s) == (2, 0)
 
+    @in_virtual_time
+    async def test_two_that_slow_it_down_leave_it_as_it_was(self, tmp_path: Path) -> None:
+        async with tiny_world(tmp_path) as world:
+            device = device_of(world)
+            for one in [strike(world, "machine.slow", device, slow_s=s) for s in (1, 2)]:
+                end(one)
+            assert device.slow_s == 0
+
 
 class TestClocks:
     @in_virtual_time
@@ -261,6 +288,22 @@ class TestClocks:
             end(ends)
             assert during == (0, ClockQuality.UNSYNCED)
             assert (clock.wall_ns(), clock.quality()) == (before, ClockQuality.SYNCED)
+
+    @in_virtual_time
+    async def test_one_that_is_lost_twice_and_jumps_meanwhile_keeps_the_jump_alone(
+        self, tmp_path: Path
+    ) -> None:
+        async with tiny_world(tmp_path) as world:
+            clock = device_of(world).clock
+            before = clock.offset_ns
+            first = strike(world, "clock.lost", device_of(world))
+            await asyncio.sleep(10)
+            second = strike(world, "clock.lost", device_of(world))
+            strike(world, "clock.jump", device_of(world), by_s=60)
+            end(first)
+            end(second)
+            assert clock.offset_ns - before == 60 * 10**9
+            assert clock.quality() is ClockQuality.SYNCED
 
     @in_virtual_time
     async def test_a_drift_stays(self, tmp_path: Path) -> None:
@@ -301,9 +344,10 @@ class TestCards:
             region = world.regions[0]
             ends = strike(world, "region.old_journal", region)
             end(ends)
-            assert not region.running
+            running = [region.running]
             await asyncio.sleep(10)
-            assert region.running
+            running.append(region.running)
+            assert running == [False, True]
             assert world.timeline.counts["restored"] == 1
 
     @in_virtual_time
@@ -321,7 +365,7 @@ async def test_a_rush_is_over_at_its_end(tmp_path: Path) -> None:
     async with tiny_world(tmp_path) as world:
         posting = [one for one in world.producers if one.device is device_of(world)]
         others = [one for one in world.producers if one.device is not device_of(world)]
-        ends = strike(world, "rush", device_of(world), times=4)
+        ends = strike(world, "rush", device_of(world), times_as_often=4)
         during = [one.rate for one in [*posting, *others]]
         end(ends)
         assert during == [4, 1]
@@ -332,5 +376,3 @@ def test_no_kind_is_left_out_here() -> None:
     """Kinds that are added must be added here."""
     text = Path(__file__).read_text()
     assert [name for name in KINDS if name not in {*LINKS, *MANNERS} and name not in text] == []
-
-

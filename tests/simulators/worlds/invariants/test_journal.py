@@ -147,9 +147,7 @@ async def test_another_journal_is_read_from_its_start(bench: Bench) -> None:
 
 
 async def test_gaps_are_remembered_with_their_reasons(bench: Bench) -> None:
-    await bench.commit(
-        lambda commits: commits.commit([numbered([1])], gaps=(InnerGap(1, 2, 4),))
-    )
+    await bench.commit(lambda commits: commits.commit([numbered([1])], gaps=(InnerGap(1, 2, 4),)))
     bench.look()
     assert dict(bench.audit.gaps) == {(WHERE, EPOCH, "normal"): [(2, 2, 4)]}
     bench.audit.close()

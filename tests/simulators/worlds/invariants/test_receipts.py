@@ -15,7 +15,6 @@ from whimbrel_sim.worlds.books import Books
 from whimbrel_sim.worlds.invariants.journal import JournalAudit
 from whimbrel_sim.worlds.invariants.receipts import ReceiptAudit
 from whimbrel_sim.worlds.invariants.violation import Invariant
-from whimbrel_sim.worlds.network import Message
 from whimbrel_sim.worlds.witness import Witness
 from worlds.committed import ADDRESS, Reports, accepted, committer, numbered
 from worlds.virtual import Client, in_virtual_time, make_broker
