@@ -24,7 +24,7 @@ from whimbrel_aggregator.ingest import commit, verdict
 from whimbrel_aggregator.ingest.admission import Enrolment, Parsed, Refusal, Refused
 from whimbrel_aggregator.ingest.pipeline import Ingest
 from whimbrel_aggregator.ingest.receipts import Settled
-from whimbrel_aggregator.ingest.verdict import Candidate, Decision, Lookup, Verdict, View
+from whimbrel_aggregator.ingest.verdict import Candidate, Decision
 from whimbrel_aggregator.journal.port import NewFrame
 from whimbrel_protocol import epoch
 from whimbrel_protocol.lanes import Order
@@ -43,21 +43,6 @@ NEVER_S: Final = 1e6
 
 
 # ---------------------------------------------------------------------- of the region
-
-
-def dedup_off() -> None:
-    """Commit a frame that comes twice once more, as if it were new."""
-    sabotage_aggregator.dedup_off()
-    decide_as_fork = verdict.decide
-
-    def decide(candidate: Candidate, view: View) -> Decision | Lookup:
-        decision = decide_as_fork(candidate, view)
-        if isinstance(decision, Decision) and decision.verdict is Verdict.FORK:
-            return replace(decision, verdict=Verdict.COMMIT)
-        return decision
-
-    put(verdict, "decide", decide)
-    put(commit, "decide", decide)
 
 
 def any_order() -> None:
@@ -307,7 +292,7 @@ def _fault(
 
 
 SABOTAGES: Final = (
-    _fault("dedup-off", dedup_off, _LYING_BROKER, Invariant.ONCE),
+    _fault("dedup-off", sabotage_aggregator.dedup_off, _LYING_BROKER, Invariant.ONCE),
     _fault(
         "receipt-before-commit", sabotage_aggregator.receipt_before_commit, _KILLS,
         Invariant.RECEIPT, seeds=6,

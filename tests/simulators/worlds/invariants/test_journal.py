@@ -73,6 +73,17 @@ async def test_an_event_in_a_fork_may_be_there_once_more(bench: Bench) -> None:
     bench.audit.close()
 
 
+async def test_the_same_frame_twice_is_found_even_as_a_fork(bench: Bench) -> None:
+    await bench.commit(lambda commits: commits.commit([numbered([1]), numbered([2])]))
+    change(
+        bench.journal,
+        "UPDATE frames SET fork = 1, data = (SELECT data FROM frames WHERE first = 1) "
+        "WHERE first = 2",
+    )
+    assert bench.look() == [Invariant.ONCE]
+    bench.audit.close()
+
+
 async def test_events_out_of_order_are_found(bench: Bench) -> None:
     await bench.commit(lambda commits: commits.commit([numbered([1, 3]), numbered([2])]))
     assert bench.look() == [Invariant.ORDER]
