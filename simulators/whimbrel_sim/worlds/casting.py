@@ -76,10 +76,10 @@ def _struck(line: FaultLine, target: str, random: Random) -> FaultLine:
 
 def _put_on_agenda(world: World, line: FaultLine, ends: Ends) -> None:
     kind, target = KINDS[line.kind], line.on
-    settings: dict[str, float] = {**kind.settings, **line.more}
+    settings = {name: float(value) for name, value in {**kind.settings, **line.more}.items()}
     assert isinstance(line.at_s, int | float)
     assert isinstance(line.for_s, int | float)
-    for_s = line.for_s
+    for_s = float(line.for_s)
 
     def begin() -> None:
         if ends.over:

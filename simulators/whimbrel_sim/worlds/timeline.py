@@ -32,6 +32,11 @@ class Timeline:
 
     Args:
         write: takes every line as it happens; None keeps only the newest.
+
+    Attributes:
+        newest: the last lines that were told.
+        counts: how often each thing was told.
+        hidden: text, such as a temporary folder's name, that no told line may have.
     """
 
     def __init__(self, write: Callable[[str], None] | None = None) -> None:
@@ -40,10 +45,13 @@ class Timeline:
         self._loop = asyncio.get_running_loop()
         self.newest: deque[str] = deque(maxlen=KEPT_LINES)
         self.counts: Counter[str] = Counter()
+        self.hidden = ""
 
     def tell(self, who: str, what: str, **facts: object) -> None:
         """Add a line."""
         said = "".join(f" {name}={value}" for name, value in facts.items())
+        if self.hidden:
+            said = said.replace(self.hidden, "")
         line = f"{self._loop.time():14.6f}   {who:<22} {what}{said}"
         self._hash.update(line.encode())
         self._hash.update(b"\n")
