@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,8 +31,9 @@ examples:
 
 A world runs the agents and aggregators that are shipped, on simulated clocks, cards, networks and
 brokers, in one thread and in virtual time. The seed decides everything: the same program, scenario
-and seed give the same timeline, and the same digest over it, everywhere. While it runs and when
-everything has drained, the events that producers offered are compared with the regions' journals.
+and seed give the same timeline, and the same digest over it, wherever Python, SQLite and zstd are
+the same. While it runs and when everything has drained, the events that producers offered are
+compared with the regions' journals.
 
 A scenario file says who is there ([fleet]), what they post ([[load]]) and what befalls them
 ([[fault]]); a number may be [low, high], and each seed then draws its own. --shrink looks for the
@@ -56,12 +57,12 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--seed", type=int, metavar="N", help="run one world (default: 1)")
-    which.add_argument(
-        "--seeds", type=_seeds, metavar="A..B", help="run many; N alone means 1..N"
-    )  # fmt: skip
+    which.add_argument("--seeds", type=_seeds, metavar="A..B", help="run many; N alone means 1..N")
     which.add_argument("--list", action="store_true", help="show the scenarios and end")
     which.add_argument("--faults", action="store_true", help="show the kinds of faults and end")
-    parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="processes (default: 1)")
+    parser.add_argument(
+        "--jobs", type=at_least_one, default=1, metavar="N", help="processes (default: 1)"
+    )
     parser.add_argument(
         "--stop", action="store_true", help="with --seeds: end at the first failure"
     )
@@ -152,11 +153,11 @@ def _one(options: argparse.Namespace) -> int:
 def _many(options: argparse.Namespace) -> int:
     from .outcome import digest_of, totals, worst_first  # noqa: PLC0415
     from .running import run_many  # noqa: PLC0415
-    from .telling import outcomes_table, totals_table  # noqa: PLC0415
+    from .telling import outcomes_table, progress_bar, totals_table  # noqa: PLC0415
 
     outcomes: list[Outcome] = []
     running = run_many(options.scenario, options.seeds, jobs=options.jobs)
-    with _progress(options.scenario, len(options.seeds)) as advance:
+    with progress_bar(options.scenario, len(options.seeds)) as advance:
         for outcome in running:
             outcomes.append(outcome)
             advance(f"{sum(one.failed for one in outcomes)} failed")
@@ -183,8 +184,9 @@ def _many(options: argparse.Namespace) -> int:
 def _shrink(options: argparse.Namespace) -> int:
     from .scenario import load_scenario  # noqa: PLC0415
     from .shrinking import shrink  # noqa: PLC0415
+    from .telling import progress_bar  # noqa: PLC0415
 
-    with _progress("shrinking", None) as advance:
+    with progress_bar("shrinking", None) as advance:
         shrunk = shrink(load_scenario(options.scenario), _seed(options), say=advance)
     options.shrink.write_text(shrunk.to_toml(), encoding="utf-8")
     replay = f"whimbrel-sim world {options.shrink} --seed {_seed(options)}"
@@ -212,37 +214,14 @@ def _status(outcomes: list[Outcome]) -> int:
     return BROKEN if any(one.failed for one in outcomes) else DONE
 
 
-def _console(*, to_errors: bool = False) -> Console:
+def _console() -> Console:
     from rich.console import Console  # noqa: PLC0415
 
-    return Console(stderr=to_errors, highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True)
 
 
 def _print_json(what: Any) -> None:
     print(json.dumps(what, indent=1))  # noqa: T201
-
-
-@contextmanager
-def _progress(title: str, total: int | None) -> Iterator[Callable[[str], None]]:
-    """Show a bar on stderr; yields what takes one step and says how it stands."""
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=_console(to_errors=True), transient=True) as progress:
-        task = progress.add_task(title, total=total, said="")
-        yield lambda said: progress.update(task, advance=1, said=said)
 
 
 def _seeds(text: str) -> range:
@@ -257,7 +236,8 @@ def _seeds(text: str) -> range:
     return seeds
 
 
-def _jobs(text: str) -> int:
+def at_least_one(text: str) -> int:
+    """Read a whole number that is not 0."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
     return int(text)

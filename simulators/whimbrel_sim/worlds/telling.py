@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -79,6 +87,7 @@ def verdict(outcome: Outcome) -> RenderableType:
 def outcomes_table(outcomes: Sequence[Outcome]) -> RenderableType:
     """Return a table, failures first, with the commands that replay them."""
     table = Table("seed", "broken", *_COLUMNS, "faults", "world s", "cpu s", "digest", box=None)
+    table.padding = (0, 1, 0, 0)
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[2:-1]:
@@ -139,3 +148,19 @@ def faults_table() -> Table:
         settings = ", ".join(f"{key} = {value:g}" for key, value in kind.settings.items())
         table.add_row(name, kind.targets, kind.meaning, settings)
     return table
+
+
+@contextmanager
+def progress_bar(title: str, total: int | None) -> Iterator[Callable[[str], None]]:
+    """Show a bar on stderr; yields what takes one step and says how it stands."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True, highlight=False)
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(title, total=total, said="")
+        yield lambda said: progress.update(task, advance=1, said=said)
