@@ -182,6 +182,7 @@ def _many(options: argparse.Namespace) -> int:
 
 
 def _shrink(options: argparse.Namespace) -> int:
+    from .outcome import replay_of  # noqa: PLC0415
     from .scenario import load_scenario  # noqa: PLC0415
     from .shrinking import shrink  # noqa: PLC0415
     from .telling import progress_bar  # noqa: PLC0415
@@ -189,7 +190,7 @@ def _shrink(options: argparse.Namespace) -> int:
     with progress_bar("shrinking", None) as advance:
         shrunk = shrink(load_scenario(options.scenario), _seed(options), say=advance)
     options.shrink.write_text(shrunk.to_toml(), encoding="utf-8")
-    replay = f"whimbrel-sim world {options.shrink} --seed {_seed(options)}"
+    replay = replay_of(str(options.shrink), _seed(options))
     kept = len(shrunk.scenario.faults)
     if options.json:
         _print_json(

@@ -7,6 +7,7 @@ called by names: an invariant's (``once``) or an error's class (``StalledError``
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -93,7 +94,7 @@ class Outcome:
     @property
     def replay(self) -> str:
         """Return the command that runs this world again."""
-        return f"whimbrel-sim world {self.scenario} --seed {self.seed}"
+        return replay_of(self.scenario, self.seed)
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints of it."""
@@ -116,6 +117,11 @@ class Outcome:
             "faults": self.faults,
             "replay": self.replay,
         }
+
+
+def replay_of(scenario: str, seed: int) -> str:
+    """Return the command that runs a world again."""
+    return f"whimbrel-sim world {shlex.quote(scenario)} --seed {seed}"
 
 
 def outcome_of(world: World, scenario: str) -> Outcome:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from whimbrel_protocol.errors import WhimbrelError
 
 from .command import BROKEN, DONE, USAGE, at_least_one
+from .outcome import replay_of
 from .recordpage import as_markdown
 from .running import run_many, run_named
 from .scenario import ScenarioError, load_scenario
@@ -72,8 +73,7 @@ def _run(record: Record, options: argparse.Namespace) -> tuple[dict[str, Any], i
             _print(f"{kind} so far: {sums['count']:,.0f} runs, {sums['failed']:,.0f} failed")
     failures = [(one.of, seed, broken) for one in fresh for seed, broken in one.failures]
     for scenario, seed, broken in failures:
-        said = f"{', '.join(broken)} broke; replay: whimbrel-sim world {scenario} --seed {seed}"
-        _print(said, error=True)
+        _print(f"{', '.join(broken)} broke; replay: {replay_of(scenario, seed)}", error=True)
     return {"slices": len(fresh), "totals": record.totals}, BROKEN if failures else DONE
 
 

@@ -160,8 +160,13 @@ class Record:
         return False
 
     def append(self, fresh: Slice) -> None:
-        """Add a slice, and write the file at once and as a whole."""
-        self.has(series=fresh.series, seeds=fresh.seeds)
+        """Add a slice, and write the file at once and as a whole.
+
+        Raises:
+            RecordError: some of its seeds are there already.
+        """
+        if self.has(series=fresh.series, seeds=fresh.seeds):
+            raise RecordError(f"{self.path} has {fresh} already")
         self.slices.append(fresh)
         self.totals = added_up(self.slices)
         lines = ",\n".join(f"  {json.dumps(_plain(one))}" for one in self.slices)
