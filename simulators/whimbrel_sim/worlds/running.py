@@ -21,7 +21,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from .cardport import Card, plain_card
 from .loop import VirtualTimeLoop
@@ -91,12 +91,36 @@ async def _run(
 ) -> None:
     world = World(scenario, seed, folder, write=write, new_card=cards_for(scenario))
     worlds.append(world)
-    world.timeline.hidden = str(folder)
+    world.timeline.hidden = (str(folder), f" with process id {os.getpid()}")
     with _logging_to(world, traced=write is not None):
         try:
-            await world.run()
+            await _unless_a_callback_fails(world)
         finally:
             world.audit.close()
+
+
+async def _unless_a_callback_fails(world: World) -> None:
+    """Run a world; what a callback raises, which a loop would only log, ends it."""
+    task = asyncio.current_task()
+    assert task is not None
+    raised: list[Exception] = []
+
+    def notice(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if "handle" in context and isinstance(error, Exception):
+            raised.append(error)
+            task.cancel()
+        else:
+            loop.default_exception_handler(context)
+
+    world.loop.set_exception_handler(notice)
+    try:
+        await world.run()
+    except BaseException:
+        if not raised:
+            raise
+    if raised:
+        raise raised[0]
 
 
 def _called(failure: BaseException) -> str:

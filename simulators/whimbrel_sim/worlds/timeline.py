@@ -36,7 +36,7 @@ class Timeline:
     Attributes:
         newest: the last lines that were told.
         counts: how often each thing was told.
-        hidden: text, such as a temporary folder's name, that no told line may have.
+        hidden: texts, such as a temporary folder's name, that no told line may have.
     """
 
     def __init__(self, write: Callable[[str], None] | None = None) -> None:
@@ -45,13 +45,13 @@ class Timeline:
         self._loop = asyncio.get_running_loop()
         self.newest: deque[str] = deque(maxlen=KEPT_LINES)
         self.counts: Counter[str] = Counter()
-        self.hidden = ""
+        self.hidden: tuple[str, ...] = ()
 
     def tell(self, who: str, what: str, **facts: object) -> None:
         """Add a line."""
         said = "".join(f" {name}={value}" for name, value in facts.items())
-        if self.hidden:
-            said = said.replace(self.hidden, "")
+        for text in self.hidden:
+            said = said.replace(text, "")
         line = f"{self._loop.time():14.6f}   {who:<22} {what}{said}"
         self._hash.update(line.encode())
         self._hash.update(b"\n")

@@ -90,6 +90,22 @@ def test_an_error_of_a_world_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> N
     assert outcome.digest
 
 
+def test_an_error_of_a_callback_ends_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    def strike(world: World) -> None:
+        raise ZeroDivisionError
+
+    run = World.run
+
+    async def run_badly(world: World) -> None:
+        world.loop.call_later(20, strike, world)
+        await run(world)
+
+    monkeypatch.setattr(World, "run", run_badly)
+    outcome = run_named(SHORT, 1)
+    assert outcome.broken == ("ZeroDivisionError",)
+    assert 20 <= outcome.virtual_s < 30
+
+
 def test_a_world_that_never_ends_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     async def hang(world: World) -> None:
         while True:

@@ -12,7 +12,7 @@ SHORT = str(Path(__file__).parent / "scenarios" / "short.toml")
 
 
 def digest_and_lines(
-    *, noted: str = "", remarked: str = "", hidden: str = ""
+    *, noted: str = "", remarked: str = "", hidden: tuple[str, ...] = ()
 ) -> tuple[str, list[str]]:
     lines: list[str] = []
 
@@ -46,8 +46,8 @@ def test_a_remark_is_written_and_does_not_count() -> None:
 
 
 def test_hidden_text_is_in_no_line() -> None:
-    _, lines = digest_and_lines(hidden="/somewhere")
-    assert lines[0].endswith("error=cannot open /x")
+    _, lines = digest_and_lines(hidden=("/somewhere", "open "))
+    assert lines[0].endswith("error=cannot /x")
 
 
 def test_a_trace_has_messages_answers_and_crashes() -> None:
