@@ -15,7 +15,9 @@ from whimbrel_sim.worlds.running import run_many, run_named, run_world
 from whimbrel_sim.worlds.scenario import ScenarioError, load_scenario
 from whimbrel_sim.worlds.world import World
 
-SHORT = str(Path(__file__).parent / "scenarios" / "short.toml")
+SCENARIOS = Path(__file__).parent / "scenarios"
+SHORT = str(SCENARIOS / "short.toml")
+CROWDED = str(SCENARIOS / "crowded.toml")
 
 
 def test_a_world_becomes_an_outcome() -> None:
@@ -42,7 +44,7 @@ def test_a_trace_changes_nothing() -> None:
     assert len(lines) > 20
 
 
-@pytest.mark.parametrize("scenario", ["smoke", SHORT], ids=["smoke", "short"])
+@pytest.mark.parametrize("scenario", ["smoke", CROWDED], ids=["smoke", "crowded"])
 def test_a_fresh_process_with_another_hash_seed_gives_the_same_digest(scenario: str) -> None:
     program = (
         "import sys; from whimbrel_sim.worlds.running import run_named\n"
