@@ -8,6 +8,7 @@ anything anywhere.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from .timeline import Timeline
 
 QUEUE_LIMIT: Final = 1_000
 """Messages that wait for one client; Mosquitto's own limit."""
+
+NOTED_DIGITS: Final = 8
+"""Hexadecimal digits of a payload's SHA-256 that the timeline has: enough to see a difference."""
 
 
 class NoConnectionError(Exception):
@@ -95,6 +99,7 @@ class Connection:
 
     def _delivered(self, message: Message) -> None:
         if self.here:
+            self._broker.delivered(self, message)
             self._take(message)
 
     def close(self) -> None:
@@ -248,6 +253,7 @@ class WorldBroker:
     def arrived(self, source: Connection, message: Message) -> None:
         """Take a publication (the PUBACK goes out here) and do with it as the manners say."""
         self.counts["published"] += 1
+        self._note("<-", source, message)
         for tap in self.taps:
             tap(source, message)
         if message.retained:
@@ -264,6 +270,14 @@ class WorldBroker:
             self._retained[message.topic] = message
         else:  # section 3.3.1.3: an empty one takes back what was kept
             self._retained.pop(message.topic, None)
+
+    def delivered(self, connection: Connection, message: Message) -> None:
+        """Note what came to a client."""
+        self._note("->", connection, message)
+
+    def _note(self, way: str, connection: Connection, message: Message) -> None:
+        digest = hashlib.sha256(message.payload).hexdigest()[:NOTED_DIGITS]
+        self._timeline.note(self.name, f"{way} {connection.client} {message.topic} {digest}")
 
     def _give_out(self, message: Message) -> None:
         if not self.up:

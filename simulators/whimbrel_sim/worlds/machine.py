@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from whimbrel_protocol.errors import WhimbrelError
 from whimbrel_protocol.lanes import ClockQuality
 
-from .cardport import Card, plain_card
+from .cardport import Card, described, plain_card
 from .loop import SLEEPER, VirtualTimeLoop
 from .network import WORLD
 from .timeline import Timeline
@@ -305,6 +305,7 @@ class Machine:
             self.card.image_after_kill(folder)
         self._change_folder(folder)
         self.timeline.tell(self.name, "power cut" if power_cut else "killed", why=why)
+        self.timeline.note(self.name, described(folder))
         self.left()
         if process.asleep:
             self._loop().wake(process)
