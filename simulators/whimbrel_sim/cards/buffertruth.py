@@ -122,6 +122,10 @@ class BufferTruth:
             self.settled[epoch, lane].add(first, first + span - 1)
             self.published.pop(((epoch, lane), first), None)
 
+    def take_flipped(self) -> None:
+        """Something was read wrong: what was taken for damage may be gaps."""
+        self.take_damaging()
+
     def take_damaging(self) -> None:
         """The file is about to be spoilt: what was there may be gaps, small rows may be gone."""
         self.damaged = True

@@ -49,6 +49,7 @@ class Task:
         log: the recorded operations.
         scratch: a folder for images.
         images: their numbers.
+        keep: whether the last image is left there.
     """
 
     part: str
@@ -56,6 +57,7 @@ class Task:
     log: str
     scratch: str
     images: list[int]
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,8 @@ def main() -> None:
             sys.stdout.write(json.dumps(asdict(finding)) + "\n")
             sys.stdout.flush()
     finally:
-        shutil.rmtree(task.scratch, ignore_errors=True)
+        if not task.keep:
+            shutil.rmtree(task.scratch, ignore_errors=True)
 
 
 if __name__ == "__main__":

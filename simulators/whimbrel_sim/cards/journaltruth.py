@@ -26,7 +26,7 @@ from .till import BrokenPromiseError
 Place = tuple[StreamKey, int, int]
 """Stream, first and span of a frame: its bytes follow from them."""
 
-QUIET: Final = frozenset({"opening", "failed", "full"})
+QUIET: Final = frozenset({"opening", "failed", "flipped"})
 
 
 @dataclass(slots=True)
@@ -118,6 +118,10 @@ class JournalTruth:
         """The group was read back, and had not happened."""
         self.doubtful.clear()
 
+    def take_full(self) -> None:
+        """The group was refused."""
+        self.doubtful.clear()
+
     def take_cursor(self, store: str, offset: int) -> None:
         """A cursor is about to move."""
         self.cursors.setdefault(store, [1]).append(offset)
@@ -161,11 +165,18 @@ class JournalTruth:
 
 
 async def judge_journal(
-    journal: SqliteJournal, truth: JournalTruth, mark: Mark, *, torn: bool
+    journal: SqliteJournal, truth: JournalTruth, mark: Mark, *, torn: bool, thorough: bool
 ) -> tuple[object, ...]:
     """Judge an open journal; returns what must be the same when the image is opened again.
 
     What it answers of appends in doubt is marked, and the mark goes into the truth.
+
+    Args:
+        journal: the open journal.
+        truth: the marks up to the crash.
+        mark: takes marks, for the truth too.
+        torn: whether the crash was a power cut: then a new generation may have begun.
+        thorough: whether everything is verified too, the newest backup included.
 
     Raises:
         BrokenPromiseError: a promise is broken.
@@ -178,11 +189,11 @@ async def judge_journal(
     await _judge_devices(journal, truth)
     if truth.attached:
         await _judge_cursors(journal, truth)
-    report = verify_journal(journal.path)
-    if not report.sound:
-        raise BrokenPromiseError(f"verify finds {report.problems[:3]}")
-    for name, heads in truth.backups.items():
-        _judge_backup(journal.path.with_name(name), heads)
+    for name in truth.backups:
+        if not journal.path.with_name(name).exists():
+            raise BrokenPromiseError(f"backup {name} is gone")
+    if thorough:
+        _judge_structure(journal.path, truth)
     return tuple(held)
 
 
@@ -273,11 +284,11 @@ async def _judge_cursors(journal: SqliteJournal, truth: JournalTruth) -> None:
             raise BrokenPromiseError(f"cursor in {store} is at {cursor.offset}, not {offsets}")
 
 
-def _judge_backup(path: Path, heads: dict[str, int]) -> None:
-    if not path.exists():
-        raise BrokenPromiseError(f"backup {path.name} is gone")
-    report = verify_journal(path)
+def _judge_structure(journal: Path, truth: JournalTruth) -> None:
+    report = verify_journal(journal)
     if not report.sound:
-        raise BrokenPromiseError(f"backup {path.name}: {report.problems[:3]}")
-    if report.partitions < len(heads):
-        raise BrokenPromiseError(f"backup {path.name} has {report.partitions} stores")
+        raise BrokenPromiseError(f"verify finds {report.problems[:3]}")
+    for name, heads in list(truth.backups.items())[-1:]:
+        report = verify_journal(journal.with_name(name))
+        if not report.sound or report.partitions < len(heads):
+            raise BrokenPromiseError(f"backup {name}: {report}")

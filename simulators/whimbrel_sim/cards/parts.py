@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
+from whimbrel_agent.buffer.values import BufferError as BufferMistakeError
+from whimbrel_aggregator.journal.port import JournalError
+
 from .bufferjudge import judge_buffer, judge_keys
 from .buffertruth import BufferTruth
 from .bufferwork import BufferWork
 from .journaltruth import JournalTruth, judge_journal
 from .journalwork import JournalWork
-from .till import SECOND_NS, START_NS, HandClock
+from .till import SECOND_NS, START_NS, HandClock, OpeningError
 
 STEPS: Final = 260
 """Of a recorded workload: evictions, salvages and restarts have come by then."""
@@ -21,8 +24,11 @@ STEPS: Final = 260
 STEPS_AFTER: Final = 5
 """Done on an image after it was judged."""
 
-LOOK_AGAIN_SHARE: Final = 0.3
+LOOK_AGAIN_SHARE: Final = 0.2
 """Images that are opened and judged once more after that."""
+
+THOROUGH_SHARE: Final = 0.2
+"""Images of a journal of which everything is verified: that takes longer than all the rest."""
 
 Mark = Callable[[list[Any]], None]
 
@@ -53,9 +59,18 @@ class Crash:
 
 
 class BufferPart:
-    """The agent's buffer."""
+    """The agent's buffer.
+
+    ``errors`` is what its callers may be told when a disk fails: an opening may also say what the
+    system said.
+    """
 
     name: Final = "buffer"
+    errors: Final = (BufferMistakeError, OpeningError)
+
+    def work(self, root: Path, mark: Mark, chance: random.Random) -> BufferWork:
+        """Return a workload that is led by hand."""
+        return BufferWork(root, mark, chance)
 
     def truth(self) -> BufferTruth:
         """Return the truth before anything."""
@@ -105,9 +120,14 @@ class BufferPart:
 
 
 class JournalPart:
-    """The aggregator's journal."""
+    """The aggregator's journal; see :class:`BufferPart`."""
 
     name: Final = "journal"
+    errors: Final = (JournalError, OpeningError)
+
+    def work(self, root: Path, mark: Mark, chance: random.Random) -> JournalWork:
+        """Return a workload that is led by hand."""
+        return JournalWork(root, mark, chance)
 
     def truth(self) -> JournalTruth:
         """Return the truth before anything."""
@@ -129,7 +149,13 @@ class JournalPart:
         work = JournalWork(root, both, chance, clock=crash.clock(), ordinal=truth.ordinal)
         await work.open()
         try:
-            facts = await judge_journal(work.journal, truth, both, torn=crash.torn)
+            facts = await judge_journal(
+                work.journal,
+                truth,
+                both,
+                torn=crash.torn,
+                thorough=chance.random() < THOROUGH_SHARE,
+            )
             if not truth.attached:
                 await work.close()
                 await work.begin()
@@ -138,7 +164,7 @@ class JournalPart:
             if chance.random() < LOOK_AGAIN_SHARE:
                 await work.close()
                 await work.open()
-                await judge_journal(work.journal, truth, both, torn=False)
+                await judge_journal(work.journal, truth, both, torn=False, thorough=True)
         finally:
             await work.end()
         return facts
