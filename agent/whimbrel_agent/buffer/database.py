@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from whimbrel_agent.buffer.numbers import NotSyncedError
 from whimbrel_agent.buffer.values import BufferBrokenError, BufferFullError
 
 PAGE_BYTES: Final = 512
@@ -44,6 +45,9 @@ written, as one piece (46 bytes an event more on 6.18)."""
 _MX_FRAME_OFFSET: Final = 16
 SQL_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite raises: a damaged name in an error message does not even decode."""
+
+FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says when there is no room."""
 
 _FULL_CODES: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 
@@ -194,6 +198,15 @@ class Database:
         )
         return self.broken
 
+    def translate_os(self, error: OSError) -> BufferFullError | BufferBrokenError:
+        """Turn the system's error about a companion file into ours.
+
+        A sync that failed breaks the buffer whatever the reason: asked again, it would succeed.
+        """
+        if error.errno in FULL_ERRNOS and not isinstance(error, NotSyncedError):
+            return DiskFullError(f"no room beside {self.path.name}: the disk is full ({error})")
+        return self.translate(error)
+
     def _roll_back(self) -> None:
         if self.connection.in_transaction:
             try:
@@ -226,6 +239,8 @@ class Database:
                 self._index = os.open(f"{self.path}-shm", os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
                 return 0
+            except OSError as error:
+                raise self.translate(error) from error
         return int.from_bytes(os.pread(self._index, 4, _MX_FRAME_OFFSET), sys.byteorder)
 
     def take_log_room(self) -> bool:
@@ -246,7 +261,7 @@ class Database:
                 os.fdatasync(handle)
             return missing <= 0 or os.fstat(handle).st_size >= self.limits.wal_bytes
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if error.errno not in FULL_ERRNOS:
                 raise
             return False
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import JournalInUseError
@@ -32,10 +33,14 @@ class JournalLock:
                 "journal; ask that one through its HTTP API, or stop it first"
             ) from error
         boot = _boot_id()
-        _, _, last_boot = os.pread(self._fd, 128, 0).decode("ascii", "replace").partition(" ")
-        self.same_boot = bool(boot) and last_boot.strip() == boot
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()} {boot}\n".encode(), 0)
+        self.same_boot = False
+        with suppress(
+            OSError
+        ):  # a full or failing disk: then the next start takes it for a new boot
+            _, _, last_boot = os.pread(self._fd, 128, 0).decode("ascii", "replace").partition(" ")
+            self.same_boot = bool(boot) and last_boot.strip() == boot
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()} {boot}\n".encode(), 0)
 
     def release(self) -> None:
         """Let go of the lock; harmless when repeated."""

@@ -105,7 +105,8 @@ class Storage:
             self._writer.execute(f"PRAGMA journal_size_limit = {self._max_wal_bytes}")
             self._reader = connect(self.path, readonly=True)
             row = self._reader.execute("SELECT value FROM meta WHERE key='generation'").fetchone()
-        except sqlite3.Error as error:
+            sync(self.path.parent)  # SQLite does it for its log, and passes over it when it fails
+        except (sqlite3.Error, OSError) as error:
             raise self._translated(error) from error
         if row is None or type(row[0]) is not bytes or len(row[0]) != 8:
             raise JournalDamagedError(f"{self.path} has no readable generation; {REMEDY}")

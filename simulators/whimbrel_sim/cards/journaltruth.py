@@ -26,7 +26,7 @@ from .till import BrokenPromiseError
 Place = tuple[StreamKey, int, int]
 """Stream, first and span of a frame: its bytes follow from them."""
 
-QUIET: Final = frozenset({"opening", "failed", "flipped"})
+QUIET: Final = frozenset({"opening", "failed"})
 
 
 @dataclass(slots=True)
@@ -72,6 +72,7 @@ class JournalTruth:
     backups: dict[str, dict[str, int]] = field(default_factory=dict)
     generations: list[str] = field(default_factory=list)
     attached: bool = False
+    flipped: bool = False
 
     def copy(self) -> JournalTruth:
         """Return the same, to be led on."""
@@ -117,6 +118,10 @@ class JournalTruth:
     def take_undone(self) -> None:
         """The group was read back, and had not happened."""
         self.doubtful.clear()
+
+    def take_flipped(self) -> None:
+        """Something was read wrong, and may have been copied: it may be told of, never served."""
+        self.flipped = True
 
     def take_full(self) -> None:
         """The group was refused."""
@@ -226,9 +231,9 @@ async def _judge_frames(
     if head != len(expected):
         raise BrokenPromiseError(f"head of {store} is {head}, answered was {len(expected)}")
     page = await journal.read(partition, 1, limit_frames=100_000, limit_bytes=2**40)
-    if page.damaged:
+    if page.damaged and not truth.flipped:
         raise BrokenPromiseError(f"{page.damaged[0]} is damaged")
-    offsets = [frame.offset for frame in page.frames]
+    offsets = sorted(one.offset for one in (*page.frames, *page.damaged))
     oldest = offsets[0] if offsets else head + 1
     if oldest > truth.oldest.get(store, 1) and not truth.retaining:
         raise BrokenPromiseError(f"{store} begins at {oldest}, {truth.oldest.get(store)} is owed")
@@ -286,7 +291,7 @@ async def _judge_cursors(journal: SqliteJournal, truth: JournalTruth) -> None:
 
 def _judge_structure(journal: Path, truth: JournalTruth) -> None:
     report = verify_journal(journal)
-    if not report.sound:
+    if not report.sound and not truth.flipped:
         raise BrokenPromiseError(f"verify finds {report.problems[:3]}")
     for name, heads in list(truth.backups.items())[-1:]:
         report = verify_journal(journal.with_name(name))

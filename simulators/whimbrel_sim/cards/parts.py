@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
 from whimbrel_agent.buffer.values import BufferError as BufferMistakeError
-from whimbrel_aggregator.journal.port import JournalError
+from whimbrel_aggregator.journal.port import JournalDamagedError, JournalError
 
 from .bufferjudge import judge_buffer, judge_keys
 from .buffertruth import BufferTruth
@@ -62,11 +62,12 @@ class BufferPart:
     """The agent's buffer.
 
     ``errors`` is what its callers may be told when a disk fails: an opening may also say what the
-    system said.
+    system said. ``damage`` is what they may be told later of what was read wrong and copied.
     """
 
     name: Final = "buffer"
     errors: Final = (BufferMistakeError, OpeningError)
+    damage: Final = ()
 
     def work(self, root: Path, mark: Mark, chance: random.Random) -> BufferWork:
         """Return a workload that is led by hand."""
@@ -124,6 +125,7 @@ class JournalPart:
 
     name: Final = "journal"
     errors: Final = (JournalError, OpeningError)
+    damage: Final = (JournalDamagedError,)
 
     def work(self, root: Path, mark: Mark, chance: random.Random) -> JournalWork:
         """Return a workload that is led by hand."""
