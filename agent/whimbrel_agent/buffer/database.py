@@ -131,6 +131,13 @@ def _set_up(connection: sqlite3.Connection, page_bytes: int) -> None:
         "cache_spill = OFF",  # a page that is changed twice in a group goes to the log once
     ):
         connection.execute(f"PRAGMA {setting}")
+    # Where its first write fails, SQLite keeps the mode that was, and says so only here. A commit
+    # in that mode is undone by a power cut right after it.
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if mode != "wal":
+        error = sqlite3.OperationalError(f"the write-ahead log cannot be used (mode is {mode})")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
 
 
 class Database:

@@ -290,7 +290,11 @@ def _salvage(
     from whimbrel_agent.buffer.salvage import install, report_of, salvage  # noqa: PLC0415
 
     files = opening.files
-    fresh = opening.state_on(files.building, page_bytes=PAGE_BYTES)
+    try:
+        fresh = opening.state_on(files.building, page_bytes=PAGE_BYTES)
+    except SQL_ERRORS as error:
+        _raise_unless_damage(opening, error)
+        raise
     clean = False
     try:
         fresh.load()

@@ -280,7 +280,8 @@ class Storage:
                 try:
                     return work(self._reader, self._reader_ids)
                 finally:
-                    self._reader.execute("ROLLBACK")
+                    if self._reader.in_transaction:
+                        self._reader.execute("ROLLBACK")
             except sqlite3.Error as error:
                 raise self._translated(error) from error
 

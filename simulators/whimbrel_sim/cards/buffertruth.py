@@ -59,6 +59,7 @@ class BufferTruth:
     checkpoint: str | None = None
     epochs: list[int] = field(default_factory=list)
     damaged: bool = False
+    refused: set[int] = field(default_factory=set)
 
     def copy(self) -> BufferTruth:
         """Return the same, to be led on."""
@@ -90,8 +91,8 @@ class BufferTruth:
         self.offers.append(Offer(*offer))
 
     def take_full(self) -> None:
-        """The group was refused: nothing of it may be there."""
-        self.offers.pop()
+        """The group was refused: after a power cut it may be found in a log that ends badly."""
+        self.refused.update(self.offers.pop().numbers)
 
     def take_accepted(self, given: list[list[Any]]) -> None:
         """The group was answered with these places."""

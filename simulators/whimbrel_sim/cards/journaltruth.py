@@ -233,7 +233,7 @@ async def _judge_frames(
     page = await journal.read(partition, 1, limit_frames=100_000, limit_bytes=2**40)
     if page.damaged and not truth.flipped:
         raise BrokenPromiseError(f"{page.damaged[0]} is damaged")
-    offsets = sorted(one.offset for one in (*page.frames, *page.damaged))
+    offsets = sorted([one.offset for one in page.frames] + [one.offset for one in page.damaged])
     oldest = offsets[0] if offsets else head + 1
     if oldest > truth.oldest.get(store, 1) and not truth.retaining:
         raise BrokenPromiseError(f"{store} begins at {oldest}, {truth.oldest.get(store)} is owed")
