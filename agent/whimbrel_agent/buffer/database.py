@@ -239,16 +239,16 @@ class Database:
 
     def wal_frames(self) -> int:
         """Return how many pages the log holds (from its shared index)."""
-        if self._index < 0:
-            try:
+        try:
+            if self._index < 0:
                 # Held until the connection is closed: closing any descriptor of a file drops
                 # all of the process's POSIX locks on it.
                 self._index = os.open(f"{self.path}-shm", os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                return 0
-            except OSError as error:
-                raise self.translate(error) from error
-        return int.from_bytes(os.pread(self._index, 4, _MX_FRAME_OFFSET), sys.byteorder)
+            return int.from_bytes(os.pread(self._index, 4, _MX_FRAME_OFFSET), sys.byteorder)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise self.translate(error) from error
 
     def take_log_room(self) -> bool:
         """Write zeros where the log will grow to, if the disk has that and as much again.

@@ -124,8 +124,10 @@ class BufferTruth:
             self.published.pop(((epoch, lane), first), None)
 
     def take_flipped(self) -> None:
-        """Something was read wrong: what was taken for damage may be gaps."""
+        """Something was read wrong, and may have been copied: only nothing wrong may be served."""
         self.take_damaging()
+        for stream in self.places:
+            self.released[stream].add(1, 2**40)
 
     def take_damaging(self) -> None:
         """The file is about to be spoilt: what was there may be gaps, small rows may be gone."""

@@ -10,15 +10,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from whimbrel_agent.buffer import database, numbers, opening, salvage
-from whimbrel_agent.buffer.database import Database
-from whimbrel_agent.buffer.numbers import NumbersFile
-from whimbrel_aggregator.journal import storage
+from whimbrel_aggregator.journal import schema, storage
+from whimbrel_aggregator.journal.port import JournalError
 from whimbrel_aggregator.journal.sqlite import SqliteJournal
 from whimbrel_aggregator.journal.storage import Storage
 from whimbrel_sim.patching import put
@@ -55,7 +53,7 @@ def _buffer_synchronous(level: str) -> Callable[[], None]:
 
 
 def _journal_synchronous_off() -> None:
-    connect = storage.connect
+    connect = schema.connect
 
     def connect_weakly(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
         connection = connect(path, readonly=readonly)
@@ -100,10 +98,9 @@ def _journal_answers_before_commit() -> None:
     put(Storage, "checkpoint", after_commit(checkpoint))
     put(Storage, "close", after_commit(close))
 
-    async def no_backup(journal: SqliteJournal, target: str) -> None:
-        """Leave it out: the copy would wait for the open transaction."""
-        await journal.checkpoint()
-        Path(target).write_bytes(journal.path.read_bytes())
+    async def no_backup(_journal: SqliteJournal, _target: str) -> None:
+        """Refuse: the copy would wait for the open transaction."""
+        raise JournalError("no backup in a sabotaged journal")
 
     put(SqliteJournal, "backup", no_backup)
 
@@ -143,37 +140,6 @@ def _published_not_durable() -> None:
     from whimbrel_agent.buffer.store import Buffer  # noqa: PLC0415  only here
 
     put(Buffer, "reserve_published", reserve)
-
-
-def _sync_retried() -> None:
-    """Commit once more after an error, on the same connection, as if nothing had happened."""
-    transaction = Database.transaction
-
-    @contextmanager
-    def retrying(store: Database, takes: int | None = None) -> Any:
-        with transaction(store, takes) as connection:
-            yield _Retrying(connection)
-
-    put(Database, "transaction", retrying)
-
-    def reserve(file: NumbersFile, lane: int, epoch: int, through: int) -> None:
-        try:
-            plain(file, lane, epoch, through)
-        except OSError:
-            plain(file, lane, epoch, through)
-
-    plain = NumbersFile.reserve
-    put(NumbersFile, "reserve", reserve)
-
-
-class _Retrying:
-    """A connection whose failed syncs are taken for done."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
 
 
 SABOTAGES: Final[dict[str, CardSabotage]] = {
