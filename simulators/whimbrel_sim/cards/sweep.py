@@ -44,6 +44,7 @@ class Sweep:
         sabotage: a planted fault in the recorded program, or empty.
         image: only this one of each part, or None.
         keep: where the recorded logs and the images are left, or None.
+        first: number of the first image.
     """
 
     seed: int
@@ -52,6 +53,7 @@ class Sweep:
     sabotage: str = ""
     image: int | None = None
     keep: Path | None = None
+    first: int = 0
 
     def run(self, on_finding: OnFinding) -> list[Finding]:
         """Sweep; return every finding, good ones too.
@@ -80,7 +82,9 @@ class Sweep:
         return findings
 
     def _tasks(self, part: str, count: int, scratch: Path) -> Iterator[Task]:
-        numbers = list(range(count)) if self.image is None else [self.image]
+        numbers = (
+            list(range(self.first, self.first + count)) if self.image is None else [self.image]
+        )
         log = "" if part == "errors" else str(record(part, self.seed, scratch, self.sabotage))
         random.Random(self.seed).shuffle(numbers)
         for job in range(min(self.jobs, len(numbers))):
