@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from whimbrel_protocol.sequences import RangeSet
@@ -31,6 +30,10 @@ class Offer:
 
 def _ranges() -> Ranges:
     return defaultdict(RangeSet)
+
+
+def _copied(ranges: Ranges) -> Ranges:
+    return defaultdict(RangeSet, {stream: own.copy() for stream, own in ranges.items()})
 
 
 @dataclass(slots=True)
@@ -63,7 +66,18 @@ class BufferTruth:
 
     def copy(self) -> BufferTruth:
         """Return the same, to be led on."""
-        return copy.deepcopy(self)
+        return replace(
+            self,
+            places={stream: dict(places) for stream, places in self.places.items()},
+            offers=list(self.offers),
+            keys=dict(self.keys),
+            released=_copied(self.released),
+            settled=_copied(self.settled),
+            spoilt=_copied(self.spoilt),
+            published=dict(self.published),
+            epochs=list(self.epochs),
+            refused=set(self.refused),
+        )
 
     @property
     def next_number(self) -> int:

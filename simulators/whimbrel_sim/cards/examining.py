@@ -32,7 +32,7 @@ RARE: Final = frozenset(
 
 FIRST_BOOT: Final = 1
 KILL_SHARE: Final = 0.25
-AGAIN_SHARE: Final = 0.3
+AGAIN_SHARE: Final = 0.25
 """Images of which a second crash is taken, while the first is recovered from."""
 
 TWICE_SHARE: Final = 0.1

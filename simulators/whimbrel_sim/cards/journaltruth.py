@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,7 +75,19 @@ class JournalTruth:
 
     def copy(self) -> JournalTruth:
         """Return the same, to be led on."""
-        return copy.deepcopy(self)
+        return replace(
+            self,
+            frames={store: list(frames) for store, frames in self.frames.items()},
+            doubtful=list(self.doubtful),
+            last=dict(self.last),
+            oldest=dict(self.oldest),
+            cursors={store: list(offsets) for store, offsets in self.cursors.items()},
+            labels={device: list(labels) for device, labels in self.labels.items()},
+            floors=dict(self.floors),
+            folding=set(self.folding),
+            backups=dict(self.backups),
+            generations=list(self.generations),
+        )
 
     @property
     def ordinal(self) -> int:

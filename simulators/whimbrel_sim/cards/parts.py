@@ -21,14 +21,14 @@ from .till import SECOND_NS, START_NS, HandClock, OpeningError
 STEPS: Final = 260
 """Of a recorded workload: evictions, salvages and restarts have come by then."""
 
-STEPS_AFTER: Final = 5
+STEPS_AFTER: Final = 4
 """Done on an image after it was judged."""
 
-LOOK_AGAIN_SHARE: Final = 0.2
+LOOK_AGAIN_SHARE: Final = 0.15
 """Images that are opened and judged once more after that."""
 
-THOROUGH_SHARE: Final = 0.2
-"""Images of a journal of which everything is verified: that takes longer than all the rest."""
+THOROUGH_SHARE: Final = 0.12
+"""Images of which everything is verified: for a journal that takes longer than all the rest."""
 
 Mark = Callable[[list[Any]], None]
 
@@ -107,7 +107,9 @@ class BufferPart:
         work = BufferWork(root, both, chance, clock=crash.clock(), number=truth.next_number)
         await work.open(newer_than=list(truth.epochs))
         try:
-            facts = (await judge_buffer(work.buffer, truth, torn=crash.torn)).facts()
+            thorough = chance.random() < THOROUGH_SHARE
+            held = await judge_buffer(work.buffer, truth, torn=crash.torn, thorough=thorough)
+            facts = held.facts()
             await judge_keys(work.buffer, truth)
             for _ in range(STEPS_AFTER):
                 await work.step()
@@ -166,7 +168,7 @@ class JournalPart:
             if chance.random() < LOOK_AGAIN_SHARE:
                 await work.close()
                 await work.open()
-                await judge_journal(work.journal, truth, both, torn=False, thorough=True)
+                await judge_journal(work.journal, truth, both, torn=False, thorough=False)
         finally:
             await work.end()
         return facts
