@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from whimbrel_agent.buffer import database, numbers, opening, salvage
+from whimbrel_agent.buffer import database, numbers, opening
 from whimbrel_aggregator.journal import schema, storage
 from whimbrel_aggregator.journal.port import JournalError
 from whimbrel_aggregator.journal.sqlite import SqliteJournal
@@ -119,10 +119,6 @@ def _numbers_not_synced() -> None:
     put(numbers, "os", _Deaf(("fsync", "fdatasync")))
 
 
-def _salvage_not_synced() -> None:
-    put(salvage, "sync_directory", lambda _: None)
-
-
 def _folder_not_synced() -> None:
     def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
@@ -155,11 +151,8 @@ SABOTAGES: Final[dict[str, CardSabotage]] = {
     "folder-not-synced": CardSabotage(
         "buffer", _folder_not_synced, 100, "a new buffer's folder survives a power cut"
     ),
-    "salvage-not-synced": CardSabotage(
-        "buffer", _salvage_not_synced, 1000, "a salvage can be cut off at any step"
-    ),
     "numbers-not-synced": CardSabotage(
-        "buffer", _numbers_not_synced, 1000, "numbers are reserved durably before their use"
+        "buffer", _numbers_not_synced, 100, "numbers are reserved durably before their use"
     ),
     "journal-synchronous-off": CardSabotage(
         "journal", _journal_synchronous_off, 50, "a receipt follows the durable commit"

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from committed.journal import Committer, events, open_journal
 from whimbrel_aggregator.journal import folders, lock, schema, storage
 from whimbrel_aggregator.journal.folders import make_folder
 from whimbrel_aggregator.journal.port import JournalFailedError, PartitionKey
+from whimbrel_protocol.sqlitewal import scan_log
 
 STORE = PartitionKey("acme", "store-1")
 
@@ -80,3 +82,26 @@ def test_a_lock_that_cannot_be_written_is_held_all_the_same(
     held = lock.JournalLock(tmp_path / "journal.db")
     assert not held.same_boot
     held.release()
+
+
+async def test_a_kill_while_a_power_cut_is_recovered_from_is_no_damage(tmp_path: Path) -> None:
+    journal = await open_journal(tmp_path / "live" / "journal.db")
+    committer = Committer(journal)
+    for number in range(3):
+        await committer.commit([events(number * 5, 5)])
+    shutil.copytree(tmp_path / "live", tmp_path / "left")
+    await journal.close()
+    path = tmp_path / "left" / "journal.db"
+    log, index = path.with_name("journal.db-wal"), path.with_name("journal.db-shm")
+    frames = scan_log(log.read_bytes(), page_bytes=schema.PAGE_SIZE_BYTES).frames
+    *_, before, _ = (frame.number for frame in frames if frame.size_after)
+    spoilt = bytearray(log.read_bytes())
+    spoilt[frames[before + 1].offset] ^= 1
+    log.write_bytes(spoilt)
+    head = bytearray(index.read_bytes())  # as SQLite's recovery has left it
+    head[16:20] = head[64:68] = (before + 1).to_bytes(4, sys.byteorder)
+    index.write_bytes(head)
+    again = await open_journal(path)
+    assert again.generation == journal.generation
+    assert await again.heads([STORE]) == [2]
+    await again.close()
