@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random as chance
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -17,10 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from whimbrel_agent import __version__
-from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferError  # noqa: A004  ours
-from whimbrel_agent.clock import SystemClock
 from whimbrel_agent.collector import spare_the_collector
 from whimbrel_agent.config import AgentConfig
 from whimbrel_agent.control import CONTROL_LIMITS, Control
@@ -28,21 +25,18 @@ from whimbrel_agent.intake.http import EventIntake
 from whimbrel_agent.intake.mqtt import MqttIntake
 from whimbrel_agent.keyfile import read_key
 from whimbrel_agent.localhttp.limits import HttpLimits
-from whimbrel_agent.localhttp.service import LocalService
 from whimbrel_agent.logs import facts
-from whimbrel_agent.netwatch import watch_network
-from whimbrel_agent.ports import Clock, Random
+from whimbrel_agent.platform import Platform, SystemPlatform
+from whimbrel_agent.ports import Service
 from whimbrel_agent.sealing import SealingTask
 from whimbrel_agent.status import Status
 from whimbrel_agent.systemd import Notifier
-from whimbrel_agent.uplink.mqtt import MqttTransport
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.shell import Uplink
 from whimbrel_agent.uplink.window import Window
 from whimbrel_protocol.errors import WhimbrelError
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.names import Address
-from whimbrel_protocol.topics import down_filter
 
 STOP_TIMEOUT_S: Final = 20.0
 """An orderly stop ends by then, inside systemd's 30 s; what is durable is durable anyway."""
@@ -58,9 +52,11 @@ Job = Callable[[], Coroutine[Any, Any, None]]
 class Parts:
     """Everything that runs, by its role."""
 
+    buffer: Buffer
+    intake: EventIntake
     uplink: Uplink
     sealing: SealingTask
-    services: list[LocalService] = field(default_factory=list)
+    services: list[Service] = field(default_factory=list)
     intakes: dict[str, Job] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     counters: dict[str, Mapping[str, int]] = field(default_factory=dict)
@@ -90,6 +86,7 @@ async def serve(
     *,
     stop: asyncio.Event,
     ready: Callable[[Parts], None] = lambda _: None,
+    platform: Platform | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
     """Run until ``stop`` is set.
@@ -98,26 +95,27 @@ async def serve(
         config: all settings.
         stop: set it for an orderly stop.
         ready: called once intakes take events.
+        platform: what it runs on; None means this machine.
         environment: where systemd's addresses are looked up; None means this process's own.
 
     Raises:
         WhimbrelError: the agent cannot start, or its buffer broke; start it again.
     """
-    clock, random = SystemClock(), chance.SystemRandom()
+    platform = SystemPlatform() if platform is None else platform
     key = read_key(config.device.key_file)
-    runner = ThreadRunner()
+    runner = platform.sql_runner()
     try:
         buffer = await Buffer.open(
-            config.buffer, config.device.address, key, clock=clock, random=random, runner=runner
+            config.buffer,
+            config.device.address,
+            key,
+            clock=platform.clock,
+            random=platform.random,
+            runner=runner,
         )
         try:
             agent = _Agent(
-                config,
-                buffer,
-                key=key,
-                clock=clock,
-                random=random,
-                notifier=Notifier(environment),
+                config, buffer, key=key, platform=platform, notifier=Notifier(environment)
             )
             await agent.run(stop, ready)
         except* WhimbrelError as errors:
@@ -137,18 +135,18 @@ class _Agent:
         buffer: Buffer,
         *,
         key: PrivateKey,
-        clock: Clock,
-        random: Random,
+        platform: Platform,
         notifier: Notifier,
     ) -> None:
         self._config = config
         self._buffer = buffer
         self._key = key
-        self._clock = clock
-        self._random = random
+        self._platform = platform
+        self._clock = platform.clock
+        self._random = platform.random
         self._notifier = notifier
-        self._intake = EventIntake(buffer, clock)
-        self._started_wall_ns = clock.wall_ns()
+        self._intake = EventIntake(buffer, self._clock)
+        self._started_wall_ns = self._clock.wall_ns()
         self._parts: Parts | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[Parts], None]) -> None:
@@ -196,11 +194,12 @@ class _Agent:
         addresses = frozenset([config.device.address, *await self._buffer.addresses()])
         uplink = self._uplink(addresses)
         sealing = SealingTask(self._buffer, self._clock, uplink.frames_sealed)
-        parts = Parts(uplink, sealing, counters={"http": self._intake.counters})
+        parts = Parts(self._buffer, self._intake, uplink, sealing)
+        parts.counters["http"] = self._intake.counters
         parts.jobs = {
             "uplink": uplink.run,
             "sealing": sealing.run,
-            "netwatch": lambda: watch_network(uplink.network_returned),
+            "netwatch": lambda: self._platform.watch_network(uplink.network_returned),
             "watchdog": self._watchdog,
         }
         self._add_intakes(parts)
@@ -220,7 +219,6 @@ class _Agent:
 
     def _uplink(self, addresses: frozenset[Address]) -> Uplink:
         config = self._config
-        address = config.device.address
         session = Session(
             addresses=addresses,
             region_key=config.device.region_key,
@@ -231,18 +229,11 @@ class _Agent:
             ),
             random=self._random,
         )
-        transport = MqttTransport(
-            config.uplink.brokers,
-            config.uplink.access,
-            address,
-            self._random,
-            filters=sorted({down_filter(one) for one in addresses}),
-        )
         return Uplink(
             session=session,
             buffer=self._buffer,
-            transport=transport,
-            address=address,
+            transport=self._platform.transport(config, addresses),
+            address=config.device.address,
             key=self._key,
             clock=self._clock,
             software=f"whimbrel-agent {__version__}",
@@ -274,7 +265,9 @@ class _Agent:
         control = Control(self._buffer, self._intake, self._status, parts.uplink.frames_sealed)
         socket_path = self._config.control.socket
         parts.services.append(
-            LocalService(control.handle, CONTROL_LIMITS, name="control", socket_path=socket_path)
+            self._platform.service(
+                control.handle, CONTROL_LIMITS, name="control", socket_path=socket_path
+            )
         )
         parts.listening["control"] = str(socket_path)
         http = self._config.http
@@ -282,7 +275,7 @@ class _Agent:
             limits = HttpLimits(
                 max_connections=http.max_connections, max_body_bytes=http.max_body_bytes
             )
-            service = LocalService(
+            service = self._platform.service(
                 self._intake.handle,
                 limits,
                 name="intake.http",

@@ -121,6 +121,27 @@ class Link(Protocol):
         ...
 
 
+class Service(Protocol):
+    """A local service that was built and listens; it serves while ``run`` runs."""
+
+    @property
+    def port(self) -> int | None:
+        """Its TCP port, None without one."""
+        ...
+
+    async def run(self) -> None:
+        """Serve until ``stop``, or until cancelled."""
+        ...
+
+    async def stop(self) -> None:
+        """Take nothing new, finish the answers under way, then let ``run`` return."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it listens on; harmless when repeated."""
+        ...
+
+
 class Transport(Protocol):
     """Makes links to the configured brokers, one at a time."""
 

@@ -7,14 +7,12 @@ then stop consumers and links, bring the journal's log home, close it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Final
 
-from whimbrel_aggregator.clock import SystemClock, system_random
 from whimbrel_aggregator.config import AggregatorConfig
 from whimbrel_aggregator.forward.running import Forwarders
 from whimbrel_aggregator.housekeeping import (
@@ -26,21 +24,17 @@ from whimbrel_aggregator.housekeeping import (
 from whimbrel_aggregator.ingest.answers import Answerer
 from whimbrel_aggregator.ingest.commit import Committer
 from whimbrel_aggregator.ingest.counters import Counters
-from whimbrel_aggregator.ingest.mqtt import MqttFeed
 from whimbrel_aggregator.ingest.pipeline import Ingest
 from whimbrel_aggregator.ingest.strangers import Strangers
 from whimbrel_aggregator.journal.errors import JournalError
-from whimbrel_aggregator.journal.runner import ThreadRunner
 from whimbrel_aggregator.journal.sqlite import SqliteJournal
 from whimbrel_aggregator.keyfile import read_key
 from whimbrel_aggregator.logs import facts
-from whimbrel_aggregator.ports import Clock, Random
+from whimbrel_aggregator.platform import Platform, SystemPlatform
 from whimbrel_aggregator.reading import EventReader
 from whimbrel_aggregator.registry.devices import Registry
 from whimbrel_aggregator.services import Services
 from whimbrel_aggregator.supervisor import Supervisor
-from whimbrel_aggregator.web.server import run_server
-from whimbrel_aggregator.workers import ThreadWorkers
 from whimbrel_protocol.keys import PrivateKey
 
 DRAIN_S: Final = 10.0
@@ -48,12 +42,16 @@ DRAIN_S: Final = 10.0
 
 _log = logging.getLogger("whimbrel")
 
-Ready = Callable[[str, int], None]
-"""Called with the API's host and port once everything runs."""
+Ready = Callable[[], None]
+"""Called once everything runs."""
 
 
 class Aggregator:
-    """One region's aggregator over an open journal. Made by :func:`run`."""
+    """One region's aggregator over an open journal. Made by :func:`serve`.
+
+    Attributes:
+        api: URL of its HTTP API once it is served.
+    """
 
     def __init__(
         self,
@@ -61,17 +59,19 @@ class Aggregator:
         *,
         journal: SqliteJournal,
         key: PrivateKey,
-        clock: Clock,
-        random: Random,
+        platform: Platform,
     ) -> None:
+        clock, random = platform.clock, platform.random
         self._config = config
-        self._journal = journal
+        self.journal = journal
+        self._platform = platform
         self._clock = clock
+        self.api = ""
         self.counters = Counters()
         self.strangers = Strangers(hold_s=config.ingest.hold_s)
         self.registry = Registry(journal)
-        self._decoder = ThreadRunner("decode")
-        self._workers = ThreadWorkers(config.ingest.verify_threads, "verify")
+        self._decoder = platform.runner("decode")
+        self._workers = platform.workers(config.ingest.verify_threads, "verify")
         self._reader = EventReader(journal, self._decoder, clock)
         self.ingest = Ingest(
             config.ingest,
@@ -81,14 +81,7 @@ class Aggregator:
             workers=self._workers,
             counters=self.counters,
         )
-        self.feed = MqttFeed(
-            config.broker,
-            region=config.region.name,
-            offer=self.ingest.offer,
-            clock=clock,
-            random=random,
-            counters=self.counters,
-        )
+        self.feed = platform.feed(config, self.ingest.offer, self.counters)
         self._answerer = Answerer(
             config.ingest,
             journal=journal,
@@ -113,7 +106,7 @@ class Aggregator:
         return Services(
             region=self._config.region.name,
             version=version("whimbrel"),
-            journal=self._journal,
+            journal=self.journal,
             reader=self._reader,
             clock=self._clock,
             ingest=self.counters.totals,
@@ -143,7 +136,8 @@ class Aggregator:
 
         def serving(host: str, port: int) -> None:
             supervisor.tell("READY=1")
-            ready(host, port)
+            self.api = f"http://{host}:{port}"
+            ready()
 
         policy = policy_of(self._config.journal)
         async with asyncio.TaskGroup() as tasks:
@@ -152,13 +146,15 @@ class Aggregator:
                 tasks.create_task(self.feed.run(), name="mqtt"),
                 tasks.create_task(self._forwarders.run(), name="forward"),
                 tasks.create_task(
-                    run_server(self._config.api, self.services(), self._decoder, on_ready=serving),
+                    self._platform.serve_api(
+                        self._config.api, self.services(), self._decoder, serving
+                    ),
                     name="api",
                 ),
                 tasks.create_task(
-                    keep_retention(self._journal, policy, self._clock), name="retention"
+                    keep_retention(self.journal, policy, self._clock), name="retention"
                 ),
-                tasks.create_task(keep_checkpoints(self._journal), name="checkpoints"),
+                tasks.create_task(keep_checkpoints(self.journal), name="checkpoints"),
                 tasks.create_task(keep_watchdog(supervisor), name="watchdog"),
             ]
             await stop.wait()
@@ -176,48 +172,66 @@ class Aggregator:
         await self._decoder.close()
 
 
-async def open_journal(config: AggregatorConfig, clock: Clock, random: Random) -> SqliteJournal:
-    """Open the configured journal with a thread for writing and one for reading.
+async def open_journal(config: AggregatorConfig, platform: Platform) -> SqliteJournal:
+    """Open the configured journal with a runner for writing and one for reading.
 
     Raises:
         JournalError: it is in use, newer than this program, damaged or not a journal.
     """
     return await SqliteJournal.open(
         config.journal,
-        clock=clock,
-        random=random,
-        writer=ThreadRunner("journal.write"),
-        reader=ThreadRunner("journal.read"),
+        clock=platform.clock,
+        random=platform.random,
+        writer=platform.runner("journal.write"),
+        reader=platform.runner("journal.read"),
     )
 
 
-async def run(
-    config: AggregatorConfig,
-    *,
-    stop: asyncio.Event | None = None,
-    ready: Ready | None = None,
-    clock: Clock | None = None,
-    random: Random | None = None,
-) -> None:
-    """Run an aggregator until SIGTERM, SIGINT or ``stop``.
+async def run(config: AggregatorConfig) -> None:
+    """Run an aggregator until SIGTERM or SIGINT.
 
     Raises:
         WhimbrelError: the key or the journal cannot be used.
         ExceptionGroup: a part failed while running.
     """
-    stop = asyncio.Event() if stop is None else stop
-    clock = SystemClock() if clock is None else clock
-    random = system_random() if random is None else random
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(ValueError):  # not the main thread: the caller has `stop`
-            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    await serve(config, stop=stop)
+
+
+async def serve(
+    config: AggregatorConfig,
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[Aggregator], None] = lambda _: None,
+    platform: Platform | None = None,
+) -> None:
+    """Run an aggregator until ``stop`` is set.
+
+    Args:
+        config: all settings.
+        stop: set it for an orderly stop.
+        ready: called once everything runs.
+        platform: what it runs on; None means this machine.
+
+    Raises:
+        WhimbrelError: the key or the journal cannot be used.
+        ExceptionGroup: a part failed while running.
+    """
+    platform = SystemPlatform() if platform is None else platform
     key = read_key(config.region.key)
-    journal = await open_journal(config, clock, random)
+    journal = await open_journal(config, platform)
     try:
-        aggregator = Aggregator(config, journal=journal, key=key, clock=clock, random=random)
+        aggregator = Aggregator(config, journal=journal, key=key, platform=platform)
+
+        def is_ready() -> None:
+            _log_ready(aggregator, config, key)
+            ready(aggregator)
+
         try:
-            await aggregator.run(stop, ready or _log_ready(config, journal, key))
+            await aggregator.run(stop, is_ready)
         finally:
             await aggregator.close()
         await _last_checkpoint(journal)
@@ -226,20 +240,18 @@ async def run(
     _log.info("aggregator stopped")
 
 
-def _log_ready(config: AggregatorConfig, journal: SqliteJournal, key: PrivateKey) -> Ready:
-    def ready(host: str, port: int) -> None:
-        _log.info(
-            "aggregator is ready",
-            extra=facts(
-                region=config.region.name,
-                api=f"{host}:{port}",
-                region_key=key.public.to_text(),
-                journal=str(journal.path),
-                generation=journal.generation.hex(),
-            ),
-        )
-
-    return ready
+def _log_ready(aggregator: Aggregator, config: AggregatorConfig, key: PrivateKey) -> None:
+    journal = aggregator.journal
+    _log.info(
+        "aggregator is ready",
+        extra=facts(
+            region=config.region.name,
+            api=aggregator.api.removeprefix("http://"),
+            region_key=key.public.to_text(),
+            journal=str(journal.path),
+            generation=journal.generation.hex(),
+        ),
+    )
 
 
 async def _last_checkpoint(journal: SqliteJournal) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
+from typing import Final
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class SystemClock:
@@ -16,6 +20,14 @@ class SystemClock:
     def mono_ns(self) -> int:
         """Return nanoseconds that never go back."""
         return time.monotonic_ns()  # noqa: TID251 - the adapter of the Clock port
+
+    @property
+    def boot_id(self) -> str:
+        """Return the kernel's boot id; empty, so that every start counts as one, without Linux."""
+        try:
+            return _BOOT_ID.read_text(encoding="ascii").strip()
+        except OSError:
+            return ""
 
 
 def system_random() -> random.Random:

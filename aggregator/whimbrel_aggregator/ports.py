@@ -20,6 +20,11 @@ class Clock(Protocol):
         """Return nanoseconds that never go back."""
         ...
 
+    @property
+    def boot_id(self) -> str:
+        """Text that changes with every boot of the machine, empty where that is not known."""
+        ...
+
 
 class Random(Protocol):
     """Randomness; a seeded ``random.Random`` in worlds, the system's in production."""
@@ -57,4 +62,21 @@ class Workers(Protocol):
 
     async def close(self) -> None:
         """Finish what was handed in, then stop."""
+        ...
+
+
+class Feed(Protocol):
+    """The way from and to the brokers."""
+
+    @property
+    def connected(self) -> str:
+        """The broker that is connected now, empty without one."""
+        ...
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Hand an answer to the broker's client; False when it was dropped."""
+        ...
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
         ...

@@ -59,11 +59,7 @@ async def running(path: Path) -> AsyncIterator[str]:
     serving: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         tasks.create_task(
-            app.run(
-                load_config(path),
-                stop=stop,
-                ready=lambda host, port: serving.set_result(f"http://{host}:{port}"),
-            )
+            app.serve(load_config(path), stop=stop, ready=lambda one: serving.set_result(one.api))
         )
         address = await serving
         await ready(address)

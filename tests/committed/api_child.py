@@ -6,7 +6,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from committed.journal import Committer, SystemClock, events, open_journal, reader_of
+from committed.journal import Committer, events, open_journal, reader_of
+from whimbrel_aggregator.clock import SystemClock
 from whimbrel_aggregator.config import ApiConfig
 from whimbrel_aggregator.journal.runner import ThreadRunner
 from whimbrel_aggregator.services import Services

@@ -10,7 +10,8 @@ import random
 import sys
 from pathlib import Path
 
-from committed.journal import SystemClock, open_journal, reader_of
+from committed.journal import open_journal, reader_of
+from whimbrel_aggregator.clock import SystemClock
 from whimbrel_aggregator.config import FilesSinkConfig, ForwardConfig, PostgresSinkConfig
 from whimbrel_aggregator.forward import policy
 from whimbrel_aggregator.forward.running import Forwarders

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from whimbrel_aggregator.clock import SystemClock
 from whimbrel_aggregator.config import JournalConfig
 from whimbrel_aggregator.journal.port import (
     Append,
@@ -33,16 +33,6 @@ from whimbrel_protocol.sequences import RangeSet
 KEY = PrivateKey(bytes(range(32)))
 EPOCH = make_epoch(1, 77)
 START_NS = 1_795_341_600_000_000_000  # 2026-11-22T10:00:00Z
-
-
-class SystemClock:
-    """The machine's clocks."""
-
-    def wall_ns(self) -> int:
-        return time.time_ns()
-
-    def mono_ns(self) -> int:
-        return time.monotonic_ns()
 
 
 def address(store: str = "store-1", device: str = "till-1", tenant: str = "acme") -> Address:

@@ -11,9 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from committed.journal import START_NS, SystemClock, address, event
+from committed.journal import START_NS, address, event
 from committed.receiver import Receiver
 from servers.postgres import PostgresServer
+from whimbrel_aggregator.clock import SystemClock
 from whimbrel_aggregator.config import FORWARD_KINDS
 from whimbrel_aggregator.forward.port import Batch, Guarantee, Sink
 from whimbrel_aggregator.forward.sinks.files import FilesSink

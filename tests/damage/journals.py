@@ -7,8 +7,8 @@ import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from committed.journal import SystemClock
 from regions.frames import Device, append_of, new_frame
+from whimbrel_aggregator.clock import SystemClock
 from whimbrel_aggregator.config import JournalConfig
 from whimbrel_aggregator.journal.port import (
     Committed,

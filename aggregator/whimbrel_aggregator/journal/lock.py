@@ -6,6 +6,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from whimbrel_aggregator.clock import SystemClock
+
 from .errors import JournalInUseError
 
 
@@ -15,11 +17,15 @@ class JournalLock:
     ``same_boot`` says whether the machine has run without a break since the last holder: then
     nothing that it wrote can be torn.
 
+    Args:
+        path: the journal.
+        boot_id: of the Clock port; None means this machine's.
+
     Raises:
         JournalInUseError: another process holds it; says which.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, boot_id: str | None = None) -> None:
         self._path = path.with_name(path.name + ".lock")
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -31,7 +37,7 @@ class JournalLock:
                 f"journal {path} is in use by process {holder or 'unknown'}: one process per "
                 "journal; ask that one through its HTTP API, or stop it first"
             ) from error
-        boot = _boot_id()
+        boot = SystemClock().boot_id if boot_id is None else boot_id
         _, _, last_boot = os.pread(self._fd, 128, 0).decode("ascii", "replace").partition(" ")
         self.same_boot = bool(boot) and last_boot.strip() == boot
         os.ftruncate(self._fd, 0)
@@ -42,10 +48,3 @@ class JournalLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""  # not Linux: then every start counts as one after a power cut

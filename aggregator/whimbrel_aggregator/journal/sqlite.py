@@ -85,6 +85,7 @@ class SqliteJournal:
                     max_bytes=config.max_bytes,
                     min_free_bytes=config.min_free_bytes,
                     new_generation=generation,
+                    boot_id=clock.boot_id,
                 )
             )
         except BaseException:

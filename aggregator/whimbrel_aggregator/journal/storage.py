@@ -64,13 +64,20 @@ class Storage:
         max_bytes: the byte cap, log included.
         min_free_bytes: what must stay free on the file system.
         new_generation: eight random bytes, used when the file is new or a restored backup.
+        boot_id: of the Clock port; None means this machine's.
 
     Raises:
         JournalError: it is in use, newer than this program, damaged or not a journal.
     """
 
     def __init__(
-        self, path: Path, *, max_bytes: int, min_free_bytes: int, new_generation: bytes
+        self,
+        path: Path,
+        *,
+        max_bytes: int,
+        min_free_bytes: int,
+        new_generation: bytes,
+        boot_id: str | None = None,
     ) -> None:
         self.path = path
         self._max_bytes = max_bytes
@@ -81,7 +88,7 @@ class Storage:
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = JournalLock(path)
+        self._lock = JournalLock(path, boot_id)
         try:
             self._refuse_half_salvaged()
             check_before_opening(path)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from committed.journal import Committer, SystemClock, address, event, events
+from committed.journal import Committer, address, event, events
 from committed.receiver import Receiver
 from servers.waiting import POLL_INTERVAL_S, eventually
+from whimbrel_aggregator.clock import SystemClock
 from whimbrel_aggregator.config import (
     FilesSinkConfig,
     ForwardConfig,

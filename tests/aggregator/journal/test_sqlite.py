@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from committed.journal import SystemClock, open_journal
+from committed.journal import open_journal
 from regions.frames import append_of, new_frame, put, stream
 from servers.missing import missing
+from whimbrel_aggregator.clock import SystemClock
 from whimbrel_aggregator.config import JournalConfig
 from whimbrel_aggregator.journal.port import (
     Committed,

@@ -36,9 +36,13 @@ STORE = PartitionKey("acme", "store-1")
 TILL = DeviceKey("acme", "store-1", "till-1")
 
 
-def storage_in(folder: Path, **bounds: int) -> Storage:
-    given = {"max_bytes": 2**30, "min_free_bytes": 0, **bounds}
-    return Storage(folder / "journal.db", new_generation=b"g" * 8, **given)
+def storage_in(folder: Path, *, max_bytes: int = 2**30, min_free_bytes: int = 0) -> Storage:
+    return Storage(
+        folder / "journal.db",
+        max_bytes=max_bytes,
+        min_free_bytes=min_free_bytes,
+        new_generation=b"g" * 8,
+    )
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from committed.journal import SystemClock
+from whimbrel_aggregator.clock import SystemClock
 from whimbrel_aggregator.config import ApiConfig
 from whimbrel_aggregator.journal.runner import ThreadRunner
 from whimbrel_aggregator.journal.sqlite import SqliteJournal

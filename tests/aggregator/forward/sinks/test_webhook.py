@@ -30,6 +30,8 @@ from whimbrel_protocol.lanes import ClockQuality
 class FixedClock:
     """A clock that stands at START_NS."""
 
+    boot_id = ""
+
     def wall_ns(self) -> int:
         return START_NS
 
