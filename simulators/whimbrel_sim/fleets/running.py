@@ -31,6 +31,7 @@ class Plan:
         folder, roster: the fleet.
         duration_s: how long senders send; None means until they are stopped.
         drain_s: how long what was accepted may take to be committed after that.
+        forward_s: how long journal and sinks may be behind the last receipt.
         holders: what is compared with the ledger at the end.
     """
 
@@ -38,6 +39,7 @@ class Plan:
     roster: Roster
     duration_s: float | None
     drain_s: float
+    forward_s: float = FORWARD_S
     holders: Sequence[Holder] = ()
 
 
@@ -147,8 +149,9 @@ async def run_fleet(
         report.deaths = crew.deaths
         report.extra["phase"] = "reckoning"
         if plan.holders:
+            wait_s = plan.forward_s if report.drained else 0.0
             report.reckoning = await asyncio.to_thread(
-                reckon_until, plan.folder, plan.holders, wait_s=FORWARD_S if report.drained else 0.0
+                reckon_until, plan.folder, plan.holders, wait_s=wait_s
             )
         watching.cancel()
         working.cancel()
