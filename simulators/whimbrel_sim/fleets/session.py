@@ -11,6 +11,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Final
 
 import psutil
 from rich.console import Console
@@ -23,7 +24,6 @@ from .crew import Crew
 from .enrolment import (
     ByApi,
     ByConfig,
-    EnrolmentError,
     Way,
     enrol,
     remove,
@@ -31,7 +31,6 @@ from .enrolment import (
     write_scripts,
 )
 from .figures import Figures
-from .holders import Holder
 from .junit import write_junit
 from .lightcrew import LightCrew
 from .localregion import LocalRegion
@@ -41,7 +40,11 @@ from .roster import Member, Roster, RosterError, equip, has_roster, load_roster
 from .running import Plan, Report, run_fleet
 from .screen import Screen
 
-STOP_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S: Final = 20.0
+_MODULES: Final = frozenset(
+    {"whimbrel_agent", "whimbrel_aggregator", "whimbrel_sim.fleets.host", "whimbrel_sim.broker"}
+)
+"""What a fleet's processes run; amqtt does not name the folder, but ends with its terminal."""
 
 
 def run_session(options: argparse.Namespace) -> int:
@@ -218,14 +221,11 @@ def _belongs(process: psutil.Process, place: str) -> bool:
     except psutil.Error:
         return False
     named = any(word == place or word.startswith(f"{place}/") for word in words)
-    modules = {"whimbrel_agent", "whimbrel_aggregator", "whimbrel_sim.fleets.host"}
-    return named and not modules.isdisjoint(words)
+    ours = not _MODULES.isdisjoint(words) or (bool(words) and Path(words[0]).name == "mosquitto")
+    return named and ours
 
 
 def _first_of(errors: BaseExceptionGroup[Exception]) -> Exception:
     for error in errors.exceptions:
         return _first_of(error) if isinstance(error, BaseExceptionGroup) else error
     raise AssertionError
-
-
-__all__ = ["EnrolmentError", "Holder", "clean", "run_session", "stop_leftovers"]

@@ -61,6 +61,7 @@ def _trial(options: Namespace) -> Trial:
         seed=options.seed,
         sabotage=None if options.sabotage is None else SABOTAGES[options.sabotage],
         drain_s=options.drain,
+        forward_s=options.forward,
         scenario=options.scenario,
     )
 
@@ -95,6 +96,10 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--rate", type=float, help="events a second (default: 0.25 for each agent)")
     parser.add_argument("--kill-every", type=float, metavar="SECONDS", help="mean, between kills")
     parser.add_argument("--drain", type=float, default=240.0, metavar="SECONDS", help="at most")
+    parser.add_argument(
+        "--forward", type=float, default=60.0, metavar="SECONDS",
+        help="how long journal and database may take after the last receipt (default: 60)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenario", type=Path, default=ROUGH, help="of the agents' network")
     parser.add_argument(
