@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Final
-
-import aiomqtt
+from typing import Any, Final, Protocol
 
 from whimbrel_protocol.cose import parse
 from whimbrel_protocol.envelope import open_message, seal_message
@@ -56,6 +55,23 @@ class Overheard:
     payload: bytes
 
 
+class Client(Protocol):
+    """The few methods of an MQTT client that it needs."""
+
+    @property
+    def messages(self) -> AsyncIterator[Any]:
+        """What comes in: values with ``topic`` and ``payload``."""
+        ...
+
+    async def subscribe(self, topic: str, /, qos: int) -> Any:
+        """Listen to a filter."""
+        ...
+
+    async def publish(self, topic: str, /, payload: bytes, qos: int, *, retain: bool) -> Any:
+        """Publish a message."""
+        ...
+
+
 class Enemy:
     """Listens to one device's traffic, then attacks.
 
@@ -66,12 +82,12 @@ class Enemy:
         resumes: genuine resumes overheard.
     """
 
-    def __init__(self, client: aiomqtt.Client, random: Random) -> None:
+    def __init__(self, client: Client, random: Random, *, kept: int = KEPT) -> None:
         self.sent: Counter[str] = Counter()
         self.unreadable = 0
-        self.frames: deque[Overheard] = deque(maxlen=KEPT)
-        self.downs: deque[Overheard] = deque(maxlen=KEPT)
-        self.resumes: deque[Overheard] = deque(maxlen=KEPT)
+        self.frames: deque[Overheard] = deque(maxlen=kept)
+        self.downs: deque[Overheard] = deque(maxlen=kept)
+        self.resumes: deque[Overheard] = deque(maxlen=kept)
         self._client = client
         self._random = random
         self._key = PrivateKey(random.randbytes(SEED_BYTES))

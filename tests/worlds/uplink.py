@@ -232,6 +232,9 @@ class World:
         self.rechecked: list[RecheckFrame] = []
         self.connects: list[tuple[float, int]] = []
         self.resumed = False
+        self.asked: list[tuple[float, bool]] = []
+        self.answers_rest = True
+        self.unasked = 0
         self.on_down: Callable[[Message], None] | None = None
         self._link = 0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -309,8 +312,10 @@ class World:
                 case Disconnect():
                     self._link += 1
                     self.linked = False
-                case SendResume(nonce):
-                    self._up(partial(self.region.resume, nonce, self.now.wall_ns))
+                case SendResume(nonce, rest):
+                    self.asked.append((self.now_s, rest))
+                    if self.answers_rest or not rest:
+                        self._up(partial(self.region.resume, nonce, self.now.wall_ns))
                 case LoadFrames(lane, _, _, after_id, limit):
                     frames = self.buffer.pending(lane, after_id, limit)
                     self.later(0.0, self._input(FramesLoaded(effect, frames)))
@@ -323,7 +328,7 @@ class World:
                     if answer.generation != b"gen-0001":
                         self.buffer.take_back()
                     self.resumed = True
-                    self.later(0.0, self._input(ResumeApplied(self.buffer.newest())))
+                    self.later(0.0, self._input(ResumeApplied(self.buffer.newest(), self.unasked)))
                 case RecheckFrame():
                     self.rechecked.append(effect)
                 case _:

@@ -47,12 +47,32 @@ def questions(state: BufferState, address: Address) -> list[StreamQuestion]:
     return [StreamQuestion(stream.epoch, LANES[stream.lane]) for stream in asked]
 
 
+def rest_address(state: BufferState) -> Address:
+    """Return the address of the oldest stream that no resume has asked about yet.
+
+    Only addresses in this region: another one's frames wait for a broker of theirs.
+    """
+    for stream in state.streams:
+        if (stream.epoch, stream.lane) in state.unasked:
+            address = state.epochs[stream.epoch].address
+            if address.region == state.address.region:
+                return address
+    return state.address
+
+
+def _unasked_here(state: BufferState) -> int:
+    return sum(
+        state.epochs[epoch].address.region == state.address.region for epoch, _ in state.unasked
+    )
+
+
 def apply_resume(state: BufferState, sealer: Sealer, answer: ResumeAnswer) -> ResumeOutcome:
     """Take the region's word on every stream it answers about."""
     progress = Progress()
     answers = {(s.epoch, LANE_NUMBERS[s.lane]): s for s in answer.streams}
-    forked = _is_forked(state, answers)
-    floor = answer.epoch_floor
+    present = answer.address == state.address
+    forked = present and _is_forked(state, answers)
+    floor = answer.epoch_floor if present else 0  # a former address has a floor of its own
     rotated = forked or ordinal_of(state.epoch) < ordinal_of(floor) or state.epoch < floor
     if rotated:
         state.counters["forks_suspected"] += forked
@@ -84,7 +104,7 @@ def apply_resume(state: BufferState, sealer: Sealer, answer: ResumeAnswer) -> Re
         lost_events=progress.lost_events,
         rotated=rotated,
         fork_suspected=forked,
-        unasked_streams=len(state.unasked),
+        unasked_streams=_unasked_here(state),
         epoch=state.epoch,
     )
 

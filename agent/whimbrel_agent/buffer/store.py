@@ -149,6 +149,10 @@ class Buffer:
         place = self._state.address if address is None else address
         return await self._run(lambda: resuming.questions(self._state, place))
 
+    async def rest_address(self) -> Address:
+        """Return the address of streams that no resume has asked about yet."""
+        return await self._run(lambda: resuming.rest_address(self._state))
+
     async def apply_resume(self, answer: ResumeAnswer) -> ResumeOutcome:
         """Take the region's word on every stream. Frame ids from before are void."""
         outcome = await self._run(lambda: resuming.apply_resume(self._state, self._sealer, answer))

@@ -183,7 +183,8 @@ class ResumeOutcome:
         lost_events: events that the region lost and that are no longer kept: gaps now.
         rotated: a new epoch was opened (a fork is suspected, or the floor passed ours).
         fork_suspected: the region knows more of our epoch than we do, or other content.
-        unasked_streams: streams beyond one resume's limit; ask again when these are drained.
+        unasked_streams: streams beyond one resume's limit or at a former address in this
+            region; ask about them when the others are drained.
         epoch: the epoch in force now.
     """
 

@@ -68,6 +68,13 @@ REFRESH_S: Final = 900.0
 """An idle device asks this often: a region that was restored from a backup meanwhile has no other
 way to tell it that something must come again. About 40 kB a day."""
 
+REST_GAP_S: Final = 5.0
+"""Between an answer and the question about the rest of the streams."""
+
+REST_AGAIN_S: Final = 60.0
+"""Where nobody answers about the rest (a former address may be gone), it is asked about again
+after this; meanwhile the present address goes on."""
+
 MAX_HOLD_S: Final = 900.0
 """The region may keep us quiet this long at once; an enrolment is noticed within it."""
 
@@ -101,6 +108,8 @@ class Session:
         self._nonces: deque[bytes] = deque(maxlen=OPEN_NONCES)
         self._asks = 0
         self._unasked = 0
+        self._asking_rest = False
+        self._rest_at_s = 0.0
         self._ask_at_s = 0.0
         self._hold_until_s = 0.0
         self._hold_reason = ""
@@ -123,13 +132,13 @@ class Session:
                 self._outbox.sealed()
             case ReceiptsSettled():
                 self._outbox.drained()
-                if self._unasked and self._outbox.idle:
-                    self._ask_again(now.mono_s)
             case FramesGone(frames):
                 self._outbox.gone(frames)
             case ResumeApplied(newest, unasked):
                 self._resume = ResumeState.DONE
                 self._unasked = unasked
+                self._asking_rest = False
+                self._rest_at_s = max(self._rest_at_s, now.mono_s + REST_GAP_S)
                 self._asks = 0
                 self._outbox.restart(newest)
                 self.counts.add("resumes_applied")
@@ -168,7 +177,10 @@ class Session:
         if self._resume is not ResumeState.DONE:
             return self._ask_at_s
         deadline_s = self._outbox.next_deadline(now.mono_s)
-        return self._heard_s + REFRESH_S if deadline_s is None else deadline_s
+        if deadline_s is not None:
+            return deadline_s
+        refresh_s = self._heard_s + REFRESH_S
+        return min(refresh_s, self._rest_at_s) if self._unasked else refresh_s
 
     # ------------------------------------------------------------------ the link
 
@@ -210,6 +222,10 @@ class Session:
             if overdue.silent:  # is anybody there? a question is cheaper than a frame
                 self._ask_again(now.mono_s)
                 return effects + self._ask(now)
+        if self._outbox.idle and self._unasked and now.mono_s >= self._rest_at_s:
+            self._ask_again(now.mono_s)
+            self._asking_rest, self._asks = True, 0
+            return self._ask(now)
         if self._outbox.idle and now.mono_s >= self._heard_s + REFRESH_S:
             self._ask_again(now.mono_s)
             return self._ask(now)
@@ -223,6 +239,8 @@ class Session:
     def _ask(self, now: Now) -> list[Effect]:
         if now.mono_s < self._ask_at_s:
             return []
+        if self._asking_rest and self._asks:
+            self._leave_rest(now.mono_s + REST_AGAIN_S)
         if self._asks >= ASKS_PER_BROKER and self._brokers > 1:
             why = "the region does not answer at this broker"
             self._link_lost(LinkFailure.OVERLOADED, why, now)
@@ -233,7 +251,13 @@ class Session:
         self._ask_at_s = now.mono_s + min(MAX_ASK_S, FIRST_ASK_S * 2 ** min(self._asks, 8))
         self._asks += 1
         self.counts.add("resumes_sent")
-        return [SendResume(nonce)]
+        return [SendResume(nonce, self._asking_rest)]
+
+    def _leave_rest(self, again_s: float) -> None:
+        """Ask about the present address instead; about the rest not before ``again_s``."""
+        self._asking_rest = False
+        self._rest_at_s = again_s
+        self._asks = 0
 
     def _ask_again(self, now_s: float) -> None:
         """Stop sending frames until the region has answered another resume."""
@@ -325,10 +349,15 @@ class Session:
             self.counts.add("down_unasked")
             return
         self.counts.add("holds")
-        self._ask_again(now_s)
         self._heard_s = now_s
+        hold_s = min(MAX_HOLD_S, max(1.0, float(hold.retry_s)))
+        if self._asking_rest:  # a former address may be unknown by now: that is its own affair
+            self._leave_rest(now_s + max(hold_s, REST_AGAIN_S))
+            self._resume, self._ask_at_s = ResumeState.NEEDED, now_s
+            return
+        self._ask_again(now_s)
         self._hold_reason = hold.reason
-        self._hold_until_s = now_s + min(MAX_HOLD_S, max(1.0, float(hold.retry_s)))
+        self._hold_until_s = now_s + hold_s
         self._ask_at_s = self._hold_until_s
 
     # ------------------------------------------------------------------ for status

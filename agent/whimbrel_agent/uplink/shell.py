@@ -179,8 +179,8 @@ class Uplink:
             case LoadFrames(lane, _, _, after_id, limit):
                 frames = await self._buffer.pending(lane, after_id, limit)
                 self._put(FramesLoaded(effect, tuple(frames)))
-            case SendResume(nonce):
-                await self._send_resume(nonce)
+            case SendResume(nonce, rest):
+                await self._send_resume(nonce, rest=rest)
             case ApplyResume(answer):
                 await self._all_settled.wait()
                 outcome = await self._buffer.apply_resume(answer)
@@ -222,10 +222,11 @@ class Uplink:
         if gone:
             self._put(FramesGone(tuple(gone)))
 
-    async def _send_resume(self, nonce: bytes) -> None:
-        streams = await self._buffer.streams()
+    async def _send_resume(self, nonce: bytes, *, rest: bool) -> None:
+        address = await self._buffer.rest_address() if rest else self._address
+        streams = await self._buffer.streams(address)
         resume = Resume(
-            address=self._address,
+            address=address,
             nonce=nonce,
             sent_ns=self._clock.wall_ns(),
             streams=tuple(streams[:MAX_RESUME_STREAMS]),
@@ -236,7 +237,7 @@ class Uplink:
         if link is None:
             return
         try:
-            await link.publish(resume_topic(self._address), seal_message(resume, self._key))
+            await link.publish(resume_topic(address), seal_message(resume, self._key))
         except TransportError as error:
             self._lost(link, error)
 

@@ -84,7 +84,8 @@ class ReceiptsSettled:
 class ResumeApplied:
     """The buffer has taken the region's answer; frame ids from before are void.
 
-    ``unasked`` streams did not fit the question; ask again when everything else is settled.
+    ``unasked`` streams did not fit the question or wait at a former address; ask about the rest
+    when everything else is settled.
     """
 
     newest: Mapping[str, int]
@@ -122,9 +123,13 @@ class Disconnect:
 
 @dataclass(frozen=True, slots=True)
 class SendResume:
-    """Ask the region, signed, with this nonce, about the buffer's streams."""
+    """Ask the region, signed, with this nonce, about the buffer's streams.
+
+    ``rest``: about those that no answer named yet, at a former address if that is where they are.
+    """
 
     nonce: bytes
+    rest: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from buffers.harness import (
+    ADDRESS,
     Shop,
     all_pending,
     answer,
@@ -198,3 +200,37 @@ async def test_streams_beyond_one_resume_wait_for_the_next(shop: Shop) -> None:
         assert (await buffer.apply_resume(answer(*states))).unasked_streams == 0
         assert len(await all_pending(buffer)) == 1
         assert await kept_numbers(buffer)
+
+
+async def test_frames_of_a_former_address_go_once_the_region_was_asked_about_them(
+    shop: Shop,
+) -> None:
+    async with shop.buffer() as buffer:
+        await buffer.accept(sales(5))
+    shop.address = replace(ADDRESS, store="store-99")
+    async with shop.buffer() as buffer:
+        epoch = buffer.epoch
+        states = [StreamState(q.epoch, q.lane, (), b"") for q in await buffer.streams()]
+        present = replace(answer(*states), address=shop.address)
+        assert (await buffer.apply_resume(present)).unasked_streams == 1
+        assert await all_pending(buffer) == []
+        assert await buffer.rest_address() == ADDRESS
+        (question,) = await buffer.streams(ADDRESS)
+        # the floor of the former address is not the present one's
+        there = answer(StreamState(question.epoch, question.lane, (), b""), floor=epoch + 2**42)
+        outcome = await buffer.apply_resume(there)
+        assert (outcome.unasked_streams, outcome.rotated) == (0, False)
+        (frame,) = await all_pending(buffer)
+        assert (frame.address, frame.count) == (ADDRESS, 5)
+        assert await buffer.rest_address() == shop.address
+
+
+async def test_frames_of_a_former_region_wait_without_a_question(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        await buffer.accept(sales(5))
+    shop.address = replace(ADDRESS, region="us-1")
+    async with shop.buffer() as buffer:
+        await buffer.streams()
+        outcome = await buffer.apply_resume(replace(answer(), address=shop.address))
+        assert outcome.unasked_streams == 0
+        assert await all_pending(buffer) == []

@@ -10,7 +10,7 @@ import pytest
 from whimbrel_agent.buffer.values import FrameRef
 from whimbrel_agent.ports import Delivery, LinkFailure
 from whimbrel_agent.uplink.figures import LinkState, ResumeState
-from whimbrel_agent.uplink.session import ASKS_PER_BROKER, REFRESH_S
+from whimbrel_agent.uplink.session import ASKS_PER_BROKER, REFRESH_S, REST_GAP_S
 from whimbrel_agent.uplink.values import Arrived, FramesGone, NetworkReturned, ResumeApplied
 from whimbrel_agent.uplink.window import FIRST_TIMEOUT_S
 from whimbrel_protocol.lanes import Order
@@ -495,4 +495,32 @@ def test_streams_that_did_not_fit_the_question_are_asked_about_when_all_else_is_
     world.give(ResumeApplied(world.buffer.newest(), unasked=2))
     world.run(10.0)
     assert world.buffer.frames == {}
-    assert world.session.counts["resumes_sent"] == 2
+    assert [rest for _, rest in world.asked] == [False, True]
+
+
+def test_a_former_address_that_nobody_answers_for_does_not_hold_up_the_present_one() -> None:
+    world = connected_world()
+    world.answers_rest, world.unasked = False, 1
+    world.give(ResumeApplied(world.buffer.newest(), unasked=1))
+    world.run(200.0)
+    for_rest = [at_s for at_s, rest in world.asked if rest]
+    assert 2 <= len(for_rest) <= 4
+    for at_s in for_rest:
+        assert any(at_s < again_s <= at_s + 5 for again_s, rest in world.asked if not rest)
+    world.seal(count=3)
+    world.run(10.0)
+    assert world.buffer.frames == {}
+
+
+def test_a_hold_for_a_former_address_is_not_for_the_present_one() -> None:
+    world = connected_world()
+    world.answers_rest, world.unasked = False, 1
+    world.give(ResumeApplied(world.buffer.newest(), unasked=1))
+    world.run(REST_GAP_S + 0.5)
+    assert world.asked[-1][1]
+    world.deliver(Hold(ADDRESS, "not enrolled", 900))
+    world.seal(count=3)
+    world.run(10.0)
+    assert world.buffer.frames == {}
+    world.run(600.0)
+    assert sum(rest for _, rest in world.asked) == 1

@@ -1,0 +1,135 @@
+"""Looks at a world while it runs and at its end, and says which promise did not hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .device import Device
+from .invariants.accounts import Accounts
+from .invariants.bounds import check_device, check_region
+from .invariants.journal import JournalAudit
+from .invariants.receipts import ReceiptAudit
+from .invariants.violation import Invariant, Violation
+from .machine import Machine
+from .region import RegionMachine
+
+if TYPE_CHECKING:
+    from .world import World
+
+MAX_VIOLATIONS = 50
+
+
+class Audit:
+    """All invariants of one world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.violations: list[Violation] = []
+        self.journal = JournalAudit(world.books, self.report)
+        self.receipts = ReceiptAudit(self.journal, self.report)
+        self.accounts = Accounts(world.books, self.journal, self.report)
+        self.most_bytes = 0
+        self._replaced: set[str] = set()
+        self._restored: set[str] = set()
+
+    def report(self, invariant: Invariant, text: str) -> None:
+        """Note a breach."""
+        if len(self.violations) < MAX_VIOLATIONS:
+            violation = Violation(invariant, self._world.loop.time(), text)
+            self.violations.append(violation)
+            self._world.timeline.tell("audit", "VIOLATION", says=violation)
+
+    # ------------------------------------------------------------------ being told
+
+    def watch(self, machine: Machine) -> None:
+        """Follow a new machine."""
+        if isinstance(machine, RegionMachine):
+            client = f"region-{machine.name}-"
+            machine.broker.taps.append(
+                lambda source, message: self.receipts.tap(machine.name, client, source, message)
+            )
+            machine.watch_crashes(
+                lambda: self._region_crashing(machine),
+                lambda power_cut: self._region_crashed(machine, power_cut=power_cut),
+            )
+
+    def _region_crashing(self, region: RegionMachine) -> None:
+        self._look_at(region)
+        self.journal.let_go(region.name)
+
+    def _region_crashed(self, region: RegionMachine, *, power_cut: bool) -> None:
+        if power_cut:
+            self._replaced.add(region.name)
+
+    def restored(self, region: RegionMachine) -> None:
+        """Know that a backup was put in a journal's place."""
+        self._restored.add(region.name)
+
+    # ------------------------------------------------------------------ looking
+
+    def look(self) -> None:
+        """Check everything that can be checked while the world runs."""
+        if self._replaced or self._restored:
+            self.journal.begin_anew()
+        for region in self._world.regions:
+            self._look_at(region)
+            if region.process is not None:
+                self.most_bytes = max(self.most_bytes, check_region(region, self.report))
+        for device in self._world.devices:
+            if device.process is not None:
+                check_device(device, self.report)
+        self._replaced.clear()
+        self._restored.clear()
+
+    def _look_at(self, region: RegionMachine) -> None:
+        name = region.name
+        self.journal.look(name, region.journal_path)
+        if name in self._restored:
+            self.receipts.forgive(name)
+        self.receipts.check(name, replaced=name in self._replaced)
+
+    def nothing_open(self) -> bool:
+        """Whether every accepted event is committed or accounted for."""
+        return not self.accounts.open_items()
+
+    async def all_settled(self) -> bool:
+        """Whether every device runs and knows that everything is settled."""
+        for device in self._world.devices:
+            if await self._pending(device) != 0:
+                return False
+        return all(region.aggregator is not None for region in self._world.regions)
+
+    async def _pending(self, device: Device) -> int | None:
+        process, parts = device.process, device.parts
+        if process is None or parts is None:
+            return None
+        stats = await process.spawn(parts.buffer.stats(), f"{device.name}.stats")
+        return sum(lane.pending_frames + lane.staged_events for lane in stats.lanes)
+
+    async def finish(self) -> None:
+        """Check what must hold at the end."""
+        self.accounts.check()
+        waiting = [d for d in self._world.devices if await self._pending(d) != 0]
+        for device in waiting:
+            doing = "not running" if device.parts is None else device.parts.uplink.figures().doing
+            starved = Invariant.STARVED if len(waiting) < len(self._world.devices) else None
+            self.report(
+                starved or Invariant.PROGRESS,
+                f"{device.name} has not drained after {self._world.scenario.drain_s:g} s: {doing}",
+            )
+        for device in self._world.devices:
+            await self._verify(device)
+        for machine in self._world.machines:
+            for failure in machine.failures:
+                self.report(Invariant.ALIVE, failure)
+
+    async def _verify(self, device: Device) -> None:
+        process, parts = device.process, device.parts
+        if process is not None and parts is not None:
+            report = await process.spawn(parts.buffer.verify(), f"{device.name}.verify")
+            for problem in report.problems:
+                self.report(Invariant.SOUND, f"{device.name}: {problem}")
+
+    def close(self) -> None:
+        """Let go of files."""
+        self.journal.close()

@@ -1,0 +1,53 @@
+"""What a simulated machine needs of the card its files lie on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+
+class NoPowerCutsError(Exception):
+    """This card cannot lose what was not synced."""
+
+
+class Card(Protocol):
+    """The contents of one folder, and what would be left of them."""
+
+    def image_after_kill(self, target: Path) -> None:
+        """Write what the kernel has, synced or not, into a new folder."""
+        ...
+
+    def image_after_power_cut(self, target: Path, random: Random) -> None:
+        """Write what the disk may hold if the power goes now into a new folder."""
+        ...
+
+    def close(self) -> None:
+        """Watch no more."""
+        ...
+
+
+class _PlainCard:
+    """A card whose every write is at once on the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def image_after_kill(self, target: Path) -> None:
+        shutil.copytree(self._folder, target)
+
+    def image_after_power_cut(self, target: Path, random: Random) -> None:
+        del target, random
+        raise NoPowerCutsError(
+            f"what {self._folder} would lose in a power cut is not recorded: begin the world "
+            "under the recorder"
+        )
+
+    def close(self) -> None:
+        pass
+
+
+def plain_card(folder: Path) -> Card:
+    """Return a card for worlds without power cuts."""
+    return _PlainCard(folder)

@@ -1,0 +1,292 @@
+"""A device of the world: the shipped agent on a simulated machine."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from whimbrel_agent.app import Parts, serve
+from whimbrel_agent.brokers import BrokerUrl
+from whimbrel_agent.buffer.values import BufferConfig, LaneConfig
+from whimbrel_agent.config import AgentConfig, ControlConfig, DeviceConfig, UplinkConfig
+from whimbrel_agent.localhttp.connection import Handler
+from whimbrel_agent.localhttp.limits import HttpLimits
+from whimbrel_agent.ports import (
+    Delivery,
+    Link,
+    LinkFailure,
+    Service,
+    SqlRunner,
+    Transport,
+    TransportError,
+)
+from whimbrel_protocol.keys import PrivateKey, PublicKey
+from whimbrel_protocol.names import Address
+from whimbrel_protocol.topics import down_filter
+
+from . import network
+from .broker import Connection, NoConnectionError, WorldBroker
+from .machine import AgentClock, Machine, Process, WorldRunner
+from .timeline import Timeline
+
+MAX_INBOX: Final = 512
+"""As the shipped transport: more down messages are dropped and counted."""
+
+KEY_NAME: Final = "device.key"
+
+
+class Device(Machine):
+    """A machine that runs an agent.
+
+    Attributes:
+        address: who it is.
+        key: its private key.
+        ways: its path and the broker, in the order of its configured list.
+        parts: the running agent's parts; None while it does not run.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        key: PrivateKey,
+        seed: bytes,
+        root: Path,
+        *,
+        region_key: PublicKey,
+        ways: Sequence[tuple[network.Path, WorldBroker]],
+        clock: AgentClock,
+        random: Random,
+        timeline: Timeline,
+        name: str = "",
+        max_bytes: int = 1024 * 1024,
+        lanes: dict[str, LaneConfig] | None = None,
+    ) -> None:
+        super().__init__(
+            name or f"{address.store}/{address.device}",
+            root,
+            clock=clock,
+            random=random,
+            timeline=timeline,
+        )
+        self.own_clock = clock
+        self.address = address
+        self.key = key
+        self.region_key = region_key
+        self.ways = list(ways)
+        self.max_bytes = max_bytes
+        self.lanes = lanes or {}
+        self.parts: Parts | None = None
+        self.ready = asyncio.Event()
+        self.connections: list[Connection] = []
+        self.key_file = root / KEY_NAME
+        self.key_file.touch(mode=0o600)
+        self.key_file.write_bytes(base64.b64encode(seed) + b"\n")
+
+    @property
+    def buffer_path(self) -> Path:
+        """The buffer's file, where it lies now."""
+        return self.folder / "buffer.db"
+
+    def config(self) -> AgentConfig:
+        """Return the agent's settings for its next start."""
+        return AgentConfig(
+            file=self.root / "agent.toml",
+            device=DeviceConfig(
+                address=self.address, key_file=self.key_file, region_key=self.region_key
+            ),
+            buffer=BufferConfig(path=self.buffer_path, max_bytes=self.max_bytes, lanes=self.lanes),
+            uplink=UplinkConfig(
+                brokers=tuple(BrokerUrl.parse(f"mqtt://{b.name}") for _, b in self.ways)
+            ),
+            control=ControlConfig(socket=self.folder / "control.sock"),
+        )
+
+    async def main(self, process: Process) -> None:
+        """Run the agent."""
+        try:
+            await serve(
+                self.config(),
+                stop=process.stop,
+                ready=lambda parts: self._is_ready(process, parts),
+                platform=DevicePlatform(self, process),
+                environment={},
+            )
+        finally:
+            if self.process in (process, None):
+                self.parts = None
+
+    def _is_ready(self, process: Process, parts: Parts) -> None:
+        if process.alive:
+            self.parts = parts
+            self.timeline.tell(self.name, "ready", epoch=parts.buffer.epoch)
+            self.ready.set()
+            self.ready = asyncio.Event()
+
+    def left(self) -> None:
+        """The process is gone: so are its connections."""
+        self.parts = None
+        connections, self.connections = self.connections, []
+        for connection in connections:
+            connection.vanish()
+
+
+class DevicePlatform:
+    """The agent's platform in a world."""
+
+    def __init__(self, device: Device, process: Process) -> None:
+        self._device = device
+        self._process = process
+        self.clock = device.own_clock
+        self.random = device.random
+
+    def sql_runner(self) -> SqlRunner:
+        """Run work in the caller."""
+        return WorldRunner(self._process)
+
+    def transport(self, config: AgentConfig, addresses: Collection[Address]) -> Transport:
+        """Return the way to the world's brokers."""
+        del config
+        filters = sorted({down_filter(one) for one in addresses})
+        return WorldTransport(self._device, self._process, filters)
+
+    def service(
+        self,
+        handler: Handler,
+        limits: HttpLimits,
+        *,
+        name: str,
+        host: str | None = None,
+        port: int = 0,
+        socket_path: Path | None = None,
+    ) -> Service:
+        """Return a service that nobody reaches by a socket."""
+        del handler, limits, name, host, port, socket_path
+        return _Unreached()
+
+    async def watch_network(self, returned: Callable[[], None]) -> None:
+        """No kernel tells of a network here: the agent's own retries must find it."""
+        del returned
+        await asyncio.Event().wait()
+
+
+class _Unreached:
+    """A local service without a socket."""
+
+    port: int | None = None
+
+    def __init__(self) -> None:
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        await self._stopped.wait()
+
+    async def stop(self) -> None:
+        self._stopped.set()
+
+    def close(self) -> None:
+        pass
+
+
+class WorldTransport:
+    """The agent's transport port over the world's network."""
+
+    def __init__(self, device: Device, process: Process, filters: Sequence[str]) -> None:
+        self._device = device
+        self._process = process
+        self._filters = filters
+        suffix = f"{device.random.getrandbits(32):08x}"
+        self.client_id = f"{device.name}-{suffix}"
+
+    async def connect(self, broker: int) -> Link:
+        """Connect to one of the configured brokers.
+
+        Raises:
+            TransportError: with its failure class.
+        """
+        self._process.touch()
+        path, server = self._device.ways[broker]
+        link = WorldLink(self._process, server.name)
+        try:
+            connection = await server.connect(
+                self.client_id, path, self._filters, link.take, link.broken
+            )
+        except NoConnectionError as error:
+            raise TransportError(LinkFailure[error.kind], str(error)) from error
+        if not self._process.alive:
+            connection.vanish()
+        self._device.connections.append(connection)
+        link.attach(connection, self._device.connections)
+        self._process.touch()
+        return link
+
+
+class WorldLink:
+    """One live connection of an agent."""
+
+    def __init__(self, process: Process, name: str) -> None:
+        self._process = process
+        self._name = name
+        self._connection: Connection | None = None
+        self._siblings: list[Connection] = []
+        self._inbox: deque[Delivery] = deque()
+        self._changed = asyncio.Event()
+        self._error: TransportError | None = None
+        self.dropped = 0
+
+    def attach(self, connection: Connection, siblings: list[Connection]) -> None:
+        """Name the connection, once it is made."""
+        self._connection = connection
+        self._siblings = siblings
+
+    def take(self, message: network.Message) -> None:
+        """Queue what came in."""
+        if len(self._inbox) >= MAX_INBOX:
+            self.dropped += 1
+            return
+        self._inbox.append(Delivery(message.topic, message.payload, message.retained))
+        self._changed.set()
+
+    def broken(self, kind: str, why: str) -> None:
+        """Note that the connection is over."""
+        self._error = TransportError(LinkFailure[kind], f"{self._name}: {why}")
+        self._forget()
+        self._changed.set()
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Send one message; raises TransportError when the link is gone."""
+        self._process.touch()
+        if self._error is not None:
+            raise self._error
+        if self._connection is not None:
+            self._connection.publish(topic, payload)
+        self._process.touch()
+
+    async def deliveries(self) -> AsyncIterator[Delivery]:
+        """Yield what comes in; raises TransportError when the link broke."""
+        while True:
+            while self._inbox:
+                self._process.touch()
+                yield self._inbox.popleft()
+            if self._error is not None:
+                raise self._error
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def close(self) -> None:
+        """End it in an orderly way."""
+        self._process.touch()
+        if self._connection is not None:
+            self._connection.close()
+        self._forget()
+        if self._error is None:
+            self._error = TransportError(LinkFailure.REFUSED, f"{self._name}: was closed")
+        self._changed.set()
+
+    def _forget(self) -> None:
+        if self._connection in self._siblings:
+            self._siblings.remove(self._connection)

@@ -1,0 +1,125 @@
+"""Reads what regions committed and checks it against the senders' books, frame by frame."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+from whimbrel_protocol.errors import ProtocolError
+from whimbrel_protocol.lanes import Order
+from whimbrel_sim.worlds.books import Books
+from whimbrel_sim.worlds.invariants.violation import Invariant
+from whimbrel_sim.worlds.witness import Kept, Witness
+
+DIGEST_BYTES = 8
+
+Report = Callable[[Invariant, str], None]
+
+
+class RegionAudit:
+    """What one region's journal was found to hold."""
+
+    def __init__(self) -> None:
+        self.witness: Witness | None = None
+        self.digests: dict[str, set[bytes]] = defaultdict(set)
+        self.promised: dict[str, set[bytes]] = defaultdict(set)
+        self.newest: dict[str, int] = {}
+        self.frames = 0
+        self.read_to: dict[int, int] = {}
+
+
+class JournalAudit:
+    """Checks ONCE, ORDER, FORGERY and READABLE while frames come in; remembers gaps.
+
+    Attributes:
+        gaps: by device, epoch and lane: first, count and reason.
+        forks: events that stand in frames marked as forks.
+    """
+
+    def __init__(self, books: Books, report: Report) -> None:
+        self._books = books
+        self._report = report
+        self.regions: dict[str, RegionAudit] = defaultdict(RegionAudit)
+        self.gaps: dict[tuple[str, int, str], list[tuple[int, int, int]]] = defaultdict(list)
+        self.forks = 0
+        self.events = 0
+
+    def look(self, region: str, journal: Path) -> None:
+        """Read what came since the last look."""
+        audit = self.regions[region]
+        try:
+            if audit.witness is None:
+                if not journal.exists():
+                    return
+                audit.witness = Witness(journal, audit.read_to)
+            for kept in audit.witness.new_frames():
+                self._take(region, audit, kept)
+        except sqlite3.Error as error:
+            self._report(Invariant.READABLE, f"journal of {region}: {error}")
+
+    def let_go(self, region: str) -> None:
+        """Close the file: its machine is about to put a copy of it in its place.
+
+        What was read need not be read again: what is committed stays as it is.
+        """
+        audit = self.regions[region]
+        if audit.witness is not None:
+            audit.read_to = audit.witness.close()
+            audit.witness = None
+
+    def begin_anew(self) -> None:
+        """Forget what was read: some journal was replaced, and all are read from their start."""
+        for name, audit in list(self.regions.items()):
+            self.let_go(name)
+            fresh = self.regions[name] = RegionAudit()
+            fresh.promised = audit.promised
+        for sender in self._books.senders.values():
+            sender.forget_seen()
+        self.gaps.clear()
+        self.forks = self.events = 0
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for name in list(self.regions):
+            self.let_go(name)
+
+    # ------------------------------------------------------------------ one frame
+
+    def _take(self, region: str, audit: RegionAudit, kept: Kept) -> None:
+        audit.frames += 1
+        audit.digests[kept.where].add(hashlib.sha256(kept.data).digest()[:DIGEST_BYTES])
+        for gap in kept.gaps():
+            self.gaps[kept.where, kept.epoch, kept.lane].append(gap)
+        try:
+            events = kept.events()
+        except ProtocolError as error:
+            self._report(Invariant.READABLE, f"a frame of {kept.where}: {error}")
+            return
+        if kept.frame is None:
+            self._report(Invariant.READABLE, f"a frame of {kept.where}: {kept.fault}")
+            return
+        for event in events:
+            self._event(region, kept, event.source, event.data.get("n"))
+
+    def _event(self, region: str, kept: Kept, source: str, number: object) -> None:
+        self.events += 1
+        sender = self._books.senders.get(source)
+        if sender is None or not isinstance(number, int) or not sender.knows(number):
+            self._report(Invariant.FORGERY, f"{region} has {source!r} {number!r} of {kept.where}")
+            return
+        if kept.fork:
+            self.forks += 1
+            if not sender.times(number):
+                sender.seen(number)
+            return
+        if sender.seen(number) > 1:
+            self._report(Invariant.ONCE, f"{source} {number} is in the journal twice")
+        audit = self.regions[region]
+        newest = audit.newest.get(source, 0)
+        in_order = kept.frame is not None and kept.frame.header.order is Order.IN_ORDER
+        if in_order and number <= newest:
+            self._report(Invariant.ORDER, f"{source} {number} was committed after {newest}")
+        audit.newest[source] = max(newest, number)

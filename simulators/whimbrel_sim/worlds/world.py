@@ -1,0 +1,265 @@
+"""One world: regions, brokers, devices and people, made from a scenario and a seed, and run.
+
+Everything that can vary is drawn from the seed, and every part has chance of its own, so that one
+part's drawing more does not change another's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from whimbrel_protocol.keys import SEED_BYTES, PrivateKey
+from whimbrel_protocol.names import Address
+
+from . import network
+from .audit import Audit
+from .books import Books, Sender
+from .broker import WorldBroker
+from .cardport import Card, plain_card
+from .casting import schedule
+from .device import Device
+from .loop import VirtualTimeLoop
+from .machine import AgentClock, Machine, RegionClock
+from .neighbour import let_attack
+from .producers import Producer
+from .region import RegionMachine
+from .scenario import Scenario
+from .timeline import Timeline
+
+TENANT: Final = "acme"
+DRAIN_LOOK_S: Final = 5.0
+
+
+class World:
+    """See the module. Make it inside a running :class:`VirtualTimeLoop`.
+
+    Args:
+        scenario: what it is made of.
+        seed: decides everything.
+        folder: an empty one for its machines' cards.
+        write: takes the timeline's lines.
+        new_card: makes the cards; the default ones cannot lose unsynced writes.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        folder: Path,
+        *,
+        write: Callable[[str], None] | None = None,
+        new_card: Callable[[Path], Card] = plain_card,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        self.loop = loop
+        self.scenario = scenario
+        self.seed = seed
+        self.folder = folder
+        self.timeline = Timeline(write)
+        self.new_card = new_card
+        self.books = Books()
+        self.brokers: list[WorldBroker] = []
+        self.regions: list[RegionMachine] = []
+        self.devices: list[Device] = []
+        self.producers: list[Producer] = []
+        self.images = 0
+        self._stop = asyncio.Event()
+        self._chores: asyncio.TaskGroup | None = None
+        self.audit = Audit(self)
+        for number in range(1, scenario.fleet.regions + 1):
+            self._add_region(number)
+
+    def random(self, *what: object) -> Random:
+        """Return chance for one part of the world."""
+        return Random(f"{self.seed}/{'/'.join(map(str, what))}")
+
+    # ------------------------------------------------------------------ making
+
+    def _add_region(self, number: int) -> None:
+        name = f"eu-{number}"
+        broker = WorldBroker(
+            f"broker-{number}", self.loop, self.random("broker", number), self.timeline
+        )
+        seed = self.random("key", name).randbytes(SEED_BYTES)
+        region = RegionMachine(
+            name,
+            PrivateKey(seed),
+            seed,
+            self.folder / name,
+            way=(self.path(name), broker),
+            clock=RegionClock(self.loop, self.random("clock", name)),
+            random=self.random("region", name),
+            timeline=self.timeline,
+        )
+        self._adopt(region)
+        self.brokers.append(broker)
+        self.regions.append(region)
+        for store in range(1, self.scenario.fleet.stores + 1):
+            for device in range(1, self.scenario.fleet.devices + 1):
+                self._add_device(region, f"store-{number}-{store}", f"till-{device}")
+
+    def path(self, name: str) -> network.Path:
+        """Return a new way to a broker."""
+        return network.Path(name, self.loop, self.random("path", name))
+
+    def _adopt(self, machine: Machine) -> None:
+        machine.use_cards(self.new_card)
+        self.audit.watch(machine)
+
+    def _add_device(self, region: RegionMachine, store: str, name: str) -> None:
+        address = Address(tenant=TENANT, region=region.name, store=store, device=name)
+        self.add_device(region, address, f"{store}/{name}")
+
+    def add_device(self, region: RegionMachine, address: Address, name: str) -> Device:
+        """Make a device with producers; its key is the address's, as a clone's would be."""
+        seed = self.random("key", address).randbytes(SEED_BYTES)
+        device = Device(
+            address,
+            PrivateKey(seed),
+            seed,
+            self.folder / name.replace("/", "-"),
+            region_key=region.key.public,
+            ways=[(self.path(name), region.broker)],
+            clock=AgentClock(self.loop, self.random("clock", name)),
+            random=self.random("device", name),
+            timeline=self.timeline,
+            name=name,
+            max_bytes=self.scenario.fleet.max_bytes,
+        )
+        self._adopt(device)
+        self.devices.append(device)
+        region.enrol([device])
+        for number, lines in enumerate(self.scenario.load, 1):
+            sender = self.books.open(f"{name}/{number}", where_of(address), lines.lane)
+            random = self.random("producer", name, number)
+            self.producers.append(Producer(sender, device, lines, random))
+        return device
+
+    @property
+    def machines(self) -> list[Machine]:
+        """All machines, regions first."""
+        return [*self.regions, *self.devices]
+
+    def region_of(self, device: Device) -> RegionMachine:
+        """Return the region that a device belongs to."""
+        return next(one for one in self.regions if one.name == device.address.region)
+
+    def senders_of(self, device: Device) -> list[Sender]:
+        """Return the books of a device's producers."""
+        return [one.sender for one in self.producers if one.device is device]
+
+    # ------------------------------------------------------------------ running
+
+    async def run(self) -> None:
+        """Let the scenario happen, mend everything, let it drain, and check."""
+        async with asyncio.TaskGroup() as chores:
+            self._chores = chores
+            for machine in self.machines:
+                machine.start()
+            for producer in self.producers:
+                self.do(producer.run(self._stop), f"producer {producer.sender.name}")
+            ends = schedule(self)
+            await self._until(self.scenario.duration_s)
+            self._stop.set()
+            ends.all_now()
+            self.timeline.tell("world", "mended")
+            await self._drain()
+            for machine in self.machines:
+                await machine.stop()
+        self.audit.close()
+
+    def do(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Let something go on beside the rest; the world waits for its end."""
+        assert self._chores is not None
+        self._chores.create_task(work, name=name)
+
+    async def _until(self, end_s: float) -> None:
+        while self.loop.time() < end_s:
+            await asyncio.sleep(min(self.scenario.check_s, end_s - self.loop.time()))
+            self.audit.look()
+
+    async def _drain(self) -> None:
+        """Wait until everything accepted is accounted for and every device has settled it."""
+        deadline_s = self.loop.time() + self.scenario.drain_s
+        for machine in self.machines:
+            machine.wake()
+            machine.start_after(0.0)
+        while self.loop.time() < deadline_s:
+            await asyncio.sleep(DRAIN_LOOK_S)
+            self.audit.look()
+            if self.audit.nothing_open() and await self.audit.all_settled():
+                break
+        await self.audit.finish()
+
+    # ------------------------------------------------------------------ what faults ask for
+
+    def crash(self, machine: Machine, *, power_cut: bool, down_s: float, why: str) -> None:
+        """Kill a machine; it starts again after ``down_s``."""
+        machine.crash(power_cut=power_cut, why=why, down_s=down_s)
+
+    async def restart(self, machine: Machine, *, down_s: float) -> None:
+        """Stop a machine in an orderly way and start it again."""
+        await machine.stop()
+        machine.start_after(down_s)
+
+    def put_image_back(self, device: Device, image: Path, offered: dict[str, int]) -> None:
+        """Let a device go on from an older image of its card.
+
+        What it accepted since is on a card that is gone: it may be committed or not.
+        """
+        device.crash(power_cut=False, why="card replaced")
+        device.replace_contents(image)
+        for sender in self.senders_of(device):
+            sender.doubt(range(offered.get(sender.name, 0) + 1, sender.offered + 1))
+        self.timeline.tell(device.name, "older image is back")
+
+    def clone(self, device: Device) -> None:
+        """Let a second machine run from a copy of a device's card."""
+        name = f"{device.name}~{len(self.devices)}"
+        image = self.folder / f"clone-{len(self.devices)}"
+        shutil.copytree(device.folder, image)
+        twin = self.add_device(self.region_of(device), device.address, name)
+        twin.replace_contents(image)
+        self.timeline.tell(name, "cloned", of=device.name)
+        for producer in self.producers:
+            if producer.device is twin:
+                self.do(producer.run(self._stop), f"producer {producer.sender.name}")
+        twin.start()
+
+    def restore_backup(self, region: RegionMachine, backup: Path, *, down_s: float) -> None:
+        """Let a region's disk die and yesterday's backup come back."""
+        region.crash(power_cut=False, why="disk died", down_s=down_s)
+        region.restore(backup)
+        self.audit.restored(region)
+
+    async def move(self, device: Device) -> None:
+        """Let a device go to another store, and to another region when there is one."""
+        await device.stop()
+        regions = [one for one in self.regions if one.name != device.address.region]
+        region = regions[0] if regions else self.region_of(device)
+        store = f"{device.address.store}-b"
+        device.address = Address(
+            tenant=TENANT, region=region.name, store=store, device=device.address.device
+        )
+        device.region_key = region.key.public
+        device.ways = [(device.ways[0][0], region.broker)]
+        region.enrol([device])
+        for sender in self.senders_of(device):
+            sender.where = where_of(device.address)
+        self.timeline.tell(device.name, "moved", to=device.address)
+        device.start_after(30.0)
+
+    async def let_attack(self, broker: WorldBroker, stop: asyncio.Event, *, every_s: float) -> None:
+        """Let a hostile neighbour at a broker."""
+        await let_attack(self, broker, stop, every_s=every_s)
+
+
+def where_of(address: Address) -> str:
+    """Return tenant, store and device of an address as one text."""
+    return f"{address.tenant}/{address.store}/{address.device}"
