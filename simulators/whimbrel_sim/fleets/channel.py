@@ -18,6 +18,10 @@ MAX_QUEUED_BYTES: Final = 1024 * 1024
 """More than a second of 8 Mbit/s on its way; beyond it the sender is not read any more."""
 
 
+CLOSED_LOOK_S: Final = 0.2
+"""A closed way is tried again so often, as TCP does at first."""
+
+
 class LinkResetError(ConnectionResetError):
     """The network reset this connection, on purpose."""
 
@@ -127,6 +131,9 @@ class Channel:
             self._timer = self._loop.call_at(due_s, self._arrive)
 
     def _arrive(self) -> None:
+        if self._way().closed:
+            self._timer = self._loop.call_later(CLOSED_LOOK_S, self._arrive)
+            return
         now_s = self._loop.time()
         self._timer = None
         while self._queue and self._queue[0][0] <= now_s:

@@ -37,6 +37,8 @@ class Way:
             mended by TCP: what an application sees of them is delay, and at last a reset.)
         flip: the chance that one bit of a chunk is flipped on the way.
         bytes_per_s: so many bytes pass in a second on each connection; None means no limit.
+        closed: nothing arrives until it is open again; what was sent meanwhile does then, as TCP
+            sends it again.
     """
 
     delay_s: float = 0.0
@@ -44,6 +46,7 @@ class Way:
     loss: float = 0.0
     flip: float = 0.0
     bytes_per_s: float | None = None
+    closed: bool = False
 
     def joined(self, other: Way) -> Way:
         """Return what both do together: delays add up, chances combine, the slower one limits."""
@@ -54,6 +57,7 @@ class Way:
             loss=_either(self.loss, other.loss),
             flip=_either(self.flip, other.flip),
             bytes_per_s=min(limits, default=None),
+            closed=self.closed or other.closed,
         )
 
 

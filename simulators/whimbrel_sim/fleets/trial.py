@@ -120,7 +120,7 @@ async def run_trial(
     Raises:
         ProgramError: a process could not be started.
     """
-    scenario = read_scenario(trial.scenario)
+    scenario = read_scenario(trial.scenario, seed=trial.seed, links_only=True)
     random = Random(trial.seed)
     async with AsyncExitStack() as stack:
         for server in (broker, database):

@@ -80,11 +80,12 @@ def test_an_unknown_kind_is_refused_with_those_that_are_known() -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ('kind = "link.delay"', "delay_s is missing"),
+        ('kind = "link.flip"', "chance is missing"),
         ('kind = "link.loss"\nchance = 2', "chance is 2, must be a number from 0 to 1"),
         ('kind = "link.flip"\nchance = "often"', "chance is 'often'"),
         ('kind = "link.cut"\nat_s = -1', "at_s is -1"),
         ('kind = "link.cut"\nevery_s = 0', "every_s is 0"),
+        ('kind = "link.cut"\nat_s = [1, 2, 3]', "a range [LOW, HIGH]"),
         ('kind = "link.flip"\nchance = 1\ndirection = "left"', "must be up, down or both"),
         ("kind = 7", "kind is 7"),
         ("kind = [", "is not TOML"),
@@ -108,3 +109,37 @@ def test_a_file_that_cannot_be_a_scenario_is_refused(tmp_path: Path) -> None:
 def test_the_rough_link_can_be_played() -> None:
     kinds = {fault.kind for fault in read_scenario(ROUGH)}
     assert len(kinds) > 8
+
+
+def test_numbers_are_drawn_from_ranges_and_a_seed_draws_the_same() -> None:
+    text = '[[fault]]\nkind = "link.loss"\nloss = [0.01, 0.5]\nat_s = [5, 590]\ntimes = [3, 3]\n'
+    faults = parse_scenario(text, seed=7)
+    assert faults == parse_scenario(text, seed=7) != parse_scenario(text, seed=8)
+    assert len({fault.at_s for fault in faults}) == 3
+    assert all(
+        5 <= fault.at_s <= 590 and 0.01 <= fault.play.link.up.loss <= 0.5 for fault in faults
+    )
+
+
+def test_a_link_that_flaps_is_cut_and_good_in_turn() -> None:
+    text = '[[fault]]\nkind = "link.flap"\nat_s = 10\nfor_s = 60\non_s = 20\noff_s = 10\n'
+    faults = parse_scenario(text)
+    doors = [play_at(faults, second).link.door is Door.CUT for second in (29, 31, 41, 61, 71, 91)]
+    assert doors == [False, True, False, True, False, False]
+    forever = parse_scenario('[[fault]]\nkind = "link.flap"\n')
+    assert play_at(forever, 25 + 40 * 1000).link.door is Door.CUT
+
+
+def test_a_reset_lasts_a_moment() -> None:
+    faults = parse_scenario('[[fault]]\nkind = "link.reset"\nat_s = 3\n')
+    assert play_at(faults, 3).link.door is Door.CUT
+    assert play_at(faults, 3.1).link == GOOD_LINK
+
+
+def test_a_worlds_scenario_is_played_as_far_as_it_is_about_links() -> None:
+    smoke = ROUGH.parents[2] / "scenarios" / "smoke.toml"
+    with pytest.raises(ScenarioError, match=r"machine\.kill"):
+        read_scenario(smoke)
+    kinds = {fault.kind for fault in read_scenario(smoke, links_only=True, seed=3)}
+    assert "link.loss" in kinds or "link.cut" in kinds
+    assert all(kind.startswith("link.") for kind in kinds)

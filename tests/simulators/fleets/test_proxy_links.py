@@ -212,3 +212,16 @@ async def test_a_scenario_changes_a_running_link() -> None:
         "link after 0.2 s: link.delay",
         "link after 0.3 s: good",
     ]
+
+
+async def test_what_is_sent_into_a_closed_way_arrives_when_it_opens() -> None:
+    async with proxied() as (proxy, echo):
+        reader, writer = await connect(proxy)
+        writer.write(b"1")
+        assert await reader.readexactly(1) == b"1"
+        await proxy.set_link(Link(up=Way(closed=True)))
+        writer.write(b"23")
+        assert await is_silent(reader)
+        assert bytes(echo.got) == b"1"
+        await proxy.set_link(GOOD_LINK)
+        assert await reader.readexactly(2) == b"23"

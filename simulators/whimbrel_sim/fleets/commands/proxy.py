@@ -28,8 +28,10 @@ where bad-day.toml says, for instance:
   direction = "up"
 
 kinds: link.delay (delay_s, jitter_s), link.loss (chance), link.flip (chance), link.bandwidth
-(bytes_per_s or kbit_per_s), link.cut, link.refuse, link.half_open, link.captive; and for MQTT
-without TLS link.drop, link.duplicate and link.reorder (chance). Counters are printed as a line of
+(bytes_per_s or kbit_per_s), link.up_cut, link.down_cut, link.cut, link.reset, link.flap (on_s,
+off_s), link.refused, link.half_open, link.captive; and for MQTT without TLS link.drop,
+link.duplicate and link.reorder (chance). A number may be a range [LOW, HIGH] that is drawn from.
+Counters are printed as a line of
 JSON on SIGUSR1, every --report seconds, and at the end.
 """
 
@@ -48,6 +50,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--to", required=True, metavar="HOST:PORT", help="the broker")
     parser.add_argument("--scenario", type=Path, metavar="FILE", help="without it: a good network")
+    parser.add_argument(
+        "--links-only", action="store_true",
+        help="leave out the scenario's faults that are not about links, such as machine.kill",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, help="of chance (default: 1)")
     parser.add_argument(
         "--report", type=float, metavar="SECONDS", help="print the counters so often"
@@ -73,7 +79,9 @@ def _run(options: argparse.Namespace) -> int:
         if end is None:
             print(f"whimbrel-sim: {name} must be like 127.0.0.1:1884", file=sys.stderr)
             return USAGE
-    scenario = [] if options.scenario is None else read_scenario(options.scenario)
+    scenario: list[Fault] = []
+    if options.scenario is not None:
+        scenario = read_scenario(options.scenario, seed=options.seed, links_only=options.links_only)
     listen, broker = ends["--listen"], ends["--to"]
     assert listen is not None
     assert broker is not None
