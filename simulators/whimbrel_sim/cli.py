@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, Protocol, cast
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "build_parser", "main"]
 
 COMMANDS: Final = (
     "whimbrel_sim.fleets.commands.fleet",
@@ -56,6 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; None takes the process's own.
     """
+    options = build_parser().parse_args(arguments)
+    try:
+        return int(options.command.run(options))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output (head, less) has gone; that is its right
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="whimbrel-sim",
         description="Fleets, bad networks and reckonings around real agents and aggregators.",
@@ -69,14 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_parser(commands)
         for fresh in set(commands.choices) - known:
             commands.choices[fresh].set_defaults(command=command)
-    options = parser.parse_args(arguments)
-    try:
-        return int(options.command.run(options))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output (head, less) has gone; that is its right
-        return 0
+    return parser
 
 
 if __name__ == "__main__":

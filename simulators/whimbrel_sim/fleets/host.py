@@ -26,7 +26,7 @@ from whimbrel_sim.sabotage import apply
 from .figures import Figures, total
 from .ledgerfile import LedgerFile
 from .light import LightAgent, LightPlatform
-from .pace import Mixes, Pace
+from .pace import MIX, WORKLOADS, Pace, Sources
 from .roster import Member, Roster, config_file, ledger_folder, load_roster
 from .sender import Sender
 
@@ -59,10 +59,10 @@ class Host:
             LightAgent(load_config(config_file(folder, member)), self._platform)
             for member in members
         ]
-        mixes = Mixes(roster, pace, start_ns=self._platform.clock.wall_ns())
+        sources = Sources(roster, pace, start_ns=self._platform.clock.wall_ns())
         self._senders = [
             Sender(
-                roster.sender(member), mixes.source(member), agent, self._ledger,
+                roster.sender(member), sources.source(member), agent, self._ledger,
                 wall_ns=self._platform.clock.wall_ns,
             )
             for member, agent in zip(members, self._agents, strict=True)
@@ -179,13 +179,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--parts", type=int, required=True)
     parser.add_argument("--rate", type=float, required=True, help="events a second, whole fleet")
     parser.add_argument("--burst", type=int, required=True, help="mean events in a post")
+    parser.add_argument("--workload", default=MIX, choices=WORKLOADS)
     parser.add_argument("--patches", default="", help="planted faults, with commas between")
     options = parser.parse_args(arguments)
     start_logs(level="warning")
     if options.patches:
         apply(options.patches)
     roster = load_roster(options.folder)
-    pace = Pace(events_per_s=options.rate, burst_events=options.burst)
+    pace = Pace(events_per_s=options.rate, burst_events=options.burst, workload=options.workload)
     members = members_of(roster, options.part, options.parts)
     asyncio.run(_serve_members(options.folder, roster, options.part, members, pace))
     return 0

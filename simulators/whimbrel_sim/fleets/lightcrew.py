@@ -101,6 +101,7 @@ def _host(folder: Path, part: int, parts: int, pace: Pace, patches: Patches) -> 
     arguments = [
         str(folder.absolute()), "--part", str(part), "--parts", str(parts),
         "--rate", str(pace.events_per_s), "--burst", str(pace.burst_events),
+        "--workload", pace.workload,
         *(["--patches", ",".join(patches)] if patches else []),
     ]  # fmt: skip
     return Program(f"part-{part}", "whimbrel_sim.fleets.host", arguments, folder / "hosts")

@@ -21,7 +21,7 @@ from whimbrel_sim.program import Program, ProgramError
 from .crew import WATCH_S, revive, stop_all
 from .figures import Figures, from_json, total
 from .ledgerfile import LedgerFile, PlaceRun
-from .pace import Mixes, Pace
+from .pace import Pace, Sources
 from .roster import Member, Roster, config_file, equip, ledger_folder, member_folder
 from .sender import NotYetError, Sender
 
@@ -79,14 +79,14 @@ class ProcessCrew:
                 asyncio.TaskGroup() as group,
             ):
                 group.create_task(self._ask_all(), name="crew.ask")
-                mixes = Mixes(self._roster, self._pace, start_ns=time.time_ns())  # noqa: TID251
+                sources = Sources(self._roster, self._pace, start_ns=time.time_ns())  # noqa: TID251
                 for member, program in zip(self._roster.members, self.programs, strict=True):
                     program.start()
                     outlet = _HttpOutlet(
                         session, f"http://127.0.0.1:{self._ports[member]}/v1/events"
                     )
                     sender = Sender(
-                        self._roster.sender(member), mixes.source(member), outlet, self._ledger,
+                        self._roster.sender(member), sources.source(member), outlet, self._ledger,
                         wall_ns=time.time_ns,  # noqa: TID251  a fleet lives in real time
                     )  # fmt: skip
                     self._senders.append(sender)

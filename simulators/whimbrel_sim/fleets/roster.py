@@ -109,6 +109,10 @@ class Roster:
         """Return the name under which a member's events stand in the ledger."""
         return f"{self.run}/{member.store}/{member.device}"
 
+    def place_of(self, member: Member) -> int:
+        """Return a member's place in its store, from 0."""
+        return int(member.device.removeprefix(self.device_prefix)) - 1
+
     def owns(self, event_id: str) -> bool:
         """Whether an event's id is one of this fleet's."""
         return event_id.startswith(f"{self.run}/")

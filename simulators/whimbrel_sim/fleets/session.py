@@ -34,7 +34,7 @@ from .figures import Figures
 from .junit import write_junit
 from .lightcrew import LightCrew
 from .localregion import LocalRegion
-from .pace import Pace
+from .pace import MIX, Pace
 from .processcrew import ProcessCrew
 from .roster import Member, Roster, RosterError, equip, has_roster, load_roster
 from .running import Plan, Report, run_fleet
@@ -77,9 +77,7 @@ async def _run(options: argparse.Namespace, console: Console) -> Report:
             holders = configured_holders(local.region.config_file)
             options.broker = [local.url]
         roster = await _roster(options, way)
-        pace = Pace(
-            events_per_s=options.rate or RATE_PER_AGENT * len(roster), burst_events=options.burst
-        )
+        pace = _pace(options, roster)
         crew = await _crew(options, roster, pace, way, console)
         plan = Plan(
             folder=options.folder, roster=roster, duration_s=options.duration,
@@ -91,6 +89,14 @@ async def _run(options: argparse.Namespace, console: Console) -> Report:
             screen.show(phase, figures, loop.time())
 
         return await run_fleet(plan, crew, stop=stop, show=show)
+
+
+def _pace(options: argparse.Namespace, roster: Roster) -> Pace:
+    usual = RATE_PER_AGENT * len(roster) if options.workload == MIX else 1.0
+    rate = usual if options.rate is None else options.rate
+    if rate <= 0:
+        raise RosterError(f"--rate is {rate:g}, must be above 0")
+    return Pace(events_per_s=rate, burst_events=options.burst, workload=options.workload)
 
 
 def _way(options: argparse.Namespace) -> Way | None:

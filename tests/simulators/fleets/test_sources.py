@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from random import Random
 
+from whimbrel_sim.fleets.pace import Pace, Sources
+from whimbrel_sim.fleets.roster import Roster
 from whimbrel_sim.fleets.sources import MAX_BEHIND_EVENTS, NS_PER_S, MixSource, mix_facts
 
 START_NS = 1_800_000_000 * NS_PER_S
@@ -34,3 +36,17 @@ def test_a_long_absence_is_not_made_up_for() -> None:
     mix = source(events_per_s=1000)
     assert len(mix.take_until(START_NS + 3600 * NS_PER_S)) < MAX_BEHIND_EVENTS + 8
     assert mix.next_time_ns() > START_NS + 3600 * NS_PER_S
+
+
+def test_members_of_a_store_are_the_devices_of_its_day() -> None:
+    roster = Roster(
+        run="0badcafe", tenant="sim", region="eu-1", region_key="", brokers=(), stores=1, devices=10
+    )
+    sources = Sources(roster, Pace(events_per_s=4.0, workload="ordinary"), start_ns=START_NS)
+    names = []
+    for member in roster.members:
+        events = sources.source(member).take_until(START_NS + 24 * 3600 * NS_PER_S)
+        assert events
+        (name,) = {event.source for event in events}
+        names.append(name)
+    assert len(set(names)) == 10  # eight kinds, then a second one of the first two

@@ -86,7 +86,13 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how much")
     group.add_argument(
         "--rate", type=float, metavar="EVENTS",
-        help=f"events a second, the whole fleet (default: {RATE_PER_AGENT:g} for each agent)",
+        help=f"events a second, the whole fleet (default: {RATE_PER_AGENT:g} for each agent); "
+        "of a store's day: the factor (default: 1)",
+    )  # fmt: skip
+    group.add_argument(
+        "--workload", default="mix", choices=("mix", "ordinary", "black-friday"),
+        help="mix: sales and readings at --rate (default); the others: each agent is one device "
+        "of a store's day at its usual rate times --rate, by the hour in UTC",
     )  # fmt: skip
     group.add_argument("--burst", type=int, default=5, help="mean events in a post (default: 5)")
     group.add_argument(
