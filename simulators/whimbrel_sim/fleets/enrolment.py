@@ -20,6 +20,7 @@ import aiohttp
 from whimbrel_aggregator.commands.access import region
 from whimbrel_aggregator.configfile import load_config
 from whimbrel_aggregator.keyfile import read_key
+from whimbrel_aggregator.secretfile import read_secret
 
 from .roster import Member, Roster
 
@@ -101,6 +102,15 @@ class ByApi:
 
 
 Way = ByConfig | ByApi
+
+
+def way_of(config: Path | None, url: str | None, token_file: Path | None) -> Way | None:
+    """Return the way that options name, None when they name none."""
+    if config is not None:
+        return ByConfig(config)
+    if url is not None:
+        return ByApi(url, None if token_file is None else read_secret(token_file))
+    return None
 
 
 async def enrol(way: Way, roster: Roster, keys: Mapping[Member, str]) -> None:

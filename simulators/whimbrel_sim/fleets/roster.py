@@ -55,6 +55,7 @@ class Roster:
         buffer_bytes: cap of each buffer.
         linger_s: how long accepted events wait to be sealed.
         keepalive_s: the broker is asked for a sign of life so often.
+        username, password_file, ca_file: what the broker wants, as in the agent's settings.
     """
 
     run: str
@@ -70,6 +71,9 @@ class Roster:
     buffer_bytes: int = 4 * 1024 * 1024  # hours of a till's sales
     linger_s: float = 1.0
     keepalive_s: int = 60
+    username: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
 
     def __post_init__(self) -> None:
         if self.stores < 1 or self.devices < 1 or len(self) > MAX_MEMBERS:
@@ -196,6 +200,9 @@ def equip(folder: Path, roster: Roster, member: Member, *, http_port: int | None
         "uplink": {"brokers": list(roster.brokers), "keepalive_s": roster.keepalive_s},
         "control": {"socket": "c.sock"},  # the path of a Unix socket is short
     }
+    for name in ("username", "password_file", "ca_file"):
+        if getattr(roster, name) is not None:
+            tables["uplink"][name] = getattr(roster, name)
     if http_port is not None:
         tables["intake.http"] = {"listen": f"127.0.0.1:{http_port}"}
     lines = []

@@ -73,7 +73,7 @@ class Report:
             "no process ended by itself": "\n".join(self.deaths),
             "everything accepted has a receipt": ""
             if self.drained
-            else f"{self.figures.backlog} events have none after {self.plan.drain_s:g} s",
+            else f"{self.figures.backlog} events have none at the end of the drain",
         }
         if self.reckoning is not None:
             for name, result in self.reckoning.results.items():
@@ -117,6 +117,7 @@ async def run_fleet(
     crew: Crew,
     *,
     stop: asyncio.Event,
+    hurry: asyncio.Event | None = None,
     show: Show = lambda _phase, _figures: None,
     during: During | None = None,
 ) -> Report:
@@ -126,6 +127,7 @@ async def run_fleet(
         plan: what is to be done.
         crew: the fleet's processes, not started yet.
         stop: set it to end the sending early.
+        hurry: set it to end the drain early, too.
         show: told how it goes.
         during: what is to happen while senders send; it is cancelled before the drain, and must
             mend then what it broke.
@@ -144,7 +146,8 @@ async def run_fleet(
         report.sending_s = loop.time() - begun_s
         report.extra["phase"] = "draining"
         crew.fall_silent()
-        report.drained = await _until(lambda: crew.settled, plan.drain_s)
+        await _until(lambda: crew.settled or (hurry is not None and hurry.is_set()), plan.drain_s)
+        report.drained = crew.settled
         report.figures = crew.figures
         report.deaths = crew.deaths
         report.extra["phase"] = "reckoning"
@@ -169,14 +172,13 @@ async def _send(plan: Plan, stop: asyncio.Event, during: During | None) -> None:
             task.cancel()
 
 
-async def _until(condition: Callable[[], bool], timeout_s: float) -> bool:
+async def _until(condition: Callable[[], bool], timeout_s: float) -> None:
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + timeout_s
     while not condition():
         if loop.time() > deadline_s:
-            return False
+            return
         await asyncio.sleep(LOOK_S)
-    return True
 
 
 async def _watch(crew: Crew, report: Report, show: Show) -> None:

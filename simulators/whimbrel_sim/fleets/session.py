@@ -6,30 +6,22 @@ import argparse
 import asyncio
 import json
 import secrets
-import shutil
 import signal
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
+from random import Random
 
-import psutil
 from rich.console import Console
 
-from whimbrel_aggregator.secretfile import read_secret
+from whimbrel_agent.brokers import BrokerUrl
+from whimbrel_sim.ports import free_port
+from whimbrel_sim.proxy import Proxy
 
 from .commands.fleet import LIGHT_ABOVE, RATE_PER_AGENT
 from .commands.outlet import DISAGREES, DONE, configured_holders, holders_of
 from .crew import Crew
-from .enrolment import (
-    ByApi,
-    ByConfig,
-    Way,
-    enrol,
-    remove,
-    remove_commands,
-    write_scripts,
-)
+from .enrolment import ByApi, ByConfig, Way, enrol, way_of, write_scripts
+from .faultfile import Play, needs_mqtt, read_scenario
 from .figures import Figures
 from .junit import write_junit
 from .lightcrew import LightCrew
@@ -37,14 +29,9 @@ from .localregion import LocalRegion
 from .pace import MIX, Pace
 from .processcrew import ProcessCrew
 from .roster import Member, Roster, RosterError, equip, has_roster, load_roster
-from .running import Plan, Report, run_fleet
+from .running import During, Plan, Report, run_fleet
 from .screen import Screen
-
-STOP_TIMEOUT_S: Final = 20.0
-_MODULES: Final = frozenset(
-    {"whimbrel_agent", "whimbrel_aggregator", "whimbrel_sim.fleets.host", "whimbrel_sim.broker"}
-)
-"""What a fleet's processes run; amqtt does not name the folder, but ends with its terminal."""
+from .timeline import apply_play, play_scenario
 
 
 def run_session(options: argparse.Namespace) -> int:
@@ -63,12 +50,19 @@ def run_session(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace, console: Console) -> Report:
-    stop = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def interrupted() -> None:
+        if stop.is_set():
+            hurry.set()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, interrupted)
     async with AsyncExitStack() as stack:
-        way, holders = _way(options), holders_of(options)
+        way = way_of(options.aggregator_config, options.api, options.token_file)
+        holders = holders_of(options)
         if options.local:
             local = await asyncio.to_thread(LocalRegion, options.folder / "region")
             await stack.enter_async_context(local)
@@ -76,6 +70,9 @@ async def _run(options: argparse.Namespace, console: Console) -> Report:
             way = ByConfig(local.region.config_file)
             holders = configured_holders(local.region.config_file)
             options.broker = [local.url]
+        during = None
+        if options.scenario is not None:
+            during = await _roughen(options, stack)
         roster = await _roster(options, way)
         pace = _pace(options, roster)
         crew = await _crew(options, roster, pace, way, console)
@@ -88,7 +85,29 @@ async def _run(options: argparse.Namespace, console: Console) -> Report:
         def show(phase: str, figures: Figures) -> None:
             screen.show(phase, figures, loop.time())
 
-        return await run_fleet(plan, crew, stop=stop, show=show)
+        return await run_fleet(plan, crew, stop=stop, hurry=hurry, show=show, during=during)
+
+
+async def _roughen(options: argparse.Namespace, stack: AsyncExitStack) -> During:
+    """Put a bad network before the broker, and return what plays it."""
+    scenario = read_scenario(options.scenario, seed=options.seed, links_only=True)
+    url = BrokerUrl.parse(options.broker[0]) if options.broker else None
+    if url is None or len(options.broker) > 1 or url.secure or url.websocket:
+        raise RosterError("--scenario needs one --broker mqtt://HOST:PORT, without TLS")
+    proxy = Proxy(
+        port=free_port(), broker_host=url.host, broker_port=url.port,
+        random=Random(options.seed), mqtt=needs_mqtt(scenario),
+    )  # fmt: skip
+    await stack.enter_async_context(proxy)
+    options.broker = [proxy.url]
+
+    async def play() -> None:
+        try:
+            await play_scenario(proxy, scenario)
+        finally:
+            await apply_play(proxy, Play())
+
+    return play
 
 
 def _pace(options: argparse.Namespace, roster: Roster) -> Pace:
@@ -97,14 +116,6 @@ def _pace(options: argparse.Namespace, roster: Roster) -> Pace:
     if rate <= 0:
         raise RosterError(f"--rate is {rate:g}, must be above 0")
     return Pace(events_per_s=rate, burst_events=options.burst, workload=options.workload)
-
-
-def _way(options: argparse.Namespace) -> Way | None:
-    if options.aggregator_config:
-        return ByConfig(options.aggregator_config)
-    if options.api:
-        return ByApi(options.api, read_secret(options.token_file) if options.token_file else None)
-    return None
 
 
 async def _roster(options: argparse.Namespace, way: Way | None) -> Roster:
@@ -126,10 +137,15 @@ async def _roster(options: argparse.Namespace, way: Way | None) -> Roster:
         run=_run_of(options.folder), tenant=options.tenant, region=name, region_key=key,
         brokers=tuple(options.broker), stores=options.stores, devices=options.devices,
         store_prefix=options.store_prefix, device_prefix=options.device_prefix,
-        seed=options.seed, keepalive_s=options.keepalive,
+        seed=options.seed, keepalive_s=options.keepalive, username=options.username,
+        password_file=_absolute(options.password_file), ca_file=_absolute(options.ca_file),
     )  # fmt: skip
     roster.save(options.folder)
     return roster
+
+
+def _absolute(file: Path | None) -> str | None:
+    return None if file is None else str(file.absolute())
 
 
 def _run_of(folder: Path) -> str:
@@ -181,54 +197,6 @@ def _tell(report: Report, console: Console) -> None:
     for name, wrong in report.checks().items():
         if wrong:
             console.print(f"NOT SO: {name}: {wrong}", highlight=False, markup=False)
-
-
-# ------------------------------------------------------------------ cleaning up
-
-
-def clean(options: argparse.Namespace) -> int:
-    """Stop what is left of a fleet, remove its devices, then its folder."""
-    console = Console()
-    folder: Path = options.folder
-    roster = load_roster(folder)
-    for process in stop_leftovers(folder):
-        console.print(f"stopped process {process}", highlight=False)
-    way = _way(options)
-    local = folder / "region" / "region" / "aggregator.toml"
-    if way is not None:
-        count = asyncio.run(remove(way, roster))
-        console.print(f"{count} devices are removed", highlight=False)
-    elif not local.exists():
-        console.print("where the aggregator's files are, run:", highlight=False)
-        for line in remove_commands(roster):
-            console.print(line, highlight=False, soft_wrap=True)
-    if not options.keep_folder:
-        shutil.rmtree(folder)
-        console.print(f"{folder} is removed", highlight=False)
-    return DONE
-
-
-def stop_leftovers(folder: Path) -> list[int]:
-    """End processes that a killed ``whimbrel-sim fleet`` left: those that name this folder."""
-    place = str(folder.absolute())
-    left = [process for process in psutil.process_iter() if _belongs(process, place)]
-    for process in left:
-        process.terminate()
-    _, stubborn = psutil.wait_procs(left, STOP_TIMEOUT_S)
-    for process in stubborn:
-        process.kill()
-    return [process.pid for process in left]
-
-
-def _belongs(process: psutil.Process, place: str) -> bool:
-    """Whether a process is an agent, a host or a region of the fleet in this folder."""
-    try:
-        words: Sequence[str] = process.cmdline()
-    except psutil.Error:
-        return False
-    named = any(word == place or word.startswith(f"{place}/") for word in words)
-    ours = not _MODULES.isdisjoint(words) or (bool(words) and Path(words[0]).name == "mosquitto")
-    return named and ours
 
 
 def _first_of(errors: BaseExceptionGroup[Exception]) -> Exception:

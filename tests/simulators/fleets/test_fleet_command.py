@@ -16,8 +16,8 @@ import pytest
 
 from servers.waiting import wait_until
 from whimbrel_sim.cli import main
+from whimbrel_sim.fleets.cleaning import stop_leftovers
 from whimbrel_sim.fleets.localregion import find_mosquitto
-from whimbrel_sim.fleets.session import stop_leftovers
 
 TIMEOUT_S = 60.0
 COMMAND = [sys.executable, "-m", "whimbrel_sim.cli", "fleet"]
@@ -119,11 +119,15 @@ def is_alive(pid: int) -> bool:
 
 @pytest.mark.slow
 def test_agents_in_processes_of_their_own_agree_too(folder: Path, tmp_path: Path) -> None:
-    fleet = start(folder, "--processes", "--duration", "6", "--json", str(tmp_path / "r.json"))
+    scenario = tmp_path / "day.toml"
+    scenario.write_text('[[fault]]\nkind = "link.reset"\nat_s = 4\nevery_s = 2\n')
+    more = ["--processes", "--duration", "6", "--scenario", str(scenario)]
+    fleet = start(folder, *more, "--json", str(tmp_path / "r.json"))
     assert fleet.wait(TIMEOUT_S) == 0, (tmp_path / "log").read_text()
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["most_up"] == 4
     assert report["figures"]["delivered"] > 0
+    assert report["figures"]["links_lost"] > 0
     assert (folder / "agents" / "sim-1" / "dev-1" / "agent.log").exists()
     assert "devices add sim sim-1 dev-1 --key" in (folder / "enrol.sh").read_text()
 

@@ -54,7 +54,7 @@ def test_junit_has_a_case_for_each_check(report: Report, tmp_path: Path) -> None
 def test_a_run_that_did_not_drain_says_how_much_is_left(report: Report) -> None:
     report.drained = False
     report.figures = Figures(backlog=7)
-    assert "7 events have none after 1 s" in str(report.checks())
+    assert "7 events have none at the end" in str(report.checks())
 
 
 def test_figures_add_up_and_come_back_from_json() -> None:

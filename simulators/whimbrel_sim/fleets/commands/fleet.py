@@ -26,7 +26,7 @@ examples:
   whimbrel-sim fleet clean --folder fleet --aggregator-config aggregator.toml
 
 Real agents with their own keys, buffers and connections send until --duration is over or Ctrl-C is
-pressed; then all is drained and the senders' ledger is compared with the journal and every sink
+pressed (again: the drain ends, too); then all is drained and the senders' ledger is compared with the journal and every sink
 that is named. The ledger stays in --folder: 'whimbrel-sim reconcile' compares again, after a crash
 too, and the same folder given again goes on with the same fleet. Above {LIGHT_ABOVE} agents, or
 with --light, many agents share a process.
@@ -76,6 +76,15 @@ def _add_region(parser: argparse.ArgumentParser) -> None:
         "--broker", action="append", default=[], metavar="URL",
         help="where agents connect, such as mqtt://127.0.0.1:1883; may be given again",
     )  # fmt: skip
+    group.add_argument("--username", help="the broker's user name")
+    group.add_argument("--password-file", type=Path, metavar="FILE", help="with its password")
+    group.add_argument(
+        "--ca-file", type=Path, metavar="FILE", help="authority of an mqtts:// broker"
+    )
+    group.add_argument(
+        "--scenario", type=Path, metavar="FILE",
+        help="put a bad network before the broker, as whimbrel-sim proxy plays it",
+    )  # fmt: skip
     group.add_argument("--region", metavar="NAME", help="the region's name")
     group.add_argument("--region-key", metavar="KEY", help="its public key")
     group.add_argument("--api", metavar="URL", help="enrol over the aggregator's HTTP API there")
@@ -124,7 +133,10 @@ def _add_clean(actions: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run a fleet, or clean up after one."""
-    from whimbrel_sim.fleets.session import clean, run_session  # noqa: PLC0415  --help is quick
+    if options.action == "clean":
+        from whimbrel_sim.fleets.cleaning import clean  # noqa: PLC0415  --help is quick
 
-    action = clean if options.action == "clean" else run_session
-    return guarded(lambda: action(options))
+        return guarded(lambda: clean(options))
+    from whimbrel_sim.fleets.session import run_session  # noqa: PLC0415
+
+    return guarded(lambda: run_session(options))
