@@ -94,7 +94,8 @@ class Trial:
         events_per_s: of the whole fleet.
         seed: of events, chance of the network, and who is killed when.
         sabotage: a planted fault.
-        drain_s: how long the drain may take.
+        drain_s: how long the drain may take; a connection whose subscription was damaged on the
+            way is left after 200 s.
         forward_s: how long journal and table may take after that.
         scenario: what the network does between agents and broker.
     """
@@ -106,7 +107,7 @@ class Trial:
     events_per_s: float
     seed: int = 1
     sabotage: Sabotage | None = None
-    drain_s: float = 240.0
+    drain_s: float = 400.0
     forward_s: float = 60.0
     scenario: Path = ROUGH
     agents_per_process: int = 500

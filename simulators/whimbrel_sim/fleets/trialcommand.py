@@ -95,7 +95,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--minutes", type=float, default=10.0, help="of sending (default: 10)")
     parser.add_argument("--rate", type=float, help="events a second (default: 0.25 for each agent)")
     parser.add_argument("--kill-every", type=float, metavar="SECONDS", help="mean, between kills")
-    parser.add_argument("--drain", type=float, default=240.0, metavar="SECONDS", help="at most")
+    parser.add_argument(
+        "--drain", type=float, default=400.0, metavar="SECONDS", help="at most (default: 400)"
+    )
     parser.add_argument(
         "--forward", type=float, default=60.0, metavar="SECONDS",
         help="how long journal and database may take after the last receipt (default: 60)",
