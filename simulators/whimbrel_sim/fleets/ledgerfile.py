@@ -3,9 +3,13 @@
 ::
 
     whimbrel-ledger 1
-    P <sender> <lane> <first number> <count>                     before the bytes leave
+    P <sender> <lane> <first number> <count> <sources>           before the bytes leave
     A <sender> <first number> <count> <epoch> <first sequence>   an answer that accepted them
     R <sender> <first number> <count>                            an answer that refused them
+
+``sources`` are those of the events, percent-encoded, with commas between; one stands for all when
+they are the same. The product knows an event again by its id within its source, so both are needed
+to ask again about a post of a life before.
 
 One file has one writer. A line is handed to the kernel in one piece before its post leaves, so
 the file survives the death of its writer (``kill -9``), though not a power cut: the fleet is the
@@ -15,10 +19,11 @@ witness here, not the accused. A last line without its end was never acted on an
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote, unquote
 
 from whimbrel_sim.ledger import Ledger, Outcome, Place, event_id
 
@@ -36,7 +41,12 @@ class Post:
     sender: str
     lane: str
     first: int
-    count: int
+    sources: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return len(self.sources)
 
     def event_ids(self) -> list[str]:
         """The ids of the events, in order."""
@@ -71,12 +81,14 @@ class LedgerFile:
         """Give the posts of a sender that its last life got no answer to, oldest first."""
         return self._unsure.pop(sender, [])
 
-    def begin(self, sender: str, lane: str, count: int) -> Post:
-        """Enter the next events of a sender; call before they leave."""
-        first = self._last.get(sender, 0) + 1
-        self._last[sender] = first + count - 1
-        self._write(f"P {sender} {lane} {first} {count}\n")
-        return Post(sender, lane, first, count)
+    def begin(self, sender: str, lane: str, sources: Sequence[str]) -> Post:
+        """Enter the next events of a sender, by their sources; call before they leave."""
+        post = Post(sender, lane, self._last.get(sender, 0) + 1, tuple(sources))
+        self._last[sender] = post.first + post.count - 1
+        shown = dict.fromkeys(sources) if len(set(sources)) == 1 else sources
+        encoded = ",".join(quote(source, safe="") for source in shown)
+        self._write(f"P {sender} {lane} {post.first} {post.count} {encoded}\n")
+        return post
 
     def accept(self, post: Post, runs: Iterable[PlaceRun]) -> None:
         """Enter the answer that accepted a post, in the order of its events.
@@ -111,7 +123,10 @@ class LedgerFile:
         posts: dict[str, list[Post]] = {}
         for kind, sender, *rest in _lines(path):
             if kind == "P":
-                post = Post(sender, rest[0], int(rest[1]), int(rest[2]))
+                sources = [unquote(source) for source in rest[3].split(",")]
+                if len(sources) == 1:
+                    sources *= int(rest[2])
+                post = Post(sender, rest[0], int(rest[1]), tuple(sources))
                 posts.setdefault(sender, []).append(post)
                 self._last[sender] = post.first + post.count - 1
             else:
@@ -166,7 +181,7 @@ def _read_into(ledger: Ledger, path: Path) -> None:
             ledger.accept(entries, places)
 
 
-_FIELDS: Final = {"P": 5, "A": 6, "R": 4}
+_FIELDS: Final = {"P": 6, "A": 6, "R": 4}
 
 
 def _lines(path: Path) -> Iterator[list[str]]:

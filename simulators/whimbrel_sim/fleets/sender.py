@@ -89,7 +89,7 @@ class Sender:
         return self._source.take_until(self._wall_ns())
 
     async def _post(self, lane: str, events: Sequence[Event]) -> None:
-        post = self._ledger.begin(self._name, lane, len(events))
+        post = self._ledger.begin(self._name, lane, [event.source for event in events])
         named = [
             replace(event, dedup_key=event_id)
             for event, event_id in zip(events, post.event_ids(), strict=True)
@@ -110,16 +110,16 @@ class Sender:
             return
 
     def _again(self, post: Post) -> list[Event]:
-        """Make events that stand for those of a life before: the ids alone are recognised."""
+        """Make events that stand for those of a life before: ids and sources are recognised."""
         return [
             Event(
                 type="fleet.again",
-                source="fleet",
+                source=source,
                 time_ns=self._wall_ns(),
                 lane=post.lane,
                 dedup_key=event_id,
             )
-            for event_id in post.event_ids()
+            for source, event_id in zip(post.sources, post.event_ids(), strict=True)
         ]
 
     async def _pause(self, stop: asyncio.Event) -> None:

@@ -35,7 +35,7 @@ def fleet(tmp_path: Path) -> Path:
     folder = tmp_path / "fleet"
     ROSTER.save(folder)
     ledger = LedgerFile(ledger_folder(folder) / "part-0.ledger")
-    ledger.accept(ledger.begin(SENDER, "normal", 3), [PlaceRun(EPOCH, "normal", 1, 3)])
+    ledger.accept(ledger.begin(SENDER, "normal", ["till"] * 3), [PlaceRun(EPOCH, "normal", 1, 3)])
     ledger.close()
     return folder
 

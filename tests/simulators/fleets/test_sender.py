@@ -30,12 +30,12 @@ class ListSource:
 
 
 class Shop:
-    """An agent that is away for the first calls; it knows events by their ids, as the real one."""
+    """An agent that is away for the first calls; it knows events by source and id, as the real one."""
 
     def __init__(self, away: int = 0, deaf: int = 0) -> None:
         self.away = away
         self.deaf = deaf
-        self.places: dict[str, int] = {}
+        self.places: dict[tuple[str, str | None], int] = {}
         self.full = asyncio.Event()
 
     async def deliver(self, events: Sequence[Event]) -> list[PlaceRun]:
@@ -43,7 +43,8 @@ class Shop:
             self.away -= 1
             raise NotYetError
         places = [
-            self.places.setdefault(str(event.dedup_key), len(self.places) + 1) for event in events
+            self.places.setdefault((event.source, event.dedup_key), len(self.places) + 1)
+            for event in events
         ]
         if self.deaf:
             self.deaf -= 1
@@ -85,10 +86,10 @@ async def test_lanes_are_posted_apart_in_the_order_of_the_source(tmp_path: Path)
 
 async def test_a_new_life_asks_again_about_what_the_old_one_was_not_told(tmp_path: Path) -> None:
     before = LedgerFile(tmp_path / "a.ledger")
-    before.begin(NAME, "high", 2)
+    before.begin(NAME, "high", ["till", "room"])
     before.close()
     shop = Shop()
-    shop.places = {f"{NAME}-1": 41, f"{NAME}-2": 42}  # they had arrived
+    shop.places = {("till", f"{NAME}-1"): 41, ("room", f"{NAME}-2"): 42}  # they had arrived
     await send(tmp_path, ListSource("normal"), shop)
     found = [(entry.number, entry.place) for entry in read_ledger(tmp_path)]
     assert [place.sequence for _, place in found if place is not None][:2] == [41, 42]
