@@ -57,7 +57,12 @@ class JournalHolder:
         """Open every frame of the fleet's stores."""
         if not self.path.exists():
             raise HolderError(f"{self.path}: there is no journal; name the [journal] path")
-        found = read_contents(self.path, id_of=own_id, wanted=roster.wants)
+        stores = roster.store_names
+
+        def wanted(tenant: str, store: str) -> bool:
+            return tenant == roster.tenant and store in stores
+
+        found = read_contents(self.path, id_of=own_id, wanted=wanted)
         events = tuple(event for event in found.events if roster.owns(event.event_id))
         return Contents(events, found.gaps, found.frames, found.unreadable)
 

@@ -100,8 +100,10 @@ class Roster:
 
     @property
     def store_names(self) -> frozenset[str]:
-        """All stores."""
-        return frozenset(member.store for member in self._members())
+        """All stores; made at each call."""
+        return frozenset(
+            _name(self.store_prefix, store, self.stores) for store in range(1, self.stores + 1)
+        )
 
     def address(self, member: Member) -> Address:
         """Return a member's address. Raises FieldError when a name is not allowed."""
@@ -120,10 +122,6 @@ class Roster:
     def owns(self, event_id: str) -> bool:
         """Whether an event's id is one of this fleet's."""
         return event_id.startswith(f"{self.run}/")
-
-    def wants(self, tenant: str, store: str) -> bool:
-        """Whether a store is one of this fleet's."""
-        return tenant == self.tenant and store in self.store_names
 
     def save(self, folder: Path) -> None:
         """Write it into the fleet's folder, made when it is not there."""

@@ -29,6 +29,8 @@ def guarded(work: Callable[[], int]) -> int:
 
     try:
         return work()
+    except BrokenPipeError:
+        raise  # the reader of our output has gone; the command line knows what to do
     except (
         EnrolmentError, ScenarioError, HolderError, LedgerFileError, RosterError, ProgramError,
         WhimbrelError, OSError,
