@@ -81,6 +81,10 @@ class Database(Protocol):
         """``kill -9``."""
         ...
 
+    def remove(self) -> None:
+        """Kill it and take its files away."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:

@@ -39,9 +39,13 @@ def main(
     options = _parser().parse_args(arguments)
     with TemporaryDirectory(prefix="whimbrel-trial-") as place:
         folder = Path(options.keep) if options.keep else Path(place)
-        report = asyncio.run(
-            run_trial(_trial(options), broker_of(folder / "broker"), database_of(), folder, _say)
-        )
+        database = database_of()
+        try:
+            report = asyncio.run(
+                run_trial(_trial(options), broker_of(folder / "broker"), database, folder, _say)
+            )
+        finally:
+            database.remove()
     _tell(report)
     if options.json:
         options.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")

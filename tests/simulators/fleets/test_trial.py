@@ -60,21 +60,11 @@ async def test_a_region_that_does_not_tell_repetitions_apart_is_found_out(
 def test_agents_that_believe_the_broker_are_found_out_by_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    servers: list[PostgresServer] = []
-
-    def database() -> PostgresServer:
-        servers.append(PostgresServer())
-        return servers[-1]
-
     words = "--agents 6 --minutes 0.13 --rate 30 --kill-every 2 --forward 2 --seed 3"
-    try:
-        done = main(
-            MosquittoServer,
-            database,
-            [*words.split(), "--sabotage", "free-on-puback", "--keep", str(tmp_path)],
-        )
-    finally:
-        for server in servers:
-            server.remove()
+    done = main(
+        MosquittoServer,
+        PostgresServer,
+        [*words.split(), "--sabotage", "free-on-puback", "--keep", str(tmp_path)],
+    )
     assert done == 1
     assert "NOT SO: journal: accepted means kept" in capsys.readouterr().out
