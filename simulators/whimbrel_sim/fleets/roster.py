@@ -26,6 +26,10 @@ MAX_MEMBERS: Final = 20_000
 
 _FILE: Final = "fleet.json"
 _VERSION: Final = 1
+_NAMING: Final = (
+    "tenant", "region", "region_key", "stores", "devices", "store_prefix", "device_prefix",
+)  # fmt: skip
+"""What makes a fleet the same."""
 
 
 class RosterError(Exception):
@@ -122,6 +126,20 @@ class Roster:
     def owns(self, event_id: str) -> bool:
         """Whether an event's id is one of this fleet's."""
         return event_id.startswith(f"{self.run}/")
+
+    def check_same(self, former: Roster) -> None:
+        """Refuse to take over a folder whose fleet has other members.
+
+        Raises:
+            RosterError: naming what differs; the ledger there would not fit this fleet.
+        """
+        for name in _NAMING:
+            mine, its = getattr(self, name), getattr(former, name)
+            if mine != its:
+                raise RosterError(
+                    f"the folder holds a fleet whose {name} is {its!r}, not {mine!r}; name another "
+                    "--folder, or clean this one with: whimbrel-sim fleet clean"
+                )
 
     def save(self, folder: Path) -> None:
         """Write it into the fleet's folder, made when it is not there."""

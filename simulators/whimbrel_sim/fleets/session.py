@@ -133,23 +133,22 @@ async def _roster(options: argparse.Namespace, way: Way | None) -> Roster:
             "the region is not known; add --region NAME --region-key KEY (what whimbrel-aggregator "
             "keygen printed), or --aggregator-config FILE"
         )
+    former = load_roster(options.folder) if has_roster(options.folder) else None
     roster = Roster(
-        run=_run_of(options.folder), tenant=options.tenant, region=name, region_key=key,
+        run=secrets.token_hex(4) if former is None else former.run, tenant=options.tenant, region=name, region_key=key,
         brokers=tuple(options.broker), stores=options.stores, devices=options.devices,
         store_prefix=options.store_prefix, device_prefix=options.device_prefix,
         seed=options.seed, keepalive_s=options.keepalive, username=options.username,
         password_file=_absolute(options.password_file), ca_file=_absolute(options.ca_file),
     )  # fmt: skip
+    if former is not None:
+        roster.check_same(former)
     roster.save(options.folder)
     return roster
 
 
 def _absolute(file: Path | None) -> str | None:
     return None if file is None else str(file.absolute())
-
-
-def _run_of(folder: Path) -> str:
-    return load_roster(folder).run if has_roster(folder) else secrets.token_hex(4)
 
 
 async def _crew(

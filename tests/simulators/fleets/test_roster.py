@@ -72,3 +72,9 @@ def test_too_many_and_odd_names_are_refused() -> None:
 def test_a_folder_without_a_fleet_says_so(tmp_path: Path) -> None:
     with pytest.raises(RosterError, match="holds no fleet"):
         load_roster(tmp_path)
+
+
+def test_a_folder_is_not_taken_over_by_another_fleet() -> None:
+    replace(ROSTER, brokers=("mqtt://127.0.0.1:1884",), seed=2).check_same(ROSTER)
+    with pytest.raises(RosterError, match="whose devices is 3, not 4"):
+        replace(ROSTER, devices=4).check_same(ROSTER)
