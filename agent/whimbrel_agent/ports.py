@@ -30,7 +30,7 @@ class Clock(Protocol):
 
     @property
     def boot_id(self) -> bytes:
-        """Eight bytes that change with every boot."""
+        """Four bytes that change with every boot."""
         ...
 
 

@@ -67,6 +67,12 @@ class WalScan:
         return next((frame.number for frame in self.frames if not frame.good), None)
 
     @property
+    def certain(self) -> int:
+        """How many frames there are up to the last commit before the first bad frame."""
+        bad = len(self.frames) if self.first_bad is None else self.first_bad
+        return max((f.number + 1 for f in self.frames[:bad] if f.size_after), default=0)
+
+    @property
     def is_damaged(self) -> bool:
         """Whether good frames follow a bad one, or a bad header."""
         bad = -1 if not self.header_good else self.first_bad

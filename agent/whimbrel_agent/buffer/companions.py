@@ -47,6 +47,11 @@ class Companions:
         return self.beside(".image")
 
     @property
+    def doubtful(self) -> Path:
+        """The image with a last transaction of which it is not known whether it was whole."""
+        return self.beside(".doubtful")
+
+    @property
     def building(self) -> Path:
         """The new file while it is built."""
         return self.beside(".building")

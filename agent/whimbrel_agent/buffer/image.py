@@ -28,17 +28,28 @@ _MAX_IMAGE_BYTES: Final = 2**32
 """A page of the log that would lie past this has a damaged number."""
 
 
-def build_image(database: Path, wal: Path, scan: WalScan, image: Path, *, page_bytes: int) -> None:
+def build_image(
+    database: Path,
+    wal: Path,
+    scan: WalScan,
+    image: Path,
+    *,
+    page_bytes: int,
+    certain_only: bool = False,
+) -> None:
     """Write the image of a database and its log.
 
     Pages of frames whose checksum is wrong are laid over too: what lies in them proves itself
     or is dropped. Frames after the last commit are left out unless the end is bad, since then
-    it is not known what was committed.
+    it is not known what was committed; with ``certain_only`` everything from the transaction
+    of the first bad frame on is left out.
     """
     shutil.copyfile(database, image)
     image.chmod(0o600)
     frames = list(scan.frames)
-    if not scan.has_bad_end:
+    if certain_only:
+        frames = frames[: scan.certain]
+    elif not scan.has_bad_end:
         while frames and not frames[-1].size_after:
             frames.pop()
     with image.open("r+b") as out:

@@ -174,6 +174,17 @@ def next_block(given_out: int) -> int:
     return max(MIN_BLOCK, min(MAX_BLOCK, given_out))
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, so that a power cut does not take it with its files.
+
+    A file is durable with its folder's entry for it; the folder's own entry lies one further up.
+    """
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        sync_directory(made.parent)
+
+
 def sync_directory(path: Path) -> None:
     """Make renames and new names in a directory durable."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

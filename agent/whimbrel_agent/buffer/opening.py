@@ -23,7 +23,7 @@ from whimbrel_agent.buffer.database import (
 )
 from whimbrel_agent.buffer.epochs import open_epoch
 from whimbrel_agent.buffer.lock import FileLock
-from whimbrel_agent.buffer.numbers import MAX_NUMBERS_BYTES, NumbersFile
+from whimbrel_agent.buffer.numbers import MAX_NUMBERS_BYTES, NumbersFile, make_folder
 from whimbrel_agent.buffer.pagesize import page_bytes_of
 from whimbrel_agent.buffer.reserve import ReserveFile
 from whimbrel_agent.buffer.schema import LANE_SHIFT, upgrade
@@ -106,7 +106,7 @@ def open_state(
         BufferLockedError, BufferVersionError: the file was not touched.
         BufferBrokenError: it is damaged and could not be salvaged (it is still there).
     """
-    config.path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(config.path.parent)
     files = Companions(config.path)
     lock = FileLock(files.lock)
     state: BufferState | None = None
@@ -121,6 +121,9 @@ def open_state(
             if not reserve.give_up():
                 raise
             state = _open_checked(opening)  # receipts must be able to free space
+        # What a dead process left behind the last commit is cut off: the next crash's rest would
+        # stand in front of it, and the two together look like damage.
+        state.database.checkpoint("TRUNCATE")
         newest = max(state.epochs, default=0)
         open_epoch(state, max(numbers.before.last_ordinal, ordinal_of(newest)) + 1)
     except BaseException:
@@ -134,7 +137,7 @@ def open_state(
 def _open_checked(opening: Opening) -> BufferState:
     """Open the file if it is sound, else salvage it and open what came of it."""
     files, keep_bytes = opening.files, _keep_bytes(opening.config)
-    for rest in (files.image, files.building):
+    for rest in (files.image, files.doubtful, files.building):
         rest.unlink(missing_ok=True)
     if files.rebuilt.exists():
         from whimbrel_agent.buffer.salvage import install  # noqa: PLC0415  see _salvage
@@ -142,15 +145,17 @@ def _open_checked(opening: Opening) -> BufferState:
         install(files, keep_bytes=keep_bytes, wall_ns=opening.clock.wall_ns())
     page_bytes = page_bytes_of(files.path, files.wal)
     scan = scan_wal(files.wal, page_bytes=page_bytes)
-    bounds = _tail_bounds(opening, scan)
-    found = _look_at_log(opening, scan, bounds)
+    torn = _may_be_torn(opening, scan)
+    bounds = _tail_bounds(opening, scan) if torn or scan.has_bad_end else {}
+    found = _look_at_log(opening, scan, bounds, torn=torn)
     if not found:
         opened = _try(opening, page_bytes)
         if isinstance(opened, BufferState):
             return opened
         found = opened
         scan = scan_wal(files.wal, page_bytes=page_bytes)  # closing has copied a sound log
-    damage = _salvage(opening, scan, bounds, found, page_bytes)
+        torn = False
+    damage = _salvage(opening, scan, bounds, found, page_bytes=page_bytes, torn=torn)
     result = _try(opening, PAGE_BYTES)
     if not isinstance(result, BufferState):
         raise BufferBrokenError(
@@ -202,38 +207,51 @@ def _raise_unless_damage(opening: Opening, error: Exception) -> None:
         ) from error
 
 
-def _look_at_log(opening: Opening, scan: WalScan, bounds: dict[tuple[int, int], int]) -> str:
+def _committed_frames(opening: Opening) -> int | None:
+    """Return how many frames of the log were committed, if its index tells: within one boot."""
+    if opening.numbers.before.boot_id != opening.clock.boot_id:
+        return None
+    return committed_frames(opening.files.shm, opening.files.wal)
+
+
+def _may_be_torn(opening: Opening, scan: WalScan) -> bool:
+    """Whether a power cut can have left the log so.
+
+    Pages of a transaction reach the disk in any order, so good frames may follow a bad one. But
+    each transaction is synced before the next begins: only the last one can be in pieces.
+    """
+    bad = scan.header_good and scan.first_bad is not None
+    return bad and scan.commits_behind <= 1 and _committed_frames(opening) is None
+
+
+def _look_at_log(
+    opening: Opening, scan: WalScan, bounds: dict[tuple[int, int], int], *, torn: bool
+) -> str:
     """Return what is wrong with the log, empty when SQLite may read it."""
-    if scan.is_damaged:
-        return "good frames follow a bad one in the write-ahead log"
-    if not scan.has_bad_end:
+    if torn:
+        # A torn end and a damaged one look alike. Where it held accepted events it is taken as
+        # damage: what can be read is kept, the rest is accounted for.
+        return "the end of the write-ahead log is torn or damaged" if bounds else ""
+    if not (scan.is_damaged or scan.has_bad_end):
         return ""
-    committed = None
-    if opening.numbers.before.boot_id == opening.clock.boot_id:
-        committed = committed_frames(opening.files.shm, opening.files.wal)
-    if committed is not None:
-        torn = committed <= (scan.first_bad or 0)
-        return "" if torn else "committed frames at the end of the log are damaged"
-    # After a reboot a torn end and a damaged one look alike. Where it held accepted events it
-    # is taken as damage: what can be read is kept, the rest is accounted for.
-    return "the end of the write-ahead log is torn or damaged" if bounds else ""
+    committed = _committed_frames(opening) if scan.header_good else None
+    if committed is None:
+        return "good frames follow a bad one in the write-ahead log, or its header is bad"
+    # What lies behind, good or bad, was never committed: a process was killed while it wrote
+    # it, and the next one has begun to write over it.
+    whole = committed <= (scan.first_bad or 0)
+    return "" if whole else "committed frames of the write-ahead log are damaged"
 
 
 def _tail_bounds(opening: Opening, scan: WalScan) -> dict[tuple[int, int], int]:
     """Return how far the last process may have numbered in a bad end of the log."""
-    if not scan.has_bad_end:
-        return {}
     before = opening.numbers.before
     newest = max(before.epochs, default=0)
-    first_bad = scan.first_bad or 0
-    last_commit = max(
-        (f.number for f in scan.frames if f.number < first_bad and f.size_after), default=-1
-    )
     data = opening.files.wal.read_bytes()
     mark = newest.to_bytes(8, "big")
     claims: dict[tuple[int, int], int] = {}
     mentioned = False
-    for frame in scan.frames[last_commit + 1 :]:
+    for frame in scan.frames[scan.certain :]:
         page = data[frame.offset : frame.offset + scan.page_bytes]
         mentioned = mentioned or mark in page
         at = page.find(MAGIC)
@@ -255,7 +273,9 @@ def _salvage(
     scan: WalScan,
     bounds: dict[tuple[int, int], int],
     found: str,
+    *,
     page_bytes: int,
+    torn: bool,
 ) -> DamageReport:
     """Build a new file beside the damaged one and put it in its place."""
     # Half a megabyte of code that a sound buffer never needs.
@@ -266,7 +286,7 @@ def _salvage(
     clean = False
     try:
         fresh.load()
-        builder = salvage(files, fresh, scan, bounds, page_bytes=page_bytes)
+        builder = salvage(files, fresh, scan, bounds, page_bytes=page_bytes, torn=torn)
         clean = True
     finally:
         fresh.database.close(clean=clean)

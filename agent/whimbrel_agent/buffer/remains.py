@@ -9,6 +9,7 @@ better.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,17 +29,28 @@ StreamKey = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class FoundFrame:
-    """An intact frame in the image: where, and what it says."""
+    """An intact frame in an image: where, and what it says."""
 
     offset: int
     digest: bytes
     size: int
     header: FrameHeader
+    carver: Carver
+
+    def data(self) -> bytes:
+        """Return its bytes."""
+        data = self.carver.frame_bytes(self.offset)
+        assert data is not None
+        return data
 
 
 @dataclass(slots=True)
 class Remains:
-    """Everything that could be read."""
+    """Everything that could be read.
+
+    ``doubtful`` says that a last transaction may have come after the small rows: any frame may
+    have been published in it, and frames and staged rows of it may stand beside them.
+    """
 
     epochs: list[tuple[Any, ...]] = field(default_factory=list)
     streams: dict[StreamKey, tuple[int, RangeSet]] = field(default_factory=dict)
@@ -52,6 +64,7 @@ class Remains:
     staged: list[StagedRow] = field(default_factory=list)
     broken_staged: list[CarvedRow] = field(default_factory=list)
     unreadable: frozenset[str] = frozenset()
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +72,8 @@ class Piece:
     """One run of sequences in the new file.
 
     Exactly one of ``frame``, ``staged`` and ``reason`` says what it is; ``receipted`` frames
-    are kept for a restored region.
+    are kept for a restored region. Of a staged row it may be a part: a frame of a transaction
+    that was torn may hold the rest.
     """
 
     epoch: int
@@ -75,9 +89,12 @@ class Piece:
     wall_ns: int = 0
 
 
-def gather(reader: ImageReader, carver: Carver, key: PublicKey) -> Remains:
-    """Read all that can be read from an image."""
-    remains = Remains()
+def gather(reader: ImageReader, carvers: Sequence[Carver], key: PublicKey) -> Remains:
+    """Read all that can be read: small rows from one image, frames and staged rows from all.
+
+    A second image is the one with the doubtful last transaction.
+    """
+    remains = Remains(doubtful=len(carvers) > 1)
     for table, into in (("pending", remains.pending), ("receipted", remains.receipted)):
         for values in reader.rows(table, COLUMNS, "id"):
             row = read_frame_row(values)
@@ -106,7 +123,8 @@ def gather(reader: ImageReader, carver: Carver, key: PublicKey) -> Remains:
     remains.unreadable = frozenset(reader.unreadable)
     if len(remains.facts) < len(facts):
         remains.unreadable |= {"facts"}  # one that is missing may have said "published"
-    _carve(remains, carver, key)
+    for carver in carvers:
+        _carve(remains, carver, key)
     return remains
 
 
@@ -123,7 +141,8 @@ def _carve(remains: Remains, carver: Carver, key: PublicKey) -> None:
                 frame.verify(key)
             except BadSignatureError:
                 continue  # not whole, or another key's and named by no row
-        remains.frames[digest] = FoundFrame(offset, digest, len(frame.data), frame.header)
+        found = FoundFrame(offset, digest, len(frame.data), frame.header, carver)
+        remains.frames.setdefault(digest, found)
     for carved in carver.staged():
         if carved.row is None:
             remains.broken_staged.append(carved)
@@ -158,6 +177,8 @@ class Plan:
         self.pieces.sort(key=lambda piece: (piece.lane, piece.epoch, piece.first))
 
     def _published(self, frame_id: int) -> bool:
+        if self._remains.doubtful:
+            return True
         fact = self._remains.facts.get(f"published {frame_id >> LANE_SHIFT}")
         if fact is None:
             return bool({"facts", "schema"} & self._remains.unreadable)
@@ -227,8 +248,8 @@ class Plan:
             stream = (row.epoch, row.lane)
             if row.last <= self._through.get(stream, 0):
                 continue  # sealed since: its frame, or the frame's gap, speaks for it
-            if not self._taken[stream].overlaps(row.first, row.last):
-                self._add(Piece(*stream, row.first, row.last, staged=row))
+            for first, last in self._taken[stream].missing(row.first, row.last):
+                self._add(Piece(*stream, first, last, staged=row))
 
     def _fill_holes(self, bounds: dict[StreamKey, int]) -> None:
         for stream in {*self._taken, *bounds}:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import mmap
 import sqlite3
 from collections import Counter
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 from whimbrel_agent.buffer.carve import Carver
 from whimbrel_agent.buffer.companions import Companions
@@ -25,7 +26,7 @@ from whimbrel_agent.buffer.ledger import ACCEPTED
 from whimbrel_agent.buffer.numbers import sync_directory
 from whimbrel_agent.buffer.remains import Piece, Plan, Remains, gather
 from whimbrel_agent.buffer.schema import row_sum
-from whimbrel_agent.buffer.sealer import insert_run, seal_rows
+from whimbrel_agent.buffer.sealer import insert_run, seal_part
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
 from whimbrel_agent.buffer.values import DamageReport
 from whimbrel_protocol.errors import FieldError
@@ -40,10 +41,9 @@ BATCH = 16
 class Builder:
     """Writes the planned pieces into a fresh, empty buffer file."""
 
-    def __init__(self, state: BufferState, remains: Remains, carver: Carver) -> None:
+    def __init__(self, state: BufferState, remains: Remains) -> None:
         self._state = state
         self._remains = remains
-        self._carver = carver
         self._pending: Counter[int] = Counter()
         self.frames = self.staged_events = self.lost_events = 0
 
@@ -106,8 +106,7 @@ class Builder:
     def _write_frame(self, connection: sqlite3.Connection, piece: Piece) -> None:
         state, found = self._state, piece.frame
         assert found is not None
-        data = self._carver.frame_bytes(found.offset)
-        assert data is not None
+        data = found.data()
         header = found.header
         row = add_pending(
             state,
@@ -139,9 +138,10 @@ class Builder:
     def _write_staged(self, connection: sqlite3.Connection, piece: Piece) -> None:
         """Seal a staged row: its process has ended, so nothing more will join it."""
         assert piece.staged is not None
-        for run in seal_rows(self._state, piece.lane, [piece.staged]):
+        row, count = piece.staged, piece.last - piece.first + 1
+        for run in seal_part(self._state, piece.lane, row, first=piece.first, count=count):
             insert_run(self._state, connection, piece.lane, piece.epoch, run)
-        self.staged_events += piece.staged.count
+        self.staged_events += count
 
     def _write_gap(self, connection: sqlite3.Connection, piece: Piece) -> None:
         span = piece.last - piece.first + 1
@@ -195,29 +195,39 @@ def salvage(
     bounds: dict[tuple[int, int], int],
     *,
     page_bytes: int,
+    torn: bool,
 ) -> Builder:
     """Read what is left of the file into ``fresh``, an open empty buffer beside it.
 
-    ``page_bytes`` is the damaged file's page size; the new one's may be another.
+    ``page_bytes`` is the damaged file's page size; the new one's may be another. ``torn`` says
+    that the log's last transaction may never have been whole: half of it laid over the rest
+    would take away what was answered before, so it only adds what proves itself.
     """
-    build_image(files.path, files.wal, scan, files.image, page_bytes=page_bytes)
+    build_image(files.path, files.wal, scan, files.image, page_bytes=page_bytes, certain_only=torn)
+    images = [files.image]
+    if torn:
+        build_image(files.path, files.wal, scan, files.doubtful, page_bytes=page_bytes)
+        images.append(files.doubtful)
     reader = ImageReader(files.image, page_bytes)
     try:
-        with (
-            files.image.open("rb") as handle,
-            closing(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)) as pages,
-        ):
-            carver = Carver(pages, page_bytes)
-            remains = gather(reader, carver, fresh.key.public)
+        with ExitStack() as stack:
+            carvers = [Carver(_mapped(image, stack), page_bytes) for image in images]
+            remains = gather(reader, carvers, fresh.key.public)
             if "staged" in remains.unreadable and not bounds:
                 bounds = _bounds_of_newest(fresh)
             plan = Plan(remains, bounds)
-            builder = Builder(fresh, remains, carver)
+            builder = Builder(fresh, remains)
             builder.build(plan.pieces)
     finally:
         reader.close()
-        files.image.unlink(missing_ok=True)
+        for image in images:
+            image.unlink(missing_ok=True)
     return builder
+
+
+def _mapped(image: Path, stack: ExitStack) -> mmap.mmap:
+    handle = stack.enter_context(image.open("rb"))
+    return stack.enter_context(closing(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)))
 
 
 def _bounds_of_newest(state: BufferState) -> dict[tuple[int, int], int]:

@@ -218,6 +218,19 @@ def seal_rows(
     return runs
 
 
+def seal_part(
+    state: BufferState, lane: int, row: StagedRow, *, first: int, count: int
+) -> list[SealedRun | LostRun]:
+    """Seal ``count`` events of one staged row, from sequence ``first`` on."""
+    try:
+        events = row.events()
+    except DamagedRowError as error:
+        return [LostRun(first, count, row.packed, str(error))]
+    begin = first - row.first
+    place = Place(row.epoch, lane, first, row.stamp)
+    return seal_events(state, place, events[begin : begin + count])
+
+
 def seal_events(
     state: BufferState, place: Place, events: Sequence[Event]
 ) -> list[SealedRun | LostRun]:

@@ -150,7 +150,7 @@ class Outbox:
         if newest is not None:
             round_trip_s = now.mono_s - newest.sent_s
             self.window.measured(round_trip_s, now.mono_s)
-        self.window.settled(settled_bytes, round_trip_s, full=full)
+        self.window.settled(settled_bytes, round_trip_s, frames=matched, full=full)
         return Answered(matched, newest)
 
     def in_flight_of(self, epoch: int, lane: str) -> bool:
@@ -173,6 +173,7 @@ class Outbox:
             and now_s - before.since_s < self.window.timeout_s(1)
         ):
             return "wants_repeated"
+        self.window.went_back(self.in_flight_frames)
         self._wanted[stream] = _Wanted(expected, now_s, filling=True)
         self._flying_bytes -= self._bytes_in(state.lane)
         self._queues[state.lane].refill()
@@ -240,7 +241,7 @@ class Outbox:
         return None
 
     def _fits(self, lane: str, now_s: float) -> bool:
-        if self.in_flight_frames >= self.window.max_frames:
+        if self.in_flight_frames >= self.window.frames:
             return False
         if self.window.probing(now_s):
             return not self.in_flight_frames and self.window.may_probe(now_s)

@@ -56,11 +56,19 @@ class WindowFigures:
     probing: str
 
 
+MIN_WINDOW_FRAMES: Final = 4
+"""Even where frames overtake each other all the time: one that is missed costs three more."""
+
+_FRAMES_GROWTH: Final = 0.25
+"""Frames more in flight for each one that was settled: a quarter more in a round trip."""
+
+
 class Window:
     """Bounds on what is in flight. Pure: ``now_s`` is the monotonic clock."""
 
     def __init__(self, *, max_bytes: int, max_frames: int) -> None:
         self.max_frames = max_frames
+        self._frames = float(max_frames)
         self._max_bytes = max_bytes
         self._bytes = float(min(FIRST_WINDOW_BYTES, max_bytes))
         self._smooth_s: float | None = None
@@ -80,6 +88,11 @@ class Window:
             return 0
         assert self._credit is not None
         return min(int(self._bytes), self._credit.size_bytes)
+
+    @property
+    def frames(self) -> int:
+        """How many frames may be in flight now."""
+        return int(self._frames)
 
     def credit_left(self, now_s: float) -> int:
         """Return the region's credit, which urgent frames may use beyond the window."""
@@ -146,8 +159,11 @@ class Window:
             self._base_since_s = now_s
         self._base_s = (older_s, min(newer_s, round_trip_s))
 
-    def settled(self, size_bytes: int, round_trip_s: float | None, *, full: bool) -> None:
-        """Note receipted bytes; the window moves when it was what held us back (``full``)."""
+    def settled(
+        self, size_bytes: int, round_trip_s: float | None, *, frames: int, full: bool
+    ) -> None:
+        """Note receipted bytes and frames; the window moves when it held us back (``full``)."""
+        self._frames = min(float(self.max_frames), self._frames + frames * _FRAMES_GROWTH)
         if round_trip_s is None:
             return
         queueing_s = round_trip_s - min(self._base_s)
@@ -162,6 +178,15 @@ class Window:
         self._bytes = max(float(MIN_WINDOW_BYTES), self._bytes / 2)
         if silent:
             self._bytes = float(MIN_WINDOW_BYTES)
+
+    def went_back(self, in_flight: int) -> None:
+        """Note that a frame was missed, and all behind it goes again: half as many at a time.
+
+        Where frames are lost or overtaken again and again, what goes again is then a few frames
+        and not a whole window for each that got through.
+        """
+        self._frames = max(float(MIN_WINDOW_FRAMES), min(self._frames, float(in_flight)) / 2)
+        self._bytes = max(float(MIN_WINDOW_BYTES), self._bytes / 2)
 
     def figures(self, now_s: float) -> WindowFigures:
         """Return the state for status."""

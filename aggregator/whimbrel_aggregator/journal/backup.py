@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import JournalError, JournalVersionError
+from .folders import make_folder, sync
 from .lock import JournalLock
 from .schema import APPLICATION_ID, check_before_opening, connect
 
@@ -44,9 +45,9 @@ def write_backup(source: Path, target: Path) -> None:
         finally:
             copy.close()
             origin.close()
-        _sync(partial)
+        sync(partial)
         partial.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     except (sqlite3.Error, OSError) as error:
         partial.unlink(missing_ok=True)
         raise JournalError(f"backup of {source} to {target}: {error}") from error
@@ -67,7 +68,7 @@ def restore_backup(backup: Path, journal: Path, *, replace: bool = False) -> Non
         raise JournalError(f"backup {backup} does not exist")
     check_before_opening(backup)
     _check_backup(backup)
-    journal.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(journal.parent)
     lock = JournalLock(journal)
     try:
         _set_aside(journal, replace=replace)
@@ -79,9 +80,9 @@ def restore_backup(backup: Path, journal: Path, *, replace: bool = False) -> Non
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('backup', x'01')")
         finally:
             connection.close()
-        _sync(partial)
+        sync(partial)
         partial.rename(journal)
-        _sync(journal.parent)
+        sync(journal.parent)
     except (sqlite3.Error, OSError) as error:
         raise JournalError(f"restore of {backup} to {journal}: {error}") from error
     finally:
@@ -112,11 +113,3 @@ def _set_aside(journal: Path, *, replace: bool) -> None:
         part = journal.with_name(journal.name + suffix)
         if part.exists():
             part.replace(journal.with_name(f"{journal.name}.replaced{suffix}"))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

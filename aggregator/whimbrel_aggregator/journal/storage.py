@@ -28,6 +28,7 @@ from whimbrel_protocol.sqlitewal import WalScan, committed_frames, scan_log
 
 from . import consumers
 from .errors import JournalDamagedError, JournalError, JournalFailedError, JournalFullError
+from .folders import make_folder, sync
 from .identities import Identities
 from .lock import JournalLock
 from .retention import used_bytes
@@ -87,7 +88,7 @@ class Storage:
         self._full = ""
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self._lock = JournalLock(path, boot_id)
         try:
             self._refuse_half_salvaged()
@@ -95,6 +96,7 @@ class Storage:
             doubtful = self._look_at_log()
             self._open(new_generation)
             self._check_small_tables()
+            self._settle_log()
             if doubtful:
                 self._begin_generation(new_generation)
         except BaseException:
@@ -194,6 +196,22 @@ class Storage:
         except sqlite3.Error as error:
             raise self._translated(error) from error
 
+    def _settle_log(self) -> None:
+        """Make durable what was recovered from the log, and begin the log anew.
+
+        A process that was killed may have written a commit and not synced it: it counts from now
+        on, so what is answered about it must outlive the machine. And what was left behind the
+        last commit goes: together with the rest of another crash it would look like damage.
+        """
+        log = self.path.with_name(self.path.name + "-wal")
+        assert self._writer is not None
+        try:
+            if log.exists():
+                sync(log)
+            self._checkpoint(self._writer, "TRUNCATE")
+        except (sqlite3.Error, OSError) as error:
+            raise self._translated(error) from error
+
     def _begin_generation(self, generation: bytes) -> None:
         """Begin a new generation over a state that is older, but as it once was.
 
@@ -243,8 +261,10 @@ class Storage:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-            if self._wal_bytes() > self._max_wal_bytes:
-                self._checkpoint(connection)
+            size = self._wal_bytes()
+            if size > self._max_wal_bytes:
+                kind = "TRUNCATE" if size > 2 * self._max_wal_bytes else "PASSIVE"
+                self._checkpoint(connection, kind)
         except (sqlite3.Error, OSError) as error:
             raise self._failed(error) from error
         else:
@@ -317,9 +337,9 @@ class Storage:
             full=self._full if used >= self._max_bytes or not free else "",
         )
 
-    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+    @staticmethod
+    def _checkpoint(connection: sqlite3.Connection, kind: str) -> None:
         """Bring the log home. A full disk only postpones it: the log itself is durable."""
-        kind = "TRUNCATE" if self._wal_bytes() > 2 * self._max_wal_bytes else "PASSIVE"
         try:
             connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
         except sqlite3.OperationalError as error:

@@ -259,11 +259,11 @@ def _rush(world: World, device: Device, settings: Mapping[str, float]) -> End:
     """Let a device's producers post more often."""
     posting = [one for one in world.producers if one.device is device]
     for producer in posting:
-        producer.rate *= settings["times"]
+        producer.rate *= settings["times_as_often"]
 
     def end() -> None:
         for producer in posting:
-            producer.rate /= settings["times"]
+            producer.rate /= settings["times_as_often"]
 
     return end
 
@@ -313,7 +313,7 @@ KINDS: Final[dict[str, Kind]] = {
     "region.old_journal": Kind("region", _old_journal, "its disk dies; a backup comes back", _DOWN),
     "device.move": Kind("device", _move_store, "goes to another store or region"),
     "enemy": Kind("broker", _enemy, "forges, replays and misaddresses", {"every_s": 30.0}),
-    "rush": Kind("device", _rush, "posts more often", {"times": 10.0}),
+    "rush": Kind("device", _rush, "posts more often", {"times_as_often": 10.0}),
 }
 
 

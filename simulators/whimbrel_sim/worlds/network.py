@@ -16,6 +16,9 @@ from typing import Final, NamedTuple
 SILENCE_S: Final = 90.0
 """A connection that brings nothing is given up after one and a half keep-alives of 60 s."""
 
+GAP_S: Final = 1e-6
+"""Between two messages on one connection."""
+
 CONNECT_TIMEOUT_S: Final = 10.0
 
 WORLD: Final = Context()
@@ -123,7 +126,8 @@ class Pipe:
         if weather.reorder and path.random.random() < weather.reorder:
             arrives_s = now_s + delay_s + path.random.random() * 5.0
         else:
-            arrives_s = max(self._last_s, now_s + delay_s)
+            # never at the same instant: the loop runs what is due together in any order
+            arrives_s = max(self._last_s + GAP_S, now_s + delay_s)
             if weather.bandwidth_bytes_s is not None:
                 arrives_s += len(message.payload) / weather.bandwidth_bytes_s
             self._last_s = arrives_s

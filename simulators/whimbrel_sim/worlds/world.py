@@ -189,7 +189,7 @@ class World:
         deadline_s = self.loop.time() + self.scenario.drain_s
         for machine in self.machines:
             machine.wake()
-            machine.start_after(0.0)
+            machine.start()
         while self.loop.time() < deadline_s:
             await asyncio.sleep(DRAIN_LOOK_S)
             self.audit.look()

@@ -15,7 +15,7 @@ from whimbrel_agent.uplink.values import Arrived, FramesGone, NetworkReturned, R
 from whimbrel_agent.uplink.window import FIRST_TIMEOUT_S
 from whimbrel_protocol.lanes import Order
 from whimbrel_protocol.messages import Credit, Hold, Message, Receipt, Status
-from worlds.uplink import ADDRESS, ALL_IN_ORDER, OTHER_KEY, World, down, entry_for
+from worlds.uplink import ADDRESS, ALL_IN_ORDER, OTHER_KEY, Weather, World, down, entry_for
 
 
 def connected_world(**settings: object) -> World:
@@ -540,3 +540,12 @@ def test_a_hold_for_a_former_address_is_not_for_the_present_one() -> None:
     assert world.buffer.frames == {}
     world.run(600.0)
     assert sum(rest for _, rest in world.asked) == 1
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_frames_that_overtake_each_other_do_not_all_go_again_and_again(seed: int) -> None:
+    world = World(seed, weather=Weather(delay_s=(0.02, 1.0)))
+    world.seal(count=400, size_bytes=300)
+    world.run(900.0)
+    assert world.buffer.frames == {}
+    assert len(world.sent) < 5 * 400

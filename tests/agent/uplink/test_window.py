@@ -10,6 +10,7 @@ from whimbrel_agent.uplink.window import (
     MAX_TIMEOUT_S,
     MIN_TIMEOUT_S,
     MIN_WINDOW_BYTES,
+    MIN_WINDOW_FRAMES,
     Window,
 )
 from whimbrel_protocol.messages import Credit
@@ -27,7 +28,7 @@ def credited_window(credit: Credit = PLENTY) -> Window:
 def grow(window: Window, *, round_trip_s: float, rounds: int, full: bool = True) -> None:
     for number in range(rounds):
         window.measured(round_trip_s, float(number))
-        window.settled(window.allowance(float(number)), round_trip_s, full=full)
+        window.settled(window.allowance(float(number)), round_trip_s, frames=1, full=full)
 
 
 def test_without_credit_nothing_but_probes_may_go() -> None:
@@ -110,3 +111,15 @@ def test_probes_grow_apart_until_credit_comes() -> None:
     window.credited(PLENTY, now_s)
     assert window.may_probe(now_s)
     assert not window.probing(now_s)
+
+
+def test_after_a_missed_frame_half_as_many_go_and_settled_ones_bring_them_back() -> None:
+    window = Window(max_bytes=1_000_000, max_frames=64)
+    window.went_back(40)
+    assert window.frames == 20
+    for _ in range(10):
+        window.went_back(window.frames)
+    assert window.frames == MIN_WINDOW_FRAMES
+    for _ in range(100):
+        window.settled(1_000, 0.1, frames=window.frames, full=False)
+    assert window.frames == 64

@@ -26,7 +26,7 @@ class RegionAudit:
         self.witness: Witness | None = None
         self.digests: dict[str, set[bytes]] = defaultdict(set)
         self.promised: dict[str, set[bytes]] = defaultdict(set)
-        self.newest: dict[str, int] = {}
+        self.newest: dict[tuple[str, str], int] = {}
         self.frames = 0
         self.read_to: dict[int, int] = {}
 
@@ -118,8 +118,9 @@ class JournalAudit:
         if sender.seen(number) > 1:
             self._report(Invariant.ONCE, f"{source} {number} is in the journal twice")
         audit = self.regions[region]
-        newest = audit.newest.get(source, 0)
+        stream = (kept.where, source)
+        newest = audit.newest.get(stream, 0)
         in_order = kept.frame is not None and kept.frame.header.order is Order.IN_ORDER
         if in_order and number <= newest:
             self._report(Invariant.ORDER, f"{source} {number} was committed after {newest}")
-        audit.newest[source] = max(newest, number)
+        audit.newest[stream] = max(newest, number)

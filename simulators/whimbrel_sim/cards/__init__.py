@@ -1,0 +1,1 @@
+"""What a card may hold after a crash: recorded operations, faults, crash images and sweeps."""
