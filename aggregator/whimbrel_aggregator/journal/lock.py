@@ -45,8 +45,7 @@ class JournalLock:
             _, _, last_boot = os.pread(self._fd, 128, 0).decode("ascii", "replace").partition(" ")
             self.same_boot = bool(boot) and last_boot.strip() == boot
             os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, f"{os.getpid()} {boot}
-".encode(), 0)
+            os.pwrite(self._fd, f"{os.getpid()} {boot}\n".encode(), 0)
 
     def release(self) -> None:
         """Let go of the lock; harmless when repeated."""

@@ -38,7 +38,7 @@ from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.sequences import RangeSet
 
-from .boots import enter_boot
+from .boots import RegionClock
 from .till import START_NS, BrokenPromiseError, HandClock, OpeningError, sale
 
 Mark = Callable[[list[Any]], None]
@@ -57,10 +57,9 @@ CONSUMER: Final = "files"
 
 async def open_journal(root: Path, clock: HandClock, chance: random.Random) -> SqliteJournal:
     """Open the journal under a folder as the aggregator does."""
-    enter_boot(clock)
     return await SqliteJournal.open(
         JournalConfig(path=root / JOURNAL_FILE, max_bytes=CAP_BYTES, min_free_bytes=0),
-        clock=clock,
+        clock=RegionClock(clock),
         random=chance,
         writer=DirectRunner(),
         reader=DirectRunner(),
