@@ -352,6 +352,13 @@ class Machine:
             self.timeline.tell(self.name, "wakes")
             self._loop().wake(self.process)
 
+    def mend(self) -> None:
+        """Let nothing befall it any more: awake, running, its fuse taken out."""
+        self.wake()
+        if self.process is not None:
+            self.process.fuse = None
+        self.start()
+
     async def stop(self) -> None:
         """Stop the process in an orderly way and wait for its end."""
         process = self.process
