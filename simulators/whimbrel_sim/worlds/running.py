@@ -39,7 +39,13 @@ IN_FLIGHT: Final = 3
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108  names below it are made by tempfile
 
-_LOGGERS: Final = ("whimbrel_agent", "whimbrel_aggregator", "whimbrel_protocol", "asyncio")
+_LOGGERS: Final = (
+    "whimbrel",
+    "whimbrel_agent",
+    "whimbrel_aggregator",
+    "whimbrel_protocol",
+    "asyncio",
+)
 
 
 class WorldHangsError(KeyboardInterrupt):
@@ -47,6 +53,10 @@ class WorldHangsError(KeyboardInterrupt):
 
     It is a keyboard interrupt because an event loop lets nothing else through at every place.
     """
+
+
+_ENDINGS: Final = (Exception, BaseExceptionGroup, asyncio.CancelledError, WorldHangsError)
+"""By which a world ends as an outcome; a dead process's error is a cancellation. Ctrl-C is none."""
 
 
 def cards_for(scenario: Scenario) -> Callable[[Path], Card]:
@@ -79,7 +89,7 @@ def run_world(scenario: Scenario, seed: int, *, write: Write | None = None) -> O
         try:
             with _watched(), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
                 runner.run(_run(scenario, seed, Path(folder), write, worlds))
-        except (Exception, WorldHangsError) as failure:  # noqa: BLE001  that is an outcome, too
+        except _ENDINGS as failure:
             error, text = _called(failure), "".join(traceback.format_exception(failure))
         found = outcome_of(worlds[0], scenario.name) if worlds else None
     outcome = found or Outcome(scenario=scenario.name, seed=seed)
