@@ -14,6 +14,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -23,6 +24,10 @@ from .sabotage import SABOTAGES
 
 BROKERS: Final = ("mosquitto", "nats", "amqtt")
 SABOTAGE_KILLS: Final = 12
+FLEET_SABOTAGES: Final = ("dedup-off", "free-on-puback")
+FLEET_SABOTAGE: Final = ("--agents", "20", "--minutes", "0.25", "--rate", "40", "--kill-every", "3")
+"""A planted fault shows in a small fleet within seconds."""
+
 RUN_TIMEOUT_S: Final = 3 * 3600
 
 
@@ -37,6 +42,8 @@ class Run:
 
 def soaks(options: Namespace, folder: Path) -> Iterator[Run]:
     """Run random kills over every broker, then each planted fault, which must be found."""
+    if not options.kills:
+        return
     for place, broker in enumerate(BROKERS):
         seed = options.seed + place
         arguments = ["--kills", str(options.kills), "--seed", str(seed), "--broker", broker]
@@ -47,6 +54,47 @@ def soaks(options: Namespace, folder: Path) -> Iterator[Run]:
         arguments += ["--sabotage", name]
         done, report = _script("soak", arguments, folder / f"sabotage-{name}.json")
         yield Run(f"scripts/soak {' '.join(arguments)}", done == 1, _soak_line(report))
+
+
+def fleets(options: Namespace, folder: Path) -> Iterator[Run]:
+    """Run the fleet's trial in both forms, then each planted fault in both, which must be found."""
+    forms: tuple[tuple[list[str], int, float], ...] = (
+        ([], options.fleet_agents, options.fleet_minutes),
+        (["--light"], options.light_agents, options.light_minutes),
+    )
+    for form, agents, minutes in forms:
+        if not minutes:
+            continue
+        arguments = [*form, "--agents", str(agents), "--minutes", f"{minutes:g}"]
+        yield _fleet([*arguments, "--seed", str(options.seed)], folder, expected=0)
+        for name in FLEET_SABOTAGES:
+            arguments = [*form, *FLEET_SABOTAGE, "--sabotage", name, "--forward", "5"]
+            yield _fleet([*arguments, "--seed", str(options.seed)], folder, expected=1)
+
+
+def _fleet(arguments: list[str], folder: Path, *, expected: int) -> Run:
+    report_file = folder / "fleet.json"
+    report_file.unlink(missing_ok=True)
+    done, report = _script("fleet-trial", arguments, report_file)
+    # a planted fault must not only end the run with 1: the broken promise must be named
+    named = expected == 0 or any(": " in name for name in report.get("wrong", {}))
+    return Run(
+        f"scripts/fleet-trial {' '.join(arguments)}",
+        done == expected and named,
+        fleet_line(report),
+    )
+
+
+def fleet_line(report: dict[str, Any]) -> str:
+    """Return what a fleet's trial said, in one line."""
+    if not report:
+        return "broke off"
+    kills = sum(report["kills"].values())
+    parts = [f"{report['agents']} agents, {report['most_up']} up at once, {kills} kills"]
+    for name, result in (report["reckoning"] or {"holders": {}})["holders"].items():
+        parts.append(f"{name} {result['committed']} of {result['accepted']} accepted")
+    wrong = "; ".join(report["wrong"])
+    return ", ".join(parts) + (f", broken: {wrong}" if wrong else "")
 
 
 def demo() -> Run:
@@ -115,10 +163,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures: dict[str, Any] = {}
     with TemporaryDirectory(prefix="whimbrel-acceptance-") as place:
         folder = Path(place)
-        for run in soaks(options, folder):
+        for run in chain(soaks(options, folder), fleets(options, folder)):
             runs.append(run)
             print(f"{'ok ' if run.passed else 'NO '} {run.command}: {run.said}", flush=True)  # noqa: T201
-        runs.append(demo())
+        if options.demo:
+            runs.append(demo())
         if options.runs:
             run, figures = bench(options, folder)
             runs.append(run)
@@ -152,7 +201,22 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="scripts/acceptance", description="The long runs and their report."
     )
-    parser.add_argument("--kills", type=int, default=300, help="for each broker (default 300)")
+    parser.add_argument(
+        "--kills", type=int, default=300, help="for each broker (default 300); 0 leaves soaks out"
+    )
+    parser.add_argument(
+        "--fleet-agents", type=int, default=200, help="in processes of their own (default 200)"
+    )
+    parser.add_argument(
+        "--fleet-minutes", type=float, default=10.0, help="default 10; 0 leaves them out"
+    )
+    parser.add_argument(
+        "--light-agents", type=int, default=2000, help="many in each process (default 2000)"
+    )
+    parser.add_argument(
+        "--light-minutes", type=float, default=5.0, help="default 5; 0 leaves them out"
+    )
+    parser.add_argument("--no-demo", dest="demo", action="store_false", help="leave the demo out")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=5, help="of the benchmark; 0 leaves it out")
     parser.add_argument("--figures", type=Path, help="keep the benchmark's JSON document here")

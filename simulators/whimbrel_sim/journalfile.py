@@ -8,6 +8,7 @@ opened as a second reader and never changed.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Final
 
 from whimbrel_protocol.batch import decode_events
 from whimbrel_protocol.errors import ProtocolError
+from whimbrel_protocol.event import Event
 from whimbrel_protocol.frame import open_frame
 from whimbrel_protocol.lanes import LANES
 
@@ -27,7 +29,8 @@ ID_FIELD: Final = "id"
 _OFFSET_BITS: Final = 40  # a frame's rowid is its partition's id << 40 | its offset
 
 _FRAMES: Final = """
-    SELECT frames.id, devices.device, streams.epoch, streams.lane, frames.fork, frames.data
+    SELECT frames.id, devices.tenant, devices.store, devices.device, streams.epoch, streams.lane,
+        frames.fork, frames.data
     FROM frames JOIN streams ON streams.id = frames.stream
     JOIN devices ON devices.id = streams.device
     ORDER BY frames.id
@@ -42,8 +45,36 @@ class _Collected:
     unreadable: list[str] = field(default_factory=list)
 
 
-def read_contents(path: Path) -> Contents:
-    """Read everything that a journal file holds; nothing when the file is not there yet.
+IdOf = Callable[[Event], str]
+"""Gives the id by which an event stands in its sender's ledger; empty when it has none."""
+
+Wanted = Callable[[str, str], bool]
+"""Whether a tenant's store is looked at."""
+
+
+def id_in_data(event: Event) -> str:
+    """Give the id that the sender put into the event's data."""
+    return str(event.data.get(ID_FIELD, ""))
+
+
+def own_id(event: Event) -> str:
+    """Give the event's own id, by which the product recognises it too."""
+    return event.dedup_key or ""
+
+
+def _everything(_tenant: str, _store: str) -> bool:
+    return True
+
+
+def read_contents(
+    path: Path, *, id_of: IdOf = id_in_data, wanted: Wanted = _everything
+) -> Contents:
+    """Read what a journal file holds; nothing when the file is not there yet.
+
+    Args:
+        path: the journal's file.
+        id_of: where an event's id in the ledger is found.
+        wanted: which stores are looked at.
 
     Raises:
         sqlite3.Error: the file is no journal.
@@ -51,8 +82,9 @@ def read_contents(path: Path) -> Contents:
     found = _Collected()
     if path.exists():
         with closing(_open(path)) as connection:
-            for row in connection.execute(_FRAMES):
-                _collect(found, row)
+            for rowid, tenant, store, *row in connection.execute(_FRAMES):
+                if wanted(tenant, store):
+                    _collect(found, (rowid, *row), id_of)
     return Contents(tuple(found.events), tuple(found.gaps), found.frames, tuple(found.unreadable))
 
 
@@ -70,7 +102,7 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _collect(found: _Collected, row: tuple[int, str, int, int, int, bytes]) -> None:
+def _collect(found: _Collected, row: tuple[int, str, int, int, int, bytes], id_of: IdOf) -> None:
     rowid, device, epoch, lane_number, fork, data = row
     found.frames += 1
     lane = LANES[lane_number]
@@ -92,7 +124,7 @@ def _collect(found: _Collected, row: tuple[int, str, int, int, int, bytes]) -> N
     for index, (event, sequence) in enumerate(zip(events, header.sequences(), strict=True)):
         found.events.append(
             CommittedEvent(
-                event_id=str(event.data.get(ID_FIELD, "")),
+                event_id=id_of(event),
                 device=device,
                 place=Place(epoch, lane, sequence),
                 position=(position[0], position[1] << 20 | index),

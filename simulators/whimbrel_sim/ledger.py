@@ -49,6 +49,11 @@ class Entry:
     place: Place | None = None
 
 
+def event_id(sender: str, number: int) -> str:
+    """Return the id of a sender's event."""
+    return f"{sender}-{number}"
+
+
 class LedgerError(Exception):
     """An answer contradicts what the sender knows already: the product broke its word."""
 
@@ -73,9 +78,13 @@ class Ledger:
     def post(self, sender: str, lane: str) -> Entry:
         """Enter the next event of a sender; call before the bytes leave."""
         number = self._numbers[sender] = self._numbers.get(sender, 0) + 1
-        entry = Entry(f"{sender}-{number}", sender, number, lane)
+        entry = Entry(event_id(sender, number), sender, number, lane)
         self._entries[entry.event_id] = entry
         return entry
+
+    def last_number(self, sender: str) -> int:
+        """Return how many events a sender has entered."""
+        return self._numbers.get(sender, 0)
 
     def accept(self, entries: Iterable[Entry], places: Iterable[Place]) -> None:
         """Note that an answer accepted these events at these places, in this order.

@@ -49,12 +49,21 @@ class CommittedGap:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a journal holds. ``unreadable`` says why frames could not be decoded, one text each."""
+    """What a journal, or a sink behind it, holds.
+
+    Attributes:
+        events: each event as often as it is there.
+        gaps: sequences that are named as never to be delivered; a sink knows of none.
+        frames: how many frames were read.
+        unreadable: why frames or lines could not be decoded, one text each.
+        redelivered: deliveries that a keyed sink repeated, as it may: same event, same place.
+    """
 
     events: tuple[CommittedEvent, ...]
     gaps: tuple[CommittedGap, ...]
     frames: int
     unreadable: tuple[str, ...] = ()
+    redelivered: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +84,7 @@ class Reconciliation:
         misplaced: ids whose place in the journal holds another one's answer.
         out_of_order: ids that an in-order lane holds after a later one of the same sender.
         unreadable: why frames could not be decoded, one text each.
+        redelivered: repetitions that the sink's guarantee allows.
     """
 
     posted: int
@@ -90,6 +100,7 @@ class Reconciliation:
     misplaced: tuple[str, ...]
     out_of_order: tuple[str, ...]
     unreadable: tuple[str, ...]
+    redelivered: int = 0
 
     @property
     def once(self) -> bool:
@@ -108,16 +119,23 @@ class Reconciliation:
         """Whether ledger and journal agree in everything, order included."""
         return self.once and not self.out_of_order
 
+    @property
+    def broken(self) -> dict[str, str]:
+        """The promises that did not hold, in words, by the name of what shows it."""
+        return {name: promise for name, promise in PROMISES.items() if getattr(self, name)}
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values for a report."""
         return {
             "agrees": self.agrees,
+            "broken": self.broken,
             "posted": self.posted,
             "accepted": self.accepted,
             "unsure": self.unsure,
             "committed": self.committed,
             "gapped": dict(self.gapped),
             "strangers": self.strangers,
+            "redelivered": self.redelivered,
             **{name: list(getattr(self, name)) for name in _LISTS},
         }
 
@@ -129,6 +147,8 @@ class Reconciliation:
         parts += [part for part in map(self._shown, _LISTS) if part]
         if self.strangers:
             parts.append(f"{self.strangers} that nobody posted")
+        if self.redelivered:
+            parts.append(f"{self.redelivered} deliveries repeated, as the sink may")
         return ("agrees: " if self.agrees else "DISAGREES: ") + ", ".join(parts)
 
     def _shown(self, name: str) -> str:
@@ -143,6 +163,19 @@ _LISTS: Final = (
     "missing", "twice", "gapped_too", "refused_yet_there", "misplaced", "out_of_order",
     "unreadable",
 )  # fmt: skip
+
+
+PROMISES: Final = {
+    "missing": "accepted means kept: every accepted event arrives, or is named in a gap",
+    "twice": "once: no event arrives a second time",
+    "gapped_too": "no silent loss: what is named as lost does not arrive",
+    "refused_yet_there": "what was refused does not arrive",
+    "misplaced": "an event has the place that its answer named",
+    "out_of_order": "a lane that is in order keeps its order",
+    "strangers": "only what a sender posted arrives",
+    "unreadable": "what was committed can be read",
+}
+"""What each kind of finding breaks."""
 
 
 def reconcile(ledger: Ledger, contents: Contents) -> Reconciliation:
@@ -177,6 +210,7 @@ def reconcile(ledger: Ledger, contents: Contents) -> Reconciliation:
         misplaced=tuple(_misplaced(ledger, contents.events)),
         out_of_order=tuple(_out_of_order(ledger, contents.events)),
         unreadable=contents.unreadable,
+        redelivered=contents.redelivered,
     )
 
 

@@ -2,18 +2,21 @@
 
 import shlex
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import whimbrel_agent.cli
 import whimbrel_aggregator.cli
+import whimbrel_sim.cli
 from documents import ROOT, blocks_of, links_of, pages
 
 PAGES = pages()
-PARSERS = {
+PARSERS: dict[str, Callable[[list[str]], object]] = {
     "whimbrel-agent": lambda words: whimbrel_agent.cli.build_parser().parse_args(words),
     "whimbrel-aggregator": whimbrel_aggregator.cli.parse,
+    "whimbrel-sim": lambda words: whimbrel_sim.cli.build_parser().parse_args(words),
 }
 
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from whimbrel_sim.acceptance import Run, report_text
+from whimbrel_sim.acceptance import Run, fleet_line, report_text
 
 STARTED = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 
@@ -51,3 +51,18 @@ def test_a_figure_stands_with_its_target_and_its_reference() -> None:
     assert "Medians of 5 runs on cpu, 2 cores, ext4" in text
     assert "| `bytes` | 5.25 | bytes/event | <= 5 | **no** | as JSON 100 |" in text
     assert "| `drain` | - | ratio | >= 30 |  | the bridge was too slow |" in text
+
+
+def test_a_fleets_line_names_what_arrived_and_what_broke() -> None:
+    report = {
+        "agents": 200,
+        "most_up": 199,
+        "kills": {"agents": 3, "broker": 1},
+        "wrong": {"postgres: once: no event arrives a second time": "..."},
+        "reckoning": {"holders": {"postgres": {"committed": 9, "accepted": 9}}},
+    }
+    assert fleet_line(report) == (
+        "200 agents, 199 up at once, 4 kills, postgres 9 of 9 accepted, "
+        "broken: postgres: once: no event arrives a second time"
+    )
+    assert fleet_line({}) == "broke off"

@@ -64,6 +64,9 @@ OPEN_NONCES: Final = 4
 ASKS_PER_BROKER: Final = 6
 """Unanswered resumes after which the next broker of the list is tried (about 80 s)."""
 
+ASKS_PER_LINK: Final = 12
+"""The same for a single one (200 s): a subscription that it lost comes back with a new link."""
+
 REFRESH_S: Final = 900.0
 """An idle device asks this often: a region that was restored from a backup meanwhile has no other
 way to tell it that something must come again. About 40 kB a day."""
@@ -241,9 +244,10 @@ class Session:
             return []
         if self._asking_rest and self._asks:
             self._leave_rest(now.mono_s + REST_AGAIN_S)
-        if self._asks >= ASKS_PER_BROKER and self._brokers > 1:
+        if self._asks >= (ASKS_PER_BROKER if self._brokers > 1 else ASKS_PER_LINK):
             why = "the region does not answer at this broker"
-            self._link_lost(LinkFailure.OVERLOADED, why, now)
+            failure = LinkFailure.OVERLOADED if self._brokers > 1 else LinkFailure.NO_LINK
+            self._link_lost(failure, why, now)
             return [Disconnect(why)]
         nonce = self._random.getrandbits(8 * NONCE_BYTES).to_bytes(NONCE_BYTES, "big")
         self._nonces.append(nonce)

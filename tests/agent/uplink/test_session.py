@@ -105,10 +105,26 @@ def test_a_broker_without_a_region_behind_it_is_left_for_the_next() -> None:
     assert world.session.counts["resumes_sent"] > ASKS_PER_BROKER
 
 
-def test_one_broker_without_a_region_is_kept() -> None:
+def test_one_broker_without_a_region_is_connected_to_anew_now_and_then() -> None:
     world = silent(World())
-    world.run(600.0)
-    assert len(world.connects) == 1
+    world.run(3600.0)
+    times = [time_s for time_s, _ in world.connects]
+    pauses = [later - sooner for sooner, later in pairwise(times)]
+    assert 10 < len(pauses) < 20
+    assert all(150 < pause_s < 250 for pause_s in pauses)
+
+
+def test_a_connection_that_went_deaf_is_left_although_it_lives() -> None:
+    # As when a broker lost the subscription, or got another one than it was asked for.
+    world = silent(World())
+    world.seal()
+    world.run(60.0)
+    first = len(world.connects)
+    world.run(200.0)
+    assert len(world.connects) == first + 1
+    world.region_up = True  # the new connection hears
+    world.run(60.0)
+    assert world.buffer.frames == {}
 
 
 def test_the_link_is_tried_at_once_when_the_network_returns() -> None:

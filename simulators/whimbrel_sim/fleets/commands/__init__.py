@@ -1,0 +1,1 @@
+"""The subcommands of ``whimbrel-sim``: one module each, with ``add_parser`` and ``run``."""
