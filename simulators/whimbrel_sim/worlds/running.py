@@ -58,6 +58,10 @@ class WorldHangsError(KeyboardInterrupt):
     """
 
 
+_ENDINGS: Final = (Exception, BaseExceptionGroup, asyncio.CancelledError, WorldHangsError)
+"""By which a world ends as an outcome; a dead process's error is a cancellation. Ctrl-C is none."""
+
+
 def cards_for(scenario: Scenario) -> Callable[[Path], Card]:
     """Return what makes the cards of a scenario's machines."""
     if scenario.recorded and preload.loaded():
@@ -98,7 +102,7 @@ def run_world(scenario: Scenario, seed: int, *, write: Write | None = None) -> O
         try:
             with _watched(), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
                 runner.run(_run(scenario, seed, Path(folder), write, worlds))
-        except (Exception, WorldHangsError) as failure:  # noqa: BLE001  that is an outcome, too
+        except _ENDINGS as failure:
             error, text = _called(failure), "".join(traceback.format_exception(failure))
         found = outcome_of(worlds[0], scenario.name) if worlds else None
     outcome = found or Outcome(scenario=scenario.name, seed=seed)

@@ -170,6 +170,8 @@ class World:
             await self._until(self.scenario.duration_s)
             self._stop.set()
             ends.all_now()
+            for machine in self.machines:
+                machine.disarm()
             self.timeline.tell("world", "mended")
             await self._drain()
             for machine in self.machines:
