@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from whimbrel_protocol.lanes import ClockQuality
-from whimbrel_sim.cards.faults import ALWAYS, CHANGES, SYNCS
+from whimbrel_sim.cards.faults import ALWAYS, SYNCS
 from whimbrel_sim.cards.oplog import Kind as OperationKind
 
 from .broker import WorldBroker
@@ -242,6 +242,9 @@ def _clock_drift(world: World, machine: Machine, settings: Mapping[str, float]) 
 
 # ---------------------------------------------------------------------- failing cards
 
+TAKES_ROOM: Final = (OperationKind.OPEN, OperationKind.WRITE, OperationKind.ALLOCATE)
+"""What a full disk refuses: new files, longer ones, room asked for ahead."""
+
 
 def _operations_fail(*kinds: OperationKind, error: int, times: int) -> Strike:
     def strike(world: World, machine: Machine, settings: Mapping[str, float]) -> End:
@@ -387,7 +390,7 @@ KINDS: Final[dict[str, Kind]] = {
     "clock.drift": Kind("machine", _clock_drift, "its clock drifts", {"ppm": 200.0}),
     "card.full": Kind(
         "machine",
-        _operations_fail(*CHANGES, error=errno.ENOSPC, times=ALWAYS),
+        _operations_fail(*TAKES_ROOM, error=errno.ENOSPC, times=ALWAYS),
         "its disk is full",
         recorded=True,
     ),

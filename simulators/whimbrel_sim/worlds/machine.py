@@ -233,6 +233,7 @@ class Machine:
         self.crashed: Callable[[bool], None] = lambda _: None
         self.process: Process | None = None
         self.starts = 0
+        self.retired = False
         self.lives = 0
         self.failures: list[str] = []
         self.gave_up: list[str] = []
@@ -264,7 +265,7 @@ class Machine:
         if self._starting is not None:
             self._starting.cancel()
             self._starting = None
-        if self.process is not None:
+        if self.process is not None or self.retired:
             return
         self.starts += 1
         process = self.process = Process(self, self.starts)

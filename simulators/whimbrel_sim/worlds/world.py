@@ -175,6 +175,8 @@ class World:
             self.timeline.tell("world", "mended")
             await self._drain()
             for machine in self.machines:
+                machine.retired = True
+            for machine in self.machines:
                 await machine.stop()
         self.audit.close()
 
