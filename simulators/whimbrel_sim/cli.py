@@ -22,6 +22,7 @@ COMMANDS: Final = (
     "whimbrel_sim.fleets.commands.fleet",
     "whimbrel_sim.fleets.commands.proxy",
     "whimbrel_sim.fleets.commands.reconcile",
+    "whimbrel_sim.worlds.command",
 )
 """Every sub-command's module, in the order of the help."""
 
@@ -33,6 +34,7 @@ examples:
   whimbrel-sim fleet --local --stores 4 --devices 5 --duration 60
   whimbrel-sim proxy --listen 127.0.0.1:1884 --to 127.0.0.1:1883 --scenario bad-day.toml
   whimbrel-sim reconcile fleet-1 --journal journal.db
+  whimbrel-sim world smoke --seed 7
 
 Exit status: 0 done and everything agrees, 1 it does not agree, 2 cannot be used like this,
 130 interrupted.
@@ -71,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="whimbrel-sim",
-        description="Fleets, bad networks and reckonings around real agents and aggregators.",
+        description="Fleets, bad networks, reckonings and simulated worlds around real programs.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

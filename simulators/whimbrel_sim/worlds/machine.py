@@ -341,11 +341,6 @@ class Machine:
     def left(self) -> None:
         """Tell others that the process is gone without a word: its connections are."""
 
-    def disarm(self) -> None:
-        """Let no fuse burn any further."""
-        if self.process is not None:
-            self.process.fuse = None
-
     def sleep(self) -> None:
         """Stop the process where it is, as a virtual machine that is put by."""
         if self.process is not None:

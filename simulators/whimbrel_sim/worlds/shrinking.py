@@ -158,7 +158,7 @@ class _Search:
             lambda load: bool(load) and self._try(replace(self.best, load=tuple(load))),
         )
         for index in range(len(self.best.load)):
-            for lighter in _lighter(self.best.load[index]):
+            for lighter in _lighter(self.best.load[index], self.best.duration_s):
                 load = (*self.best.load[:index], lighter, *self.best.load[index + 1 :])
                 self._try(replace(self.best, load=load))
 
@@ -196,14 +196,15 @@ def smallest(items: Sequence[T], fails: Callable[[Sequence[T]], bool]) -> Sequen
     return items
 
 
-def _lighter(line: Lines) -> Iterator[Lines]:
+def _lighter(line: Lines, until_s: float) -> Iterator[Lines]:
     """Yield senders that do less, in one way each."""
     if line.events > 1:
         yield replace(line, events=1)
     if line.padding_bytes:
         yield replace(line, padding_bytes=0)
-    yield replace(line, every_s=line.every_s * 4)
-    yield replace(line, every_s=line.every_s * 2)
+    for times in (4, 2):
+        if line.every_s * times <= until_s:  # rarer than that is never
+            yield replace(line, every_s=line.every_s * times)
 
 
 def _rounded(line: FaultLine, name: str, digits: int) -> FaultLine:

@@ -171,7 +171,8 @@ class World:
             self._stop.set()
             ends.all_now()
             for machine in self.machines:
-                machine.disarm()
+                if machine.process is not None:
+                    machine.process.fuse = None
             self.timeline.tell("world", "mended")
             await self._drain()
             for machine in self.machines:
