@@ -120,8 +120,8 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.slow
 def test_agents_in_processes_of_their_own_agree_too(folder: Path, tmp_path: Path) -> None:
     scenario = tmp_path / "day.toml"
-    scenario.write_text('[[fault]]\nkind = "link.reset"\nat_s = 4\nevery_s = 2\n')
-    more = ["--processes", "--duration", "6", "--scenario", str(scenario)]
+    scenario.write_text('[[fault]]\nkind = "link.reset"\nat_s = 3\nevery_s = 2\n')
+    more = ["--processes", "--duration", "5", "--scenario", str(scenario)]
     fleet = start(folder, *more, "--json", str(tmp_path / "r.json"))
     assert fleet.wait(TIMEOUT_S) == 0, (tmp_path / "log").read_text()
     report = json.loads((tmp_path / "r.json").read_text())
