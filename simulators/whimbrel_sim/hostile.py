@@ -163,7 +163,7 @@ class Enemy:
 
     def _answer(self, victim: Address, nonce: bytes, frames: list[Frame]) -> ResumeAnswer:
         """Return an answer that says that everything ever sent is settled, and far beyond."""
-        streams = {(f.header.epoch, f.header.lane) for f in frames}
+        streams = dict.fromkeys((f.header.epoch, f.header.lane) for f in frames)
         states = tuple(StreamState(epoch, lane, ((1, 2**40),)) for epoch, lane in streams)
         return ResumeAnswer(victim, nonce, bytes(8), 1, 2**62, states, 0, 0, 0, CREDIT)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -34,11 +34,12 @@ from .patching import put
 LATE_COMMIT_S: Final = 0.7
 """How long "staging without commit" lets answered events wait."""
 
-_PUBACK: Final = "puback"  # the topic of a delivery that is one; no broker's topic
+PUBACK: Final = "puback"
+"""The topic of a delivery that is one; no broker's topic."""
 
 
-def staging_without_commit() -> None:
-    """Answer when a group is written, commit when it suits."""
+def staging_without_commit(now_s: Callable[[], float] = time.monotonic) -> None:  # noqa: TID251
+    """Answer when a group is written, commit when it suits; worlds bring their own time."""
     committed_s = 0.0
 
     @contextmanager
@@ -48,9 +49,9 @@ def staging_without_commit() -> None:
         if not connection.in_transaction:
             connection.execute("BEGIN IMMEDIATE")
         yield connection
-        if time.monotonic() - committed_s > LATE_COMMIT_S:  # noqa: TID251  a process of its own
+        if now_s() - committed_s > LATE_COMMIT_S:
             connection.execute("COMMIT")
-            committed_s = time.monotonic()  # noqa: TID251
+            committed_s = now_s()
 
     checkpoint = Database.checkpoint
 
@@ -111,7 +112,6 @@ def receipts_without_digest() -> None:
 
 def free_on_puback() -> None:
     """Take the broker's acknowledgement of a frame as if the region had committed it."""
-    arrived = Session._arrived  # noqa: SLF001
 
     def publish_now(client: _PipelinedClient, topic: str, payload: bytes, qos: int = 1) -> None:
         info = client._client.publish(topic, payload, qos)  # noqa: SLF001
@@ -125,18 +125,25 @@ def free_on_puback() -> None:
         def on_publish(paho_client: paho.Client, userdata: Any, mid: int, *rest: Any) -> None:
             if acknowledge is not None:
                 acknowledge(paho_client, userdata, mid, *rest)
-            client.inbox.append(Delivery(_PUBACK, own.pop(mid, b""), retained=False))
+            client.inbox.append(Delivery(PUBACK, own.pop(mid, b""), retained=False))
             client.changed.set()
 
         client._client.on_publish = on_publish  # noqa: SLF001
 
+    put(_PipelinedClient, "publish_now", publish_now)
+    believe_pubacks()
+
+
+def believe_pubacks() -> None:
+    """Let a session take a delivery under :data:`PUBACK` for a receipt of the frame in it."""
+    arrived = Session._arrived  # noqa: SLF001
+
     def believe(session: Session, event: Arrived, now: Now) -> list[Effect]:
-        if event.delivery.topic != _PUBACK:
+        if event.delivery.topic != PUBACK:
             return arrived(session, event, now)
         receipt = _as_receipt(event.delivery.payload, session._generation, now)  # noqa: SLF001
         return [] if receipt is None else session._receipt(receipt, now)  # noqa: SLF001
 
-    put(_PipelinedClient, "publish_now", publish_now)
     put(Session, "_arrived", believe)
 
 

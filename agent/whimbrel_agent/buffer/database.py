@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from whimbrel_agent.buffer.numbers import NotSyncedError
 from whimbrel_agent.buffer.values import BufferBrokenError, BufferFullError
 
 PAGE_BYTES: Final = 512
@@ -33,6 +34,9 @@ SHM_BYTES: Final = 32 * 1024
 CACHE_KIB: Final = 256
 """The kernel caches the files already; more than the tables' upper pages only costs memory."""
 
+CACHED_STATEMENTS: Final = 32
+"""Prepared ones that are kept, some 5 KB each: a steady agent uses 19."""
+
 MAX_ESTIMATES: Final = 64
 """So many transactions may go by their estimates before the pages are counted again: should an
 estimate ever be too low, the error stays far below the headroom."""
@@ -44,6 +48,9 @@ written, as one piece (46 bytes an event more on 6.18)."""
 _MX_FRAME_OFFSET: Final = 16
 SQL_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite raises: a damaged name in an error message does not even decode."""
+
+FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says when there is no room."""
 
 _FULL_CODES: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 
@@ -103,7 +110,7 @@ def limits_of(
 def connect(path: Path, *, page_bytes: int = PAGE_BYTES) -> sqlite3.Connection:
     """Open a buffer file with the settings it is always used with."""
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=64
+        path, isolation_level=None, check_same_thread=False, cached_statements=CACHED_STATEMENTS
     )
     try:
         _set_up(connection, page_bytes)
@@ -127,6 +134,13 @@ def _set_up(connection: sqlite3.Connection, page_bytes: int) -> None:
         "cache_spill = OFF",  # a page that is changed twice in a group goes to the log once
     ):
         connection.execute(f"PRAGMA {setting}")
+    # Where its first write fails, SQLite keeps the mode that was, and says so only here. A commit
+    # in that mode is undone by a power cut right after it.
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if mode != "wal":
+        error = sqlite3.OperationalError(f"the write-ahead log cannot be used (mode is {mode})")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
 
 
 class Database:
@@ -194,6 +208,15 @@ class Database:
         )
         return self.broken
 
+    def translate_os(self, error: OSError) -> BufferFullError | BufferBrokenError:
+        """Turn the system's error about a companion file into ours.
+
+        A sync that failed breaks the buffer whatever the reason: asked again, it would succeed.
+        """
+        if error.errno in FULL_ERRNOS and not isinstance(error, NotSyncedError):
+            return DiskFullError(f"no room beside {self.path.name}: the disk is full ({error})")
+        return self.translate(error)
+
     def _roll_back(self) -> None:
         if self.connection.in_transaction:
             try:
@@ -219,14 +242,16 @@ class Database:
 
     def wal_frames(self) -> int:
         """Return how many pages the log holds (from its shared index)."""
-        if self._index < 0:
-            try:
+        try:
+            if self._index < 0:
                 # Held until the connection is closed: closing any descriptor of a file drops
                 # all of the process's POSIX locks on it.
                 self._index = os.open(f"{self.path}-shm", os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                return 0
-        return int.from_bytes(os.pread(self._index, 4, _MX_FRAME_OFFSET), sys.byteorder)
+            return int.from_bytes(os.pread(self._index, 4, _MX_FRAME_OFFSET), sys.byteorder)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise self.translate(error) from error
 
     def take_log_room(self) -> bool:
         """Write zeros where the log will grow to, if the disk has that and as much again.
@@ -246,7 +271,7 @@ class Database:
                 os.fdatasync(handle)
             return missing <= 0 or os.fstat(handle).st_size >= self.limits.wal_bytes
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if error.errno not in FULL_ERRNOS:
                 raise
             return False
         finally:

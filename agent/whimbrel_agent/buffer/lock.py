@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -34,8 +35,9 @@ class FileLock:
                 f"buffer {path.with_suffix('')} is open in the agent with process id {owner}; "
                 "stop that agent first, or give this one a buffer of its own ([buffer] path)"
             ) from None
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # a full or failing disk: the message is not worth the lock
+            os.ftruncate(self._handle, 0)
+            os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let go of the lock."""

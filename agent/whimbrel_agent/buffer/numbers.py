@@ -25,6 +25,8 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -47,6 +49,10 @@ MIN_BLOCK: Final = 256
 MAX_BLOCK: Final = 16_384
 """Sequences reserved at once: doubling from the least to the most, so that a quiet lane's
 upper bound stays tight and a busy one costs a sync per 16,384 events."""
+
+
+class NotSyncedError(OSError):
+    """A sync failed: what it was to bring may never come, and asking again would say it had."""
 
 
 @dataclass(slots=True)
@@ -128,9 +134,14 @@ class NumbersFile:
         self._append(_record(_START, 0, epoch, int.from_bytes(boot_id, "big")))
 
     def reserve(self, lane: int, epoch: int, through: int) -> None:
-        """Make durable that sequences up to ``through`` may be given out."""
-        self._state.reserved[epoch, lane] = through
+        """Make durable that sequences up to ``through`` may be given out.
+
+        Raises:
+            NotSyncedError: it is not known whether it is; this object must not be used again.
+            OSError: it is not, for instance for want of room.
+        """
         self._append(_record(_RESERVED, lane, epoch, through))
+        self._state.reserved[epoch, lane] = through
 
     def stop(self) -> None:
         """Make durable that the database was closed in order."""
@@ -147,8 +158,9 @@ class NumbersFile:
     def _append(self, record: bytes) -> None:
         if self._handle < 0 or self._size + len(record) > MAX_NUMBERS_BYTES:
             self._rewrite()
-        os.pwrite(self._handle, record, self._size)
-        os.fdatasync(self._handle)
+        _write_all(self._handle, record, self._size)
+        with _syncing(self._path):
+            os.fdatasync(self._handle)
         self._size += len(record)
 
     def _rewrite(self) -> None:
@@ -160,13 +172,33 @@ class NumbersFile:
         data = b"".join(records)
         fresh = self._path.with_name(self._path.name + ".new")
         handle = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        os.posix_fallocate(handle, 0, MAX_NUMBERS_BYTES)
-        os.pwrite(handle, data, 0)
-        os.fsync(handle)
-        fresh.rename(self._path)
-        sync_directory(self._path.parent)
+        try:
+            os.posix_fallocate(handle, 0, MAX_NUMBERS_BYTES)
+            _write_all(handle, data, 0)
+            os.fsync(handle)
+            fresh.rename(self._path)
+            with _syncing(self._path):
+                sync_directory(self._path.parent)
+        except BaseException:
+            os.close(handle)
+            raise
         self.abandon()
         self._handle, self._size = handle, len(data)
+
+
+def _write_all(handle: int, data: bytes, offset: int) -> None:
+    """Write all of it: a disk that is nearly full takes a part and says so."""
+    while data:
+        done = os.pwrite(handle, data, offset)
+        data, offset = data[done:], offset + done
+
+
+@contextmanager
+def _syncing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotSyncedError(error.errno, error.strerror, str(path)) from error
 
 
 def next_block(given_out: int) -> int:

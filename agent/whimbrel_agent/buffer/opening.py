@@ -23,7 +23,12 @@ from whimbrel_agent.buffer.database import (
 )
 from whimbrel_agent.buffer.epochs import open_epoch
 from whimbrel_agent.buffer.lock import FileLock
-from whimbrel_agent.buffer.numbers import MAX_NUMBERS_BYTES, NumbersFile, make_folder
+from whimbrel_agent.buffer.numbers import (
+    MAX_NUMBERS_BYTES,
+    NumbersFile,
+    make_folder,
+    sync_directory,
+)
 from whimbrel_agent.buffer.pagesize import page_bytes_of
 from whimbrel_agent.buffer.reserve import ReserveFile
 from whimbrel_agent.buffer.schema import LANE_SHIFT, upgrade
@@ -126,9 +131,12 @@ def open_state(
         state.database.checkpoint("TRUNCATE")
         newest = max(state.epochs, default=0)
         open_epoch(state, max(numbers.before.last_ordinal, ordinal_of(newest)) + 1)
+        # SQLite has done this for its log, and passes over it when it fails
+        sync_directory(config.path.parent)
     except BaseException:
         if state is not None:
             state.database.close(clean=False)
+            state.numbers.abandon()
         lock.release()
         raise
     return state, lock
@@ -282,7 +290,11 @@ def _salvage(
     from whimbrel_agent.buffer.salvage import install, report_of, salvage  # noqa: PLC0415
 
     files = opening.files
-    fresh = opening.state_on(files.building, page_bytes=PAGE_BYTES)
+    try:
+        fresh = opening.state_on(files.building, page_bytes=PAGE_BYTES)
+    except SQL_ERRORS as error:
+        _raise_unless_damage(opening, error)
+        raise
     clean = False
     try:
         fresh.load()

@@ -7,7 +7,6 @@ disk; it is taken back when there is room again.
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
@@ -23,23 +22,25 @@ class ReserveFile:
             self.take()
 
     def take(self) -> bool:
-        """Take the space if the disk has it and as much again; say whether it is held."""
+        """Take the space if the disk gives it and has as much again; say whether it is held."""
         if self.present:
             return True
+        try:
+            self.present = self._allocate()
+        except OSError:
+            self._path.unlink(missing_ok=True)  # a failing disk has none to spare either
+        return self.present
+
+    def _allocate(self) -> bool:
         room = os.statvfs(self._path.parent)
         if room.f_bavail * room.f_frsize < 2 * self._size_bytes:
             return False
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(handle, 0, self._size_bytes)
-            self.present = True
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            self._path.unlink()
         finally:
             os.close(handle)
-        return self.present
+        return True
 
     def give_up(self) -> bool:
         """Free the space; say whether there was any to free."""

@@ -143,7 +143,8 @@ def upgrade(connection: sqlite3.Connection, name: str, *, to: int = SCHEMA_VERSI
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite has rolled back by itself where the disk is full
+            connection.execute("ROLLBACK")
         raise
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from whimbrel_agent.buffer import resuming, sending, settling
@@ -248,13 +249,15 @@ class Buffer:
             await self._runner.run(self._close)
 
     def _close(self) -> None:
-        clean = self._state.database.broken is None
-        self._state.database.close(clean=clean)
-        if clean:
-            self._state.numbers.stop()
-        else:
+        try:
+            clean = self._state.database.broken is None
+            self._state.database.close(clean=clean)
+            if clean:
+                with suppress(OSError):  # the next start then takes this for an unclean stop
+                    self._state.numbers.stop()
+        finally:
             self._state.numbers.abandon()
-        self._lock.release()
+            self._lock.release()
 
     def _tell_freed(self, count: int) -> None:
         if count:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from whimbrel_aggregator.clock import SystemClock
@@ -38,10 +39,13 @@ class JournalLock:
                 "journal; ask that one through its HTTP API, or stop it first"
             ) from error
         boot = SystemClock().boot_id if boot_id is None else boot_id
-        _, _, last_boot = os.pread(self._fd, 128, 0).decode("ascii", "replace").partition(" ")
-        self.same_boot = bool(boot) and last_boot.strip() == boot
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()} {boot}\n".encode(), 0)
+        self.same_boot = False
+        with suppress(OSError):
+            # on a full or failing disk the next start takes it for another boot
+            _, _, last_boot = os.pread(self._fd, 128, 0).decode("ascii", "replace").partition(" ")
+            self.same_boot = bool(boot) and last_boot.strip() == boot
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()} {boot}\n".encode(), 0)
 
     def release(self) -> None:
         """Let go of the lock; harmless when repeated."""

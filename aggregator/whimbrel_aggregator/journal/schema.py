@@ -97,6 +97,11 @@ _UPGRADES: Final[dict[int, str]] = {}
 """Statements that bring a file from version n (the key) to n + 1."""
 
 
+def _check_mode(mode: str) -> None:
+    if mode != "wal":
+        raise sqlite3.OperationalError(f"the write-ahead log cannot be used (mode is {mode})")
+
+
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     """Open a connection with this program's pragmas; the caller begins transactions.
 
@@ -122,7 +127,10 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA query_only = ON")
         else:
             connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")
-            connection.execute("PRAGMA journal_mode = WAL")
+            # Where its first write fails, SQLite keeps the mode that was, and says so only in its
+            # answer. A commit in that mode is undone by a power cut right after it.
+            (kept,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            _check_mode(kept)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
     except BaseException:
@@ -185,7 +193,8 @@ def prepare(connection: sqlite3.Connection, path: Path, generation: bytes) -> No
         _bring_up_to_date(connection, path, generation)
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite has rolled back by itself where the disk is full
+            connection.execute("ROLLBACK")
         raise
 
 

@@ -112,7 +112,8 @@ class Storage:
             self._writer.execute(f"PRAGMA journal_size_limit = {self._max_wal_bytes}")
             self._reader = connect(self.path, readonly=True)
             row = self._reader.execute("SELECT value FROM meta WHERE key='generation'").fetchone()
-        except sqlite3.Error as error:
+            sync(self.path.parent)  # SQLite does it for its log, and passes over it when it fails
+        except (sqlite3.Error, OSError) as error:
             raise self._translated(error) from error
         if row is None or type(row[0]) is not bytes or len(row[0]) != 8:
             raise JournalDamagedError(f"{self.path} has no readable generation; {REMEDY}")
@@ -143,31 +144,28 @@ class Storage:
         bad = 0 if not scan.header_good else scan.first_bad
         if not scan.frames or bad is None:
             return False
-        if scan.commits_behind >= (1 if self._lock.same_boot else 2) or self._committed(data, bad):
+        committed = self._committed(data)
+        damaged = scan.commits_behind >= 2 if committed is None else committed > bad
+        if damaged:
             raise JournalDamagedError(
                 f"the write-ahead log of {self.path} is damaged at frame {bad} of "
                 f"{len(scan.frames)}: commits behind it would be lost; {REMEDY}"
             )
-        return self._is_in_doubt(scan, data)
+        return committed is None and self._is_in_doubt(scan)
 
-    def _committed(self, log: bytes, bad: int) -> bool:
-        """Say whether the log's index, which outlives a process but no restart, has the frame."""
-        if not self._lock.same_boot:
-            return False
-        index = self.path.with_name(self.path.name + "-shm")
-        if not index.exists():
-            return False
-        committed = committed_frames(index.read_bytes(), log)
-        return committed is not None and committed > bad
+    def _committed(self, log: bytes) -> int | None:
+        """Return how many frames were committed, if the log's index tells: within one boot.
 
-    def _is_in_doubt(self, scan: WalScan, log: bytes) -> bool:
-        """Say whether the last commit may have been confirmed: torn and damaged look alike.
-
-        Killing a process tears nothing that was committed, and the index says how much that is.
+        Where it does, what lies behind was left by a process that was killed, or by a power cut
+        before the one that was killed while it recovered.
         """
         index = self.path.with_name(self.path.name + "-shm")
-        if self._lock.same_boot and index.exists():
-            return committed_frames(index.read_bytes(), log) is None
+        if not self._lock.same_boot or not index.exists():
+            return None
+        return committed_frames(index.read_bytes(), log)
+
+    def _is_in_doubt(self, scan: WalScan) -> bool:
+        """Say that the last commit may have been confirmed: torn and damaged look alike."""
         _log.warning(
             "the write-ahead log ends in a bad frame (%s of %d): the last commit was torn by a "
             "power cut or is damaged; the journal goes on without it as a new generation, and "
@@ -286,7 +284,8 @@ class Storage:
                 try:
                     return work(self._reader, self._reader_ids)
                 finally:
-                    self._reader.execute("ROLLBACK")
+                    if self._reader.in_transaction:
+                        self._reader.execute("ROLLBACK")
             except sqlite3.Error as error:
                 raise self._translated(error) from error
 

@@ -1,17 +1,25 @@
-"""Which boot the aggregator believes that it runs in; the agent asks its clock.
-
-The one place that knows how the journal's lock learns the boot.
-"""
+"""The clocks of a till as an aggregator asks for them: its boot id is text."""
 
 from __future__ import annotations
-
-from whimbrel_aggregator.journal import lock
-from whimbrel_sim.patching import put
 
 from .till import HandClock
 
 
-def enter_boot(clock: HandClock) -> None:
-    """Let journals of this process be opened in the clock's boot from now on."""
-    if hasattr(lock, "_boot_id"):  # else it asks its clock, which is this one
-        put(lock, "_boot_id", clock.boot_id.hex)
+class RegionClock:
+    """The aggregator's Clock port over a :class:`HandClock`."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self._clock = clock
+
+    def wall_ns(self) -> int:
+        """Unix time in nanoseconds."""
+        return self._clock.wall_ns()
+
+    def mono_ns(self) -> int:
+        """Nanoseconds since boot."""
+        return self._clock.mono_ns()
+
+    @property
+    def boot_id(self) -> str:
+        """Text that changes with every boot."""
+        return self._clock.boot_id.hex()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from whimbrel_protocol.sequences import RangeSet
@@ -33,6 +32,10 @@ def _ranges() -> Ranges:
     return defaultdict(RangeSet)
 
 
+def _copied(ranges: Ranges) -> Ranges:
+    return defaultdict(RangeSet, {stream: own.copy() for stream, own in ranges.items()})
+
+
 @dataclass(slots=True)
 class BufferTruth:
     """What the marks say so far.
@@ -59,10 +62,22 @@ class BufferTruth:
     checkpoint: str | None = None
     epochs: list[int] = field(default_factory=list)
     damaged: bool = False
+    refused: set[int] = field(default_factory=set)
 
     def copy(self) -> BufferTruth:
         """Return the same, to be led on."""
-        return copy.deepcopy(self)
+        return replace(
+            self,
+            places={stream: dict(places) for stream, places in self.places.items()},
+            offers=list(self.offers),
+            keys=dict(self.keys),
+            released=_copied(self.released),
+            settled=_copied(self.settled),
+            spoilt=_copied(self.spoilt),
+            published=dict(self.published),
+            epochs=list(self.epochs),
+            refused=set(self.refused),
+        )
 
     @property
     def next_number(self) -> int:
@@ -90,8 +105,8 @@ class BufferTruth:
         self.offers.append(Offer(*offer))
 
     def take_full(self) -> None:
-        """The group was refused: nothing of it may be there."""
-        self.offers.pop()
+        """The group was refused: after a power cut it may be found in a log that ends badly."""
+        self.refused.update(self.offers.pop().numbers)
 
     def take_accepted(self, given: list[list[Any]]) -> None:
         """The group was answered with these places."""
@@ -121,6 +136,12 @@ class BufferTruth:
         for epoch, lane, first, span, _ in frames:
             self.settled[epoch, lane].add(first, first + span - 1)
             self.published.pop(((epoch, lane), first), None)
+
+    def take_flipped(self) -> None:
+        """Something was read wrong, and may have been copied: only nothing wrong may be served."""
+        self.take_damaging()
+        for stream in self.places:
+            self.released[stream].add(1, 2**40)
 
     def take_damaging(self) -> None:
         """The file is about to be spoilt: what was there may be gaps, small rows may be gone."""

@@ -27,9 +27,11 @@ from whimbrel_protocol.event import Event
 from whimbrel_protocol.lanes import LANES, GapReason, Order
 from whimbrel_protocol.messages import ReceiptEntry, Status
 
-from .till import ADDRESS, KEY, BrokenPromiseError, HandClock, receipt, sale
+from .till import ADDRESS, KEY, BrokenPromiseError, HandClock, OpeningError, receipt, sale
 
 Mark = Callable[[list[Any]], None]
+
+LIVE_STEPS: Final = 25
 
 CAP_BYTES: Final = 1024 * 1024
 """The least that a buffer may have: evictions come soon."""
@@ -105,7 +107,10 @@ class BufferWork:
             BrokenPromiseError: its numbering is no newer than these.
         """
         self._mark(["opening"])
-        self._buffer = await open_buffer(self._root, self.clock, self._chance, self._runner)
+        try:
+            self._buffer = await open_buffer(self._root, self.clock, self._chance, self._runner)
+        except OSError as error:
+            raise OpeningError(str(error)) from error
         newest = max(map(ordinal_of, newer_than), default=0)
         if ordinal_of(self._buffer.epoch) <= newest:
             raise BrokenPromiseError(f"{self._buffer.epoch} is not after start {newest}")
@@ -122,6 +127,12 @@ class BufferWork:
         """Close the buffer if it is open, whatever it says."""
         if self._buffer is not None:
             await self.close()
+
+    async def live(self) -> None:
+        """Live shortly, all the usual things, in the order in which chance has them."""
+        await self.open()
+        for _ in range(LIVE_STEPS):
+            await self.step()
 
     async def run(self, steps: int) -> None:
         """Open, do so many steps, close."""

@@ -32,7 +32,7 @@ RARE: Final = frozenset(
 
 FIRST_BOOT: Final = 1
 KILL_SHARE: Final = 0.25
-AGAIN_SHARE: Final = 0.3
+AGAIN_SHARE: Final = 0.25
 """Images of which a second crash is taken, while the first is recovered from."""
 
 TWICE_SHARE: Final = 0.1
@@ -49,6 +49,7 @@ class Task:
         log: the recorded operations.
         scratch: a folder for images.
         images: their numbers.
+        keep: whether the last image is left there.
     """
 
     part: str
@@ -56,6 +57,7 @@ class Task:
     log: str
     scratch: str
     images: list[int]
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,8 @@ def main() -> None:
             sys.stdout.write(json.dumps(asdict(finding)) + "\n")
             sys.stdout.flush()
     finally:
-        shutil.rmtree(task.scratch, ignore_errors=True)
+        if not task.keep:
+            shutil.rmtree(task.scratch, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +25,7 @@ from .till import BrokenPromiseError
 Place = tuple[StreamKey, int, int]
 """Stream, first and span of a frame: its bytes follow from them."""
 
-QUIET: Final = frozenset({"opening", "failed", "full"})
+QUIET: Final = frozenset({"opening", "failed"})
 
 
 @dataclass(slots=True)
@@ -72,10 +71,23 @@ class JournalTruth:
     backups: dict[str, dict[str, int]] = field(default_factory=dict)
     generations: list[str] = field(default_factory=list)
     attached: bool = False
+    flipped: bool = False
 
     def copy(self) -> JournalTruth:
         """Return the same, to be led on."""
-        return copy.deepcopy(self)
+        return replace(
+            self,
+            frames={store: list(frames) for store, frames in self.frames.items()},
+            doubtful=list(self.doubtful),
+            last=dict(self.last),
+            oldest=dict(self.oldest),
+            cursors={store: list(offsets) for store, offsets in self.cursors.items()},
+            labels={device: list(labels) for device, labels in self.labels.items()},
+            floors=dict(self.floors),
+            folding=set(self.folding),
+            backups=dict(self.backups),
+            generations=list(self.generations),
+        )
 
     @property
     def ordinal(self) -> int:
@@ -116,6 +128,14 @@ class JournalTruth:
 
     def take_undone(self) -> None:
         """The group was read back, and had not happened."""
+        self.doubtful.clear()
+
+    def take_flipped(self) -> None:
+        """Something was read wrong, and may have been copied: it may be told of, never served."""
+        self.flipped = True
+
+    def take_full(self) -> None:
+        """The group was refused."""
         self.doubtful.clear()
 
     def take_cursor(self, store: str, offset: int) -> None:
@@ -161,11 +181,18 @@ class JournalTruth:
 
 
 async def judge_journal(
-    journal: SqliteJournal, truth: JournalTruth, mark: Mark, *, torn: bool
+    journal: SqliteJournal, truth: JournalTruth, mark: Mark, *, torn: bool, thorough: bool
 ) -> tuple[object, ...]:
     """Judge an open journal; returns what must be the same when the image is opened again.
 
     What it answers of appends in doubt is marked, and the mark goes into the truth.
+
+    Args:
+        journal: the open journal.
+        truth: the marks up to the crash.
+        mark: takes marks, for the truth too.
+        torn: whether the crash was a power cut: then a new generation may have begun.
+        thorough: whether everything is verified too, the newest backup included.
 
     Raises:
         BrokenPromiseError: a promise is broken.
@@ -178,11 +205,11 @@ async def judge_journal(
     await _judge_devices(journal, truth)
     if truth.attached:
         await _judge_cursors(journal, truth)
-    report = verify_journal(journal.path)
-    if not report.sound:
-        raise BrokenPromiseError(f"verify finds {report.problems[:3]}")
-    for name, heads in truth.backups.items():
-        _judge_backup(journal.path.with_name(name), heads)
+    for name in truth.backups:
+        if not journal.path.with_name(name).exists():
+            raise BrokenPromiseError(f"backup {name} is gone")
+    if thorough:
+        _judge_structure(journal.path, truth)
     return tuple(held)
 
 
@@ -215,9 +242,9 @@ async def _judge_frames(
     if head != len(expected):
         raise BrokenPromiseError(f"head of {store} is {head}, answered was {len(expected)}")
     page = await journal.read(partition, 1, limit_frames=100_000, limit_bytes=2**40)
-    if page.damaged:
+    if page.damaged and not truth.flipped:
         raise BrokenPromiseError(f"{page.damaged[0]} is damaged")
-    offsets = [frame.offset for frame in page.frames]
+    offsets = sorted([one.offset for one in page.frames] + [one.offset for one in page.damaged])
     oldest = offsets[0] if offsets else head + 1
     if oldest > truth.oldest.get(store, 1) and not truth.retaining:
         raise BrokenPromiseError(f"{store} begins at {oldest}, {truth.oldest.get(store)} is owed")
@@ -273,11 +300,11 @@ async def _judge_cursors(journal: SqliteJournal, truth: JournalTruth) -> None:
             raise BrokenPromiseError(f"cursor in {store} is at {cursor.offset}, not {offsets}")
 
 
-def _judge_backup(path: Path, heads: dict[str, int]) -> None:
-    if not path.exists():
-        raise BrokenPromiseError(f"backup {path.name} is gone")
-    report = verify_journal(path)
-    if not report.sound:
-        raise BrokenPromiseError(f"backup {path.name}: {report.problems[:3]}")
-    if report.partitions < len(heads):
-        raise BrokenPromiseError(f"backup {path.name} has {report.partitions} stores")
+def _judge_structure(journal: Path, truth: JournalTruth) -> None:
+    report = verify_journal(journal)
+    if not report.sound and not truth.flipped:
+        raise BrokenPromiseError(f"verify finds {report.problems[:3]}")
+    for name, heads in list(truth.backups.items())[-1:]:
+        report = verify_journal(journal.with_name(name))
+        if not report.sound or report.partitions < len(heads):
+            raise BrokenPromiseError(f"backup {name}: {report}")

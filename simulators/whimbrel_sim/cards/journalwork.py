@@ -38,16 +38,18 @@ from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.sequences import RangeSet
 
-from .boots import enter_boot
-from .till import START_NS, HandClock, sale
+from .boots import RegionClock
+from .till import START_NS, BrokenPromiseError, HandClock, OpeningError, sale
 
 Mark = Callable[[list[Any]], None]
 
 JOURNAL_FILE: Final = "journal/journal.db"
-CAP_BYTES: Final = 3 * 1024 * 1024
+LIVE_STEPS: Final = 20
+
+CAP_BYTES: Final = 2 * 1024 * 1024
 """An eighth of it is the log's limit: checkpoints come soon."""
 
-KEEP_BYTES: Final = 600_000
+KEEP_BYTES: Final = 250_000
 STORES: Final = ("store-1", "store-2")
 DEVICES: Final = ("till-1", "till-2")
 CONSUMER: Final = "files"
@@ -55,10 +57,9 @@ CONSUMER: Final = "files"
 
 async def open_journal(root: Path, clock: HandClock, chance: random.Random) -> SqliteJournal:
     """Open the journal under a folder as the aggregator does."""
-    enter_boot(clock)
     return await SqliteJournal.open(
         JournalConfig(path=root / JOURNAL_FILE, max_bytes=CAP_BYTES, min_free_bytes=0),
-        clock=clock,
+        clock=RegionClock(clock),
         random=chance,
         writer=DirectRunner(),
         reader=DirectRunner(),
@@ -131,7 +132,10 @@ class JournalWork:
     async def open(self) -> None:
         """Open the journal."""
         self._mark(["opening"])
-        self._journal = await open_journal(self._root, self.clock, self._chance)
+        try:
+            self._journal = await open_journal(self._root, self.clock, self._chance)
+        except OSError as error:
+            raise OpeningError(str(error)) from error
         self._mark(["opened", self._journal.generation.hex()])
 
     async def close(self) -> None:
@@ -152,6 +156,12 @@ class JournalWork:
                 await self.enrol(DeviceKey("acme", store, name))
         await self.journal.attach(CONSUMER)
         self._mark(["attached"])
+
+    async def live(self) -> None:
+        """Live shortly."""
+        await self.begin()
+        for _ in range(LIVE_STEPS):
+            await self.step()
 
     async def run(self, steps: int) -> None:
         """Begin, do so many steps, close."""
@@ -197,10 +207,14 @@ class JournalWork:
         except JournalFullError:
             self._mark(["full"])
             return
-        if all(isinstance(result, Committed) for result in results):
-            self._mark(["committed"])
-        else:
-            self._mark(["failed"])
+        if not all(isinstance(result, Committed) for result in results):
+            # as ingest does: what is unknown is read back, and goes by that
+            pairs = [(append.partition, append.op_id) for append in appends]
+            results = [await self.journal.outcome(*pair) for pair in pairs]
+        happened = [isinstance(result, Committed) for result in results]
+        if any(happened) != all(happened):
+            raise BrokenPromiseError(f"of one group only a part was committed: {results}")
+        self._mark(["committed" if all(happened) else "undone"])
 
     async def _append_of(self, store: str) -> Append:
         chance = self._chance

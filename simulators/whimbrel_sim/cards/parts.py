@@ -8,21 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
+from whimbrel_agent.buffer.values import BufferError as BufferMistakeError
+from whimbrel_aggregator.journal.port import JournalDamagedError, JournalError
+
 from .bufferjudge import judge_buffer, judge_keys
 from .buffertruth import BufferTruth
 from .bufferwork import BufferWork
 from .journaltruth import JournalTruth, judge_journal
 from .journalwork import JournalWork
-from .till import SECOND_NS, START_NS, HandClock
+from .till import SECOND_NS, START_NS, HandClock, OpeningError
 
 STEPS: Final = 260
 """Of a recorded workload: evictions, salvages and restarts have come by then."""
 
-STEPS_AFTER: Final = 5
+STEPS_AFTER: Final = 4
 """Done on an image after it was judged."""
 
-LOOK_AGAIN_SHARE: Final = 0.3
+LOOK_AGAIN_SHARE: Final = 0.15
 """Images that are opened and judged once more after that."""
+
+THOROUGH_SHARE: Final = 0.12
+"""Images of which everything is verified: for a journal that takes longer than all the rest."""
 
 Mark = Callable[[list[Any]], None]
 
@@ -53,9 +59,19 @@ class Crash:
 
 
 class BufferPart:
-    """The agent's buffer."""
+    """The agent's buffer.
+
+    ``errors`` is what its callers may be told when a disk fails: an opening may also say what the
+    system said. ``damage`` is what they may be told later of what was read wrong and copied.
+    """
 
     name: Final = "buffer"
+    errors: Final = (BufferMistakeError, OpeningError)
+    damage: Final = ()
+
+    def work(self, root: Path, mark: Mark, chance: random.Random) -> BufferWork:
+        """Return a workload that is led by hand."""
+        return BufferWork(root, mark, chance)
 
     def truth(self) -> BufferTruth:
         """Return the truth before anything."""
@@ -91,7 +107,9 @@ class BufferPart:
         work = BufferWork(root, both, chance, clock=crash.clock(), number=truth.next_number)
         await work.open(newer_than=list(truth.epochs))
         try:
-            facts = (await judge_buffer(work.buffer, truth, torn=crash.torn)).facts()
+            thorough = chance.random() < THOROUGH_SHARE
+            held = await judge_buffer(work.buffer, truth, torn=crash.torn, thorough=thorough)
+            facts = held.facts()
             await judge_keys(work.buffer, truth)
             for _ in range(STEPS_AFTER):
                 await work.step()
@@ -105,9 +123,15 @@ class BufferPart:
 
 
 class JournalPart:
-    """The aggregator's journal."""
+    """The aggregator's journal; see :class:`BufferPart`."""
 
     name: Final = "journal"
+    errors: Final = (JournalError, OpeningError)
+    damage: Final = (JournalDamagedError,)
+
+    def work(self, root: Path, mark: Mark, chance: random.Random) -> JournalWork:
+        """Return a workload that is led by hand."""
+        return JournalWork(root, mark, chance)
 
     def truth(self) -> JournalTruth:
         """Return the truth before anything."""
@@ -129,7 +153,13 @@ class JournalPart:
         work = JournalWork(root, both, chance, clock=crash.clock(), ordinal=truth.ordinal)
         await work.open()
         try:
-            facts = await judge_journal(work.journal, truth, both, torn=crash.torn)
+            facts = await judge_journal(
+                work.journal,
+                truth,
+                both,
+                torn=crash.torn,
+                thorough=chance.random() < THOROUGH_SHARE,
+            )
             if not truth.attached:
                 await work.close()
                 await work.begin()
@@ -138,7 +168,7 @@ class JournalPart:
             if chance.random() < LOOK_AGAIN_SHARE:
                 await work.close()
                 await work.open()
-                await judge_journal(work.journal, truth, both, torn=False)
+                await judge_journal(work.journal, truth, both, torn=False, thorough=False)
         finally:
             await work.end()
         return facts

@@ -470,17 +470,20 @@ ssize_t writev(int fd, const struct iovec *parts, int count) {
     return gather(fd, parts, count, -1);
 }
 
-#define PWRITEV(name) \
-    ssize_t name(int fd, const struct iovec *parts, int count, off_t at) { \
-        REAL(ssize_t, name, int, const struct iovec *, int, off_t); \
+#define PWRITEV(name, parameters, ...) \
+    ssize_t name parameters { \
+        static ssize_t (*real) parameters; \
+        if (!real) real = (ssize_t (*) parameters)dlsym(RTLD_NEXT, #name); \
         struct entry *entry; \
         struct folder *folder = enter_fd(fd, &entry); \
-        if (!folder) return real_##name(fd, parts, count, at); \
+        if (!folder) return real(__VA_ARGS__); \
         leave(folder); \
         return gather(fd, parts, count, at); \
     }
-PWRITEV(pwritev)
-PWRITEV(pwritev64)
+PWRITEV(pwritev, (int fd, const struct iovec *parts, int count, off_t at), fd, parts, count, at)
+PWRITEV(pwritev64, (int fd, const struct iovec *parts, int count, off_t at), fd, parts, count, at)
+PWRITEV(pwritev2, (int fd, const struct iovec *parts, int count, off_t at, int flags), fd, parts, count, at, flags)
+PWRITEV(pwritev64v2, (int fd, const struct iovec *parts, int count, off_t at, int flags), fd, parts, count, at, flags)
 
 /* The kernel copies: into a watched file it is told that it cannot, and callers then write. */
 #define COPY(result, name, parameters, out, fault, ...) \

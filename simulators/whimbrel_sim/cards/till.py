@@ -24,6 +24,10 @@ class BrokenPromiseError(Exception):
     """What was found breaks a promise of the product."""
 
 
+class OpeningError(Exception):
+    """A store could not be opened, since the system said so."""
+
+
 def boot_id(boot: int) -> bytes:
     """Return the id of a boot: another one after every power cut."""
     return b"b%03d" % boot

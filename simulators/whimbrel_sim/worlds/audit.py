@@ -54,7 +54,10 @@ class Audit:
             )
 
     def _region_crashing(self, region: RegionMachine) -> None:
-        self._look_at(region)
+        if self._replaced or self._restored:
+            self.look()  # what was read before some journal was replaced must be forgotten first
+        else:
+            self._look_at(region)
         self.journal.let_go(region.name)
 
     def _region_crashed(self, region: RegionMachine, *, power_cut: bool) -> None:

@@ -8,6 +8,7 @@ anything anywhere.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from .timeline import Timeline
 
 QUEUE_LIMIT: Final = 1_000
 """Messages that wait for one client; Mosquitto's own limit."""
+
+NOTED_DIGITS: Final = 8
+"""Hexadecimal digits of a payload's SHA-256 that the timeline has: enough to see a difference."""
 
 
 class NoConnectionError(Exception):
@@ -95,6 +99,7 @@ class Connection:
 
     def _delivered(self, message: Message) -> None:
         if self.here:
+            self._broker.delivered(self, message)
             self._take(message)
 
     def close(self) -> None:
@@ -102,7 +107,13 @@ class Connection:
         if self.here:
             self.here = False
             self._path.close(self._down)
-            self._path.loop.call_later(1.0, self._end_there, context=WORLD)
+            self._path.loop.call_later(1.0, self._end_when_all_is_sent, context=WORLD)
+
+    def _end_when_all_is_sent(self) -> None:
+        if self.there and self._up.waiting:
+            self._path.loop.call_later(1.0, self._end_when_all_is_sent, context=WORLD)
+        else:
+            self._end_there()
 
     def vanish(self) -> None:
         """Take the client's end away without a word; the broker finds out late or never."""
@@ -113,11 +124,11 @@ class Connection:
                 wait_s = self._path.random.random() * SILENCE_S
                 self._path.loop.call_later(wait_s, self._end_there, context=WORLD)
 
-    def reset(self) -> None:
+    def reset(self, kind: str = "REFUSED", why: str = "the connection was broken") -> None:
         """Break it at both ends; what is on the way is lost."""
         self._path.close(self._up)
         self._end_there()
-        self.break_here("NO_LINK", "the connection was lost")
+        self.break_here(kind, why)
 
     def break_here(self, kind: str, why: str) -> None:
         """Let the client find out that it is over."""
@@ -150,6 +161,7 @@ class WorldBroker:
         self._timeline = timeline
         self._devices: dict[str, dict[Connection, None]] = {}
         self._wide: dict[Connection, None] = {}
+        self._everybody: dict[Connection, None] = {}
         self._retained: dict[str, Message] = {}
         self._second = -1
         self._connects = 0
@@ -195,6 +207,7 @@ class WorldBroker:
         return self._connects > self.manners.connects_per_s
 
     def _subscribe(self, connection: Connection) -> None:
+        self._everybody[connection] = None
         for one in connection.filters:
             if one.startswith("wb/1/down/") and one.endswith("/+"):
                 self._devices.setdefault(one[:-2], {})[connection] = None
@@ -207,6 +220,7 @@ class WorldBroker:
     def left(self, connection: Connection) -> None:
         """Forget a connection."""
         self._wide.pop(connection, None)
+        self._everybody.pop(connection, None)
         for one in connection.filters:
             own = self._devices.get(one[:-2])
             if own is not None:
@@ -217,7 +231,7 @@ class WorldBroker:
         """Lose every connection and everything that was kept."""
         self._timeline.tell(self.name, "restart")
         self._retained.clear()
-        for connection in self._everybody():
+        for connection in list(self._everybody):
             connection.reset()
 
     def go_down(self) -> None:
@@ -234,27 +248,36 @@ class WorldBroker:
         """Break one connection from the broker's side."""
         connection.reset()
 
-    def _everybody(self) -> list[Connection]:
-        found = dict(self._wide)
-        for own in self._devices.values():
-            found |= own
-        return list(found)
-
     # ------------------------------------------------------------------ messages
 
     def arrived(self, source: Connection, message: Message) -> None:
         """Take a publication (the PUBACK goes out here) and do with it as the manners say."""
         self.counts["published"] += 1
+        self._note("<-", source, message)
         for tap in self.taps:
             tap(source, message)
         if message.retained:
-            self._retained[message.topic] = message
+            self._keep(message)
         self._give_out(message._replace(retained=False))
         manners = self.manners
         if manners.late and self._random.random() < manners.late:
             wait_s = self._random.random() * manners.late_s
             late = message._replace(retained=False)
             self._loop.call_later(wait_s, self._give_out, late, context=WORLD)
+
+    def _keep(self, message: Message) -> None:
+        if message.payload:
+            self._retained[message.topic] = message
+        else:  # section 3.3.1.3: an empty one takes back what was kept
+            self._retained.pop(message.topic, None)
+
+    def delivered(self, connection: Connection, message: Message) -> None:
+        """Note what came to a client."""
+        self._note("->", connection, message)
+
+    def _note(self, way: str, connection: Connection, message: Message) -> None:
+        digest = hashlib.sha256(message.payload).hexdigest()[:NOTED_DIGITS]
+        self._timeline.note(self.name, f"{way} {connection.client} {message.topic} {digest}")
 
     def _give_out(self, message: Message) -> None:
         if not self.up:
@@ -279,6 +302,8 @@ class WorldBroker:
 def matches(topic_filter: str, topic: str) -> bool:
     """Say whether a topic matches a filter (MQTT 3.1.1, section 4.7)."""
     wanted, levels = topic_filter.split("/"), topic.split("/")
+    if topic.startswith("$") and wanted[0] in ("#", "+"):
+        return False
     for index, level in enumerate(wanted):
         if level == "#":
             return True

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import Final, Protocol
+
+DATABASE_SUFFIX: Final = ".db"
+"""Of files that are the same, byte for byte, in every run of a seed.
+
+The log beside such a file is not: SQLite draws the salt of its frames from the operating system.
+"""
 
 
 class NoPowerCutsError(Exception):
@@ -51,3 +58,14 @@ class _PlainCard:
 def plain_card(folder: Path) -> Card:
     """Return a card for worlds without power cuts."""
     return _PlainCard(folder)
+
+
+def described(folder: Path) -> str:
+    """Return names and sizes of a card's files, and the first digits of a database's SHA-256."""
+    parts = []
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        content = path.read_bytes()
+        known = path.suffix == DATABASE_SUFFIX
+        digest = f" {hashlib.sha256(content).hexdigest()[:8]}" if known else ""
+        parts.append(f"{path.name} {len(content)}{digest}")
+    return ", ".join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -43,18 +44,42 @@ class Ends:
 def schedule(world: World) -> Ends:
     """Draw everything that will happen, and put it on the loop's agenda."""
     ends = Ends()
-    for number, line in enumerate(world.scenario.faults):
-        random = world.random("fault", number)
-        for _ in range(round(draw(line.times, random))):
-            for target in _targets(world, line, random):
-                _put_on_agenda(world, line, target, random, ends)
+    for line in strikes(world):
+        _put_on_agenda(world, line, ends)
     return ends
 
 
-def _put_on_agenda(world: World, line: FaultLine, target: str, random: Random, ends: Ends) -> None:
-    kind = KINDS[line.kind]
-    at_s, for_s = draw(line.at_s, random), draw(line.for_s, random)
-    settings = {**kind.settings, **{name: draw(v, random) for name, v in line.more.items()}}
+def strikes(world: World) -> list[FaultLine]:
+    """Draw every single strike: lines with one target's name and fixed numbers.
+
+    A scenario that has these instead of its own lines draws nothing, and its world is the same.
+    """
+    drawn = []
+    for number, line in enumerate(world.scenario.faults):
+        random = world.random("fault", number)
+        for _ in range(round(draw(line.times, random))):
+            drawn += [_struck(line, name, random) for name in _targets(world, line, random)]
+    return drawn
+
+
+def _struck(line: FaultLine, target: str, random: Random) -> FaultLine:
+    return replace(
+        line,
+        on=target,
+        at_s=draw(line.at_s, random),
+        for_s=draw(line.for_s, random),
+        times=1,
+        share=1.0,
+        more={name: draw(value, random) for name, value in line.more.items()},
+    )
+
+
+def _put_on_agenda(world: World, line: FaultLine, ends: Ends) -> None:
+    kind, target = KINDS[line.kind], line.on
+    settings = {name: float(value) for name, value in {**kind.settings, **line.more}.items()}
+    assert isinstance(line.at_s, int | float)
+    assert isinstance(line.for_s, int | float)
+    for_s = float(line.for_s)
 
     def begin() -> None:
         if ends.over:
@@ -64,14 +89,14 @@ def _put_on_agenda(world: World, line: FaultLine, target: str, random: Random, e
         end = kind.strike(world, _found(world, kind, target), settings)
         if end is not None:
             token = ends.add(end)
-            world.loop.call_later(for_s, _end, world, line, target, ends, token, context=WORLD)
+            world.loop.call_later(for_s, _end, world, line, ends, token, context=WORLD)
 
-    world.loop.call_at(at_s, begin, context=WORLD)
+    world.loop.call_at(line.at_s, begin, context=WORLD)
 
 
-def _end(world: World, line: FaultLine, target: str, ends: Ends, token: object) -> None:
+def _end(world: World, line: FaultLine, ends: Ends, token: object) -> None:
     if not ends.over:
-        world.timeline.tell(target, f"end of {line.kind}")
+        world.timeline.tell(line.on, f"end of {line.kind}")
     ends.now(token)
 
 

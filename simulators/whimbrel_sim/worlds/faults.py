@@ -44,6 +44,40 @@ class Kind:
     settings: Mapping[str, float] = field(default_factory=dict)
 
 
+class Layers:
+    """What faults put over one value. They may end in any order; the newest one holds."""
+
+    def __init__(self, fair: Any) -> None:
+        self._fair = fair
+        self._over: dict[object, Any] = {}
+
+    @property
+    def value(self) -> Any:
+        """What holds now."""
+        return next(reversed(self._over.values()), self._fair)
+
+    def add(self, value: Any) -> Callable[[], None]:
+        """Put a value over the others; returns what takes it away."""
+        token = object()
+        self._over[token] = value
+        return lambda: self._over.pop(token, None)
+
+
+def _lay_over(
+    world: World, name: str, holder: Any, attribute: str, value: Any
+) -> Callable[[], None]:
+    """Set an attribute of what is called ``name`` until the end."""
+    layers = world.layers.setdefault((name, attribute), Layers(getattr(holder, attribute)))
+    take_away = layers.add(value)
+    setattr(holder, attribute, layers.value)
+
+    def end() -> None:
+        take_away()
+        setattr(holder, attribute, layers.value)
+
+    return end
+
+
 # ---------------------------------------------------------------------- links
 
 
@@ -102,14 +136,14 @@ def _flap(world: World, path: Path, settings: Mapping[str, float]) -> End:
 
 def _manner(*names: str) -> Strike:
     def strike(world: World, broker: WorldBroker, settings: Mapping[str, float]) -> End:
-        del world
-        before = {name: getattr(broker.manners, name) for name in names}
+        ends = []
         for name in names:
-            setattr(broker.manners, name, type(before[name])(settings[name]))
+            value = type(getattr(broker.manners, name))(settings[name])
+            ends.append(_lay_over(world, broker.name, broker.manners, name, value))
 
         def end() -> None:
-            for name, value in before.items():
-                setattr(broker.manners, name, value)
+            for one in ends:
+                one()
 
         return end
 
@@ -170,13 +204,7 @@ def _sleep(world: World, machine: Machine, settings: Mapping[str, float]) -> End
 
 
 def _slow(world: World, machine: Machine, settings: Mapping[str, float]) -> End:
-    del world
-    before, machine.slow_s = machine.slow_s, settings["slow_s"]
-
-    def end() -> None:
-        machine.slow_s = before
-
-    return end
+    return _lay_over(world, machine.name, machine, "slow_s", settings["slow_s"])
 
 
 def _clock_jump(world: World, machine: Machine, settings: Mapping[str, float]) -> End:
@@ -187,14 +215,15 @@ def _clock_jump(world: World, machine: Machine, settings: Mapping[str, float]) -
 
 def _clock_lost(world: World, machine: Machine, settings: Mapping[str, float]) -> End:
     """Let the clock begin at 1970 again, and not know better."""
-    del world, settings
+    del settings
     clock = machine.clock
-    before, known = clock.offset_ns, clock.known
-    clock.offset_ns = before - clock.wall_ns()
-    clock.known = ClockQuality.UNSYNCED
+    lost_ns = clock.wall_ns()
+    clock.offset_ns -= lost_ns
+    know_better = _lay_over(world, machine.name, clock, "known", ClockQuality.UNSYNCED)
 
     def end() -> None:
-        clock.offset_ns, clock.known = before, known
+        clock.offset_ns += lost_ns
+        know_better()
 
     return end
 

@@ -8,6 +8,7 @@ put by until it wakes.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import itertools
 import selectors
 from collections.abc import Callable, Coroutine, Generator, Mapping
@@ -69,6 +70,7 @@ class _JumpingSelector(selectors.BaseSelector):
             self.now_s += STEP_S
             self._steps += 1
             if self._steps > MAX_STEPS_AWAKE:
+                self._steps = 0  # whoever clears up after this may take some turns, too
                 raise StalledError(f"nobody waits any more at {self.now_s:.6f} s: a livelock")
         return []
 
@@ -89,11 +91,30 @@ class NumberedTask(asyncio.Task[T]):
         return self is other
 
 
+class _NumberedTimer(asyncio.TimerHandle):
+    """A timer that comes after those of the same time that were set before it.
+
+    asyncio's heap of timers does not keep that order, and messages of one moment would overtake
+    each other on their way.
+    """
+
+    number = 0
+    _scheduled: bool  # asyncio's own
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, _NumberedTimer):
+            return NotImplemented
+        return (self.when(), self.number) < (other.when(), other.number)
+
+
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """Give it to ``asyncio.Runner(loop_factory=VirtualTimeLoop)``."""
 
+    _scheduled: list[asyncio.TimerHandle]  # asyncio's own heap
+
     def __init__(self) -> None:
         self._numbers = itertools.count()
+        self._timers = itertools.count()
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
         self.set_task_factory(self._number)
@@ -115,6 +136,20 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         handle = asyncio.Handle(callback, args, self, context)
         sleeper.put_by.append((callback, args, context or Context(), handle))
         return handle
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As asyncio's, but timers of one time come in the order in which they were set."""
+        timer = _NumberedTimer(when, callback, args, self, context)
+        timer.number = next(self._timers)
+        heapq.heappush(self._scheduled, timer)
+        timer._scheduled = True  # noqa: SLF001  as asyncio does: a cancelled one is counted
+        return timer
 
     def wake(self, sleeper: Sleeper) -> None:
         """Let a process go on with what was put by."""

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from whimbrel_protocol.errors import WhimbrelError
 from whimbrel_protocol.lanes import ClockQuality
 
-from .cardport import Card, plain_card
+from .cardport import Card, described, plain_card
 from .loop import SLEEPER, VirtualTimeLoop
 from .network import WORLD
 from .timeline import Timeline
@@ -139,23 +139,46 @@ class Process:
             task.cancel()
 
 
+class _Job:
+    """Slow work that was handed in."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.given_up = False
+
+
 class WorldRunner:
     """The runner ports: work runs in the caller, in order, after the time that it takes."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._turn = asyncio.Lock()
+        self._newest: asyncio.Task[Any] | None = None
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run ``work`` after all work handed in before it."""
+        """Run ``work`` after all work handed in before it; what has begun is finished."""
         self._process.touch()
         work_s = self._process.machine.work_s()
-        if work_s <= 0 and not self._turn.locked():
+        if work_s <= 0 and (self._newest is None or self._newest.done()):
             return self._do(work)
-        async with self._turn:
-            if work_s > 0:
-                await asyncio.sleep(work_s)
-            return self._do(work)
+        job = _Job()
+        done = self._process.spawn(self._in_turn(job, work, work_s, self._newest), "slow work")
+        self._newest = done
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            job.given_up = not job.begun
+            raise
+
+    async def _in_turn(
+        self, job: _Job, work: Callable[[], T], work_s: float, before: asyncio.Task[Any] | None
+    ) -> T:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        if job.given_up:
+            raise asyncio.CancelledError
+        job.begun = True
+        await asyncio.sleep(work_s)
+        return self._do(work)
 
     def _do(self, work: Callable[[], T]) -> T:
         self._process.touch()
@@ -166,7 +189,9 @@ class WorldRunner:
         return result
 
     async def close(self) -> None:
-        """Nothing to end."""
+        """Finish what was handed in."""
+        if self._newest is not None and not self._newest.done():
+            await asyncio.wait([self._newest])
 
 
 class WorldWorkers:
@@ -280,6 +305,7 @@ class Machine:
             self.card.image_after_kill(folder)
         self._change_folder(folder)
         self.timeline.tell(self.name, "power cut" if power_cut else "killed", why=why)
+        self.timeline.note(self.name, described(folder))
         self.left()
         if process.asleep:
             self._loop().wake(process)

@@ -21,6 +21,9 @@ GAP_S: Final = 1e-6
 
 CONNECT_TIMEOUT_S: Final = 10.0
 
+Breaker = Callable[[str, str], None]
+"""Breaks a connection; is given the failure class's name and the reason."""
+
 WORLD: Final = Context()
 """The context of callbacks that belong to no process."""
 
@@ -151,7 +154,7 @@ class Path:
         self.lost = 0
         self._faults: dict[object, Weather] = {}
         self._pipes: dict[Pipe, None] = {}
-        self._breakers: dict[object, Callable[[], None]] = {}
+        self._breakers: dict[object, Breaker] = {}
         self._closings = 0
 
     def add(self, fault: object, weather: Weather) -> None:
@@ -181,12 +184,12 @@ class Path:
 
     def _silent_since(self, closings: int) -> None:
         if closings == self._closings:
-            self.reset()
+            self.reset("NO_LINK", "nothing came for too long")
 
-    def reset(self) -> None:
-        """Break every connection."""
+    def reset(self, kind: str = "REFUSED", why: str = "the connection was broken") -> None:
+        """Break every connection; ``kind`` is a failure class's name."""
         for breaker in list(self._breakers.values()):
-            breaker()
+            breaker(kind, why)
 
     def pipe(self, *, up: bool, deliver: Callable[[Message], None]) -> Pipe:
         """Return a new pipe over this path."""
@@ -199,7 +202,7 @@ class Path:
         pipe.dead = True
         self._pipes.pop(pipe, None)
 
-    def when_broken(self, key: object, breaker: Callable[[], None] | None) -> None:
+    def when_broken(self, key: object, breaker: Breaker | None) -> None:
         """Say what a broken path does to a connection; None takes it back."""
         if breaker is None:
             self._breakers.pop(key, None)

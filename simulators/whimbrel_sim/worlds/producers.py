@@ -46,9 +46,18 @@ class Producer:
         events = [self._event(number) for number in numbers]
         while True:
             outcome = await self._try(numbers, events)
+            self._note(numbers, accepted=outcome)
             if outcome is not None or not self.load.keyed or stop.is_set():
                 return
             await asyncio.sleep(AGAIN_S * (1 + self._random.random()))
+
+    def _note(self, numbers: range, *, accepted: bool | None) -> None:
+        said = {True: "accepted", False: "refused", None: "no answer"}[accepted]
+        if accepted and self.sender.places:
+            told = self.sender.places[-1]
+            said = f"{said} to {told.epoch:x} from {told.first}"
+        numbered = f"{numbers.start}..{numbers.stop - 1}"
+        self.device.timeline.note(self.sender.name, f"{numbered} {said}")
 
     async def _try(self, numbers: range, events: list[Event]) -> bool | None:
         """Post once; None means that nobody knows what became of it."""

@@ -246,6 +246,7 @@ class WorldFeed:
             self._counters.add("links_made")
             try:
                 await self._over.wait()
+                self._counters.add("links_lost")
             finally:
                 self.connected = ""
                 if machine.connection is connection:

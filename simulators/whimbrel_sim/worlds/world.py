@@ -23,6 +23,7 @@ from .broker import WorldBroker
 from .cardport import Card, plain_card
 from .casting import schedule
 from .device import Device
+from .faults import Layers
 from .loop import VirtualTimeLoop
 from .machine import AgentClock, Machine, RegionClock
 from .neighbour import let_attack
@@ -69,6 +70,7 @@ class World:
         self.devices: list[Device] = []
         self.producers: list[Producer] = []
         self.images = 0
+        self.layers: dict[tuple[str, str], Layers] = {}
         self._stop = asyncio.Event()
         self._chores: asyncio.TaskGroup | None = None
         self.audit = Audit(self)

@@ -90,7 +90,10 @@ class JournalAudit:
 
     def _take(self, region: str, audit: RegionAudit, kept: Kept) -> None:
         audit.frames += 1
-        audit.digests[kept.where].add(hashlib.sha256(kept.data).digest()[:DIGEST_BYTES])
+        digest = hashlib.sha256(kept.data).digest()[:DIGEST_BYTES]
+        if digest in audit.digests[kept.where]:  # as a fork, too: a fork has other content
+            self._report(Invariant.ONCE, f"a frame of {kept.where} is there twice: {digest.hex()}")
+        audit.digests[kept.where].add(digest)
         for gap in kept.gaps():
             self.gaps[kept.where, kept.epoch, kept.lane].append(gap)
         try:

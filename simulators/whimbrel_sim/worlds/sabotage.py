@@ -1,0 +1,313 @@
+"""Planted faults for worlds: each breaks one promise, and a world must find it.
+
+Where a fault of the real-broker tests (:mod:`whimbrel_sim.sabotage`) is tied to MQTT or to real
+time, its world's form is here; the others are taken as they are. A fault is put in with
+``patching.applied`` and is gone after the block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from whimbrel_agent.buffer import epochs, opening
+from whimbrel_agent.buffer.database import Limits
+from whimbrel_agent.buffer.values import BufferConfig
+from whimbrel_agent.ports import Delivery, LinkFailure
+from whimbrel_agent.uplink.figures import ResumeState
+from whimbrel_agent.uplink.session import Session
+from whimbrel_agent.uplink.shell import Uplink
+from whimbrel_agent.uplink.values import Effect, Now
+from whimbrel_aggregator.ingest import commit, verdict
+from whimbrel_aggregator.ingest.admission import Enrolment, Parsed, Refusal, Refused
+from whimbrel_aggregator.ingest.pipeline import Ingest
+from whimbrel_aggregator.ingest.receipts import Settled
+from whimbrel_aggregator.ingest.verdict import Candidate, Decision
+from whimbrel_aggregator.journal.port import NewFrame
+from whimbrel_protocol import epoch
+from whimbrel_protocol.lanes import Order
+from whimbrel_protocol.sequences import RangeSet
+from whimbrel_sim import sabotage_agent, sabotage_aggregator
+from whimbrel_sim.patching import put
+
+from .device import WorldLink
+from .invariants.violation import Invariant
+
+CAP_FACTOR: Final = 3
+"""How much larger than the cap "cap ignored" lets a buffer become."""
+
+NEVER_S: Final = 1e6
+"""Longer than a world goes on."""
+
+
+# ---------------------------------------------------------------------- of the region
+
+
+def any_order() -> None:
+    """Commit the frames of an in-order lane as they come."""
+    unsettled = verdict._unsettled  # noqa: SLF001
+
+    def as_they_come(candidate: Candidate, ranges: RangeSet) -> Decision:
+        return unsettled(replace(candidate, order=Order.LIVE_FIRST), ranges)
+
+    put(verdict, "_unsettled", as_they_come)
+
+
+def signatures_off() -> None:
+    """Take what devices are said to have signed without looking at the signature."""
+    admitted = Ingest._admitted  # noqa: SLF001
+
+    def believe(ingest: Ingest, parsed: Parsed, enrolment: Enrolment | None) -> Parsed | Refused:
+        answer = admitted(ingest, parsed, enrolment)
+        forged = isinstance(answer, Refused) and answer.refusal is Refusal.SIGNATURE
+        return parsed if forged else answer
+
+    put(Ingest, "_admitted", believe)
+
+
+def garbled_commits() -> None:
+    """Commit frames with a byte of their end changed."""
+    new_frame = commit._new_frame  # noqa: SLF001
+
+    def garbled(settled: Settled) -> NewFrame:
+        frame = new_frame(settled)
+        return replace(
+            frame, data=frame.data[:-100] + bytes([frame.data[-100] ^ 1]) + frame.data[-99:]
+        )
+
+    put(commit, "_new_frame", garbled)
+
+
+# ---------------------------------------------------------------------- of the agent
+
+
+def free_on_puback() -> None:
+    """Take the broker's word for the region's: the world's broker acknowledges everything."""
+    publish = WorldLink.publish
+
+    async def publish_and_hear(link: WorldLink, topic: str, payload: bytes) -> None:
+        await publish(link, topic, payload)
+        link._inbox.append(Delivery(sabotage_agent.PUBACK, payload, retained=False))  # noqa: SLF001
+        link._changed.set()  # noqa: SLF001
+
+    put(WorldLink, "publish", publish_and_hear)
+    sabotage_agent.believe_pubacks()
+
+
+def staging_without_commit() -> None:
+    """Answer when a group is written, commit when it suits, in the world's time."""
+    sabotage_agent.staging_without_commit(lambda: asyncio.get_running_loop().time())
+
+
+def receipts_without_digest() -> None:
+    """Match receipts without their digests, on cards whose copies draw the same epochs."""
+
+    def same_epoch(ordinal: int, random_bits: int) -> int:
+        del random_bits
+        return epoch.make_epoch(ordinal, 0x5EED)
+
+    put(epochs, "make_epoch", same_epoch)
+    sabotage_agent.receipts_without_digest()
+
+
+def cap_ignored() -> None:
+    """Let buffers grow to a multiple of their cap."""
+    limits_for = opening.limits_for
+
+    def wider(config: BufferConfig, **given: int) -> Limits:
+        return limits_for(replace(config, max_bytes=CAP_FACTOR * config.max_bytes), **given)
+
+    put(opening, "limits_for", wider)
+
+
+def no_asking_after_a_loss() -> None:
+    """Ask for a resume after every loss of a link, but never send the question."""
+    link_lost, ask = Session._link_lost, Session._ask  # noqa: SLF001
+
+    def lost(session: Session, failure: LinkFailure, message: str, now: Now) -> None:
+        link_lost(session, failure, message, now)
+        session._resume = ResumeState.NEEDED  # noqa: SLF001
+
+    def ask_unless_lost(session: Session, now: Now) -> list[Effect]:
+        if not session.counts.values()["links_lost"]:
+            return ask(session, now)
+        session._ask_at_s = now.mono_s + NEVER_S  # noqa: SLF001
+        return []
+
+    put(Session, "_link_lost", lost)
+    put(Session, "_ask", ask_unless_lost)
+
+
+def corner_breaks() -> None:
+    """Break where the shell takes note of a lost link."""
+
+    def lost(uplink: Uplink, link: object, error: Exception) -> None:
+        del uplink, link
+        raise KeyError(f"planted: {error}")
+
+    put(Uplink, "_lost", lost)
+
+
+# ---------------------------------------------------------------------- where each is found
+
+_LOAD: Final = """
+[[load]]
+every_s = 4
+"""
+
+_LYING_BROKER: Final = f"""
+story = "A broker that drops, doubles and lets messages overtake each other."
+duration_s = 120
+drain_s = 300
+{_LOAD}
+[[fault]]
+kind = "broker.drop"
+for_s = 120
+drop = 0.4
+[[fault]]
+kind = "broker.duplicate"
+for_s = 120
+duplicate = 0.5
+[[fault]]
+kind = "link.reorder"
+on = "each"
+for_s = 120
+reorder = 0.5
+"""
+
+_KILLS: Final = f"""
+story = "Everything is killed again and again."
+duration_s = 120
+drain_s = 300
+{_LOAD}
+[[fault]]
+kind = "machine.kill"
+on = "each"
+at_s = [10, 110]
+times = 3
+down_s = 2
+"""
+
+_CUTS: Final = f"""
+story = "The first device loses its link."
+duration_s = 60
+drain_s = 120
+{_LOAD}
+[[fault]]
+kind = "link.reset"
+on = "store-1-1/till-1"
+at_s = [10, 50]
+"""
+
+_BACKUP: Final = f"""
+story = "A region's disk dies and a backup comes back."
+duration_s = 120
+drain_s = 300
+{_LOAD}
+[[fault]]
+kind = "region.old_journal"
+at_s = 20
+for_s = 60
+"""
+
+_CLONE: Final = """
+story = "A second machine runs from a copy of a card, and what the first one says is not heard."
+duration_s = 120
+drain_s = 300
+[fleet]
+devices = 1
+[[load]]
+every_s = 4
+events = 1
+[[fault]]
+kind = "machine.stop"
+on = "store-1-1/till-1"
+at_s = 20
+down_s = 10
+[[fault]]
+kind = "card.clone"
+on = "store-1-1/till-1"
+at_s = 25
+[[fault]]
+kind = "link.up_cut"
+on = "store-1-1/till-1"
+at_s = 40
+for_s = 60
+"""
+
+_NEIGHBOUR: Final = f"""
+story = "A hostile neighbour."
+duration_s = 90
+drain_s = 300
+{_LOAD}
+[[fault]]
+kind = "enemy"
+at_s = 10
+for_s = 80
+every_s = 15
+"""
+
+_OFFLINE: Final = """
+story = "A device with a small card has no link."
+duration_s = 120
+drain_s = 600
+[fleet]
+devices = 1
+[[load]]
+every_s = 0.5
+padding_bytes = 16000
+[[fault]]
+kind = "link.cut"
+on = "store-1-1/till-1"
+at_s = 5
+for_s = 110
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSabotage:
+    """One planted fault, and the worlds that find it.
+
+    Attributes:
+        name: for people.
+        breaks: a world that finds it reports a breach of each of these.
+        apply: puts it in.
+        story: a scenario's text; without the fault its worlds are sound.
+        seeds: one of the seeds from 1 to this finds it; about three times what was measured.
+    """
+
+    name: str
+    breaks: frozenset[Invariant]
+    apply: Callable[[], None]
+    story: str
+    seeds: int
+
+
+def _fault(
+    name: str, apply: Callable[[], None], story: str, *breaks: Invariant, seeds: int = 3
+) -> WorldSabotage:
+    return WorldSabotage(name, frozenset(breaks), apply, story, seeds)
+
+
+SABOTAGES: Final = (
+    _fault("dedup-off", sabotage_aggregator.dedup_off, _LYING_BROKER, Invariant.ONCE),
+    _fault(
+        "receipt-before-commit", sabotage_aggregator.receipt_before_commit, _KILLS,
+        Invariant.RECEIPT, seeds=6,
+    ),
+    _fault("garbled-commits", garbled_commits, _CUTS, Invariant.READABLE, Invariant.RECEIPT),
+    _fault("any-order", any_order, _LYING_BROKER, Invariant.ORDER),
+    _fault("signatures-off", signatures_off, _NEIGHBOUR, Invariant.FORGERY),
+    _fault("free-on-puback", free_on_puback, _LYING_BROKER, Invariant.KEPT),
+    _fault("staging-without-commit", staging_without_commit, _KILLS, Invariant.KEPT),
+    _fault("no-resume", sabotage_agent.no_resume, _BACKUP, Invariant.KEPT, Invariant.PROGRESS),
+    _fault(
+        "receipts-without-digest", receipts_without_digest, _CLONE,
+        Invariant.KEPT, Invariant.SOUND, seeds=9,
+    ),
+    _fault("cap-ignored", cap_ignored, _OFFLINE, Invariant.BOUNDED),
+    _fault("no-asking-after-a-loss", no_asking_after_a_loss, _CUTS, Invariant.STARVED),
+    _fault("corner-breaks", corner_breaks, _CUTS, Invariant.ALIVE),
+)  # fmt: skip
