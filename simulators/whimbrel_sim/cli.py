@@ -18,6 +18,7 @@ from typing import Final, Protocol, cast
 __all__ = ["COMMANDS", "build_parser", "main"]
 
 COMMANDS: Final = (
+    "whimbrel_sim.worlds.command",
     "whimbrel_sim.fleets.commands.fleet",
     "whimbrel_sim.fleets.commands.proxy",
     "whimbrel_sim.fleets.commands.reconcile",

@@ -8,6 +8,7 @@ disk; it is taken back when there is room again.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -27,8 +28,9 @@ class ReserveFile:
             return True
         try:
             self.present = self._allocate()
-        except OSError:
-            self._path.unlink(missing_ok=True)  # a failing disk has none to spare either
+        except OSError:  # a failing disk has none to spare either
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
         return self.present
 
     def _allocate(self) -> bool:

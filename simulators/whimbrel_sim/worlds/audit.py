@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .device import Device
 from .invariants.accounts import Accounts
@@ -15,6 +17,8 @@ from .region import RegionMachine
 
 if TYPE_CHECKING:
     from .world import World
+
+T = TypeVar("T")
 
 MAX_VIOLATIONS = 50
 
@@ -103,10 +107,11 @@ class Audit:
         return all(region.aggregator is not None for region in self._world.regions)
 
     async def _pending(self, device: Device) -> int | None:
-        process, parts = device.process, device.parts
-        if process is None or parts is None:
+        if device.parts is None:
             return None
-        stats = await process.spawn(parts.buffer.stats(), f"{device.name}.stats")
+        stats = await _asked(device, device.parts.buffer.stats())
+        if stats is None:
+            return None
         return sum(lane.pending_frames + lane.staged_events for lane in stats.lanes)
 
     async def finish(self) -> None:
@@ -127,12 +132,22 @@ class Audit:
                 self.report(Invariant.ALIVE, failure)
 
     async def _verify(self, device: Device) -> None:
-        process, parts = device.process, device.parts
-        if process is not None and parts is not None:
-            report = await process.spawn(parts.buffer.verify(), f"{device.name}.verify")
-            for problem in report.problems:
+        if device.parts is not None:
+            report = await _asked(device, device.parts.buffer.verify())
+            for problem in () if report is None else report.problems:
                 self.report(Invariant.SOUND, f"{device.name}: {problem}")
 
     def close(self) -> None:
         """Let go of files."""
         self.journal.close()
+
+
+async def _asked(device: Device, question: Coroutine[Any, Any, T]) -> T | None:
+    """Ask an agent's buffer something; None when the agent ends over it."""
+    process = device.process
+    if process is None:
+        question.close()
+        return None
+    task = process.spawn(question, f"{device.name}.asked")
+    await asyncio.wait([task])
+    return None if task.cancelled() or task.exception() is not None else task.result()

@@ -8,6 +8,9 @@ from pathlib import Path
 from random import Random
 from typing import Final, Protocol
 
+from whimbrel_protocol.errors import WhimbrelError
+from whimbrel_sim.cards.faults import Faults
+
 DATABASE_SUFFIX: Final = ".db"
 """Of files that are the same, byte for byte, in every run of a seed.
 
@@ -15,8 +18,14 @@ The log beside such a file is not: SQLite draws the salt of its frames from the 
 """
 
 
-class NoPowerCutsError(Exception):
-    """This card cannot lose what was not synced."""
+class NoRecorderError(WhimbrelError):
+    """This card cannot lose what was not synced, and no operation on it can fail."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"what is written to {folder.name} is not recorded: run the world by whimbrel-sim world, "
+            "which starts it under the recorder when the scenario needs that"
+        )
 
 
 class Card(Protocol):
@@ -34,6 +43,11 @@ class Card(Protocol):
         """Watch no more."""
         ...
 
+    @property
+    def faults(self) -> Faults:
+        """What can be made to fail on it."""
+        ...
+
 
 class _PlainCard:
     """A card whose every write is at once on the disk."""
@@ -46,10 +60,11 @@ class _PlainCard:
 
     def image_after_power_cut(self, target: Path, random: Random) -> None:
         del target, random
-        raise NoPowerCutsError(
-            f"what {self._folder} would lose in a power cut is not recorded: begin the world "
-            "under the recorder"
-        )
+        raise NoRecorderError(self._folder)
+
+    @property
+    def faults(self) -> Faults:
+        raise NoRecorderError(self._folder)
 
     def close(self) -> None:
         pass

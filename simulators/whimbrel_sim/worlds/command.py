@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -125,7 +126,28 @@ def _show_list(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _again_under_recorder(options: argparse.Namespace) -> int | None:
+    """Do all of it in a child that records what is written, where the scenario needs that."""
+    from whimbrel_sim.cards import preload  # noqa: PLC0415
+
+    from .running import needs_recorder  # noqa: PLC0415
+
+    if not needs_recorder(options.scenario):
+        return None
+    child = [sys.executable, "-m", "whimbrel_sim.cli", "world", options.scenario]
+    child += ["--seed", str(_seed(options))]
+    for name in ("trace", "shrink"):
+        if getattr(options, name) is not None:
+            child += [f"--{name}", str(getattr(options, name))]
+    if options.json:
+        child.append("--json")
+    return subprocess.run(child, env=preload.environment(), check=False).returncode
+
+
 def _one(options: argparse.Namespace) -> int:
+    status = _again_under_recorder(options)
+    if status is not None:
+        return status
     from .running import run_named  # noqa: PLC0415
     from .telling import is_main, told, verdict  # noqa: PLC0415
 
@@ -182,6 +204,9 @@ def _many(options: argparse.Namespace) -> int:
 
 
 def _shrink(options: argparse.Namespace) -> int:
+    status = _again_under_recorder(options)
+    if status is not None:
+        return status
     from .outcome import replay_of  # noqa: PLC0415
     from .scenario import load_scenario  # noqa: PLC0415
     from .shrinking import shrink  # noqa: PLC0415

@@ -7,14 +7,18 @@ over at once). Settings have defaults here; scenario files may give others.
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from whimbrel_protocol.lanes import ClockQuality
+from whimbrel_sim.cards.faults import ALWAYS, SYNCS
+from whimbrel_sim.cards.oplog import Kind as OperationKind
 
 from .broker import WorldBroker
+from .cardport import Card
 from .device import Device
 from .machine import Machine
 from .network import WORLD, Path, Weather
@@ -35,6 +39,7 @@ class Kind:
         targets: ``path``, ``broker``, ``device``, ``region`` or ``machine`` (device or region).
         strike: lets it begin.
         settings: its settings' defaults.
+        recorded: whether it needs cards that record what is written to them.
         meaning: for people.
     """
 
@@ -42,6 +47,7 @@ class Kind:
     strike: Strike
     meaning: str
     settings: Mapping[str, float] = field(default_factory=dict)
+    recorded: bool = False
 
 
 class Layers:
@@ -234,6 +240,47 @@ def _clock_drift(world: World, machine: Machine, settings: Mapping[str, float]) 
     return None
 
 
+# ---------------------------------------------------------------------- failing cards
+
+TAKES_ROOM: Final = (OperationKind.OPEN, OperationKind.WRITE, OperationKind.ALLOCATE)
+"""What a full disk refuses: new files, longer ones, room asked for ahead."""
+
+
+def _operations_fail(*kinds: OperationKind, error: int, times: int) -> Strike:
+    def strike(world: World, machine: Machine, settings: Mapping[str, float]) -> End:
+        del world
+        card = machine.card
+        card.faults.fail(*kinds, error=error, after=int(settings.get("after", 0)), times=times)
+        return lambda: _get_well(machine, card)
+
+    return strike
+
+
+def _get_well(machine: Machine, card: Card) -> None:
+    if machine.card is card:  # else it crashed meanwhile, and goes on on another one
+        card.faults.clear()
+
+
+def _reads_flip(world: World, machine: Machine, settings: Mapping[str, float]) -> End:
+    del world
+    card = machine.card
+    card.faults.flip(after=int(settings["after"]), seed=int(settings["after"]) + 1)
+    return lambda: _get_well(machine, card)
+
+
+def _lies(world: World, device: Device, settings: Mapping[str, float]) -> End:
+    """Let a card's syncs do nothing; at the end the power goes, and what it said is found out."""
+    device.card.faults.lie()
+    offered = {sender.name: sender.offered for sender in world.senders_of(device)}
+    down_s = settings["down_s"]
+
+    def end() -> None:
+        device.crash(power_cut=True, why="the card lied", down_s=down_s)
+        world.doubt_since(device, offered)
+
+    return end
+
+
 # ---------------------------------------------------------------------- cards and backups
 
 
@@ -324,12 +371,16 @@ KINDS: Final[dict[str, Kind]] = {
         "broker", _manner("connects_per_s"), "refuses many at once", {"connects_per_s": 5}
     ),
     "machine.kill": Kind("machine", _kill, "kill -9", _DOWN),
-    "machine.power_cut": Kind("machine", _power_cut, "the power goes", _DOWN),
+    "machine.power_cut": Kind("machine", _power_cut, "the power goes", _DOWN, recorded=True),
     "machine.fuse": Kind(
         "machine", _fuse(power_cut=False), "kill -9 at the nth effect from now", {"calls": 50}
     ),
     "machine.power_fuse": Kind(
-        "machine", _fuse(power_cut=True), "the power goes at the nth effect", {"calls": 50}
+        "machine",
+        _fuse(power_cut=True),
+        "the power goes at the nth effect",
+        {"calls": 50},
+        recorded=True,
     ),
     "machine.stop": Kind("machine", _stop, "an orderly restart", _DOWN),
     "machine.sleep": Kind("machine", _sleep, "stands still, as a paused virtual machine"),
@@ -337,6 +388,39 @@ KINDS: Final[dict[str, Kind]] = {
     "clock.jump": Kind("machine", _clock_jump, "its clock jumps", {"by_s": 3600.0}),
     "clock.lost": Kind("machine", _clock_lost, "its clock says 1970"),
     "clock.drift": Kind("machine", _clock_drift, "its clock drifts", {"ppm": 200.0}),
+    "card.full": Kind(
+        "machine",
+        _operations_fail(*TAKES_ROOM, error=errno.ENOSPC, times=ALWAYS),
+        "its disk is full",
+        recorded=True,
+    ),
+    "card.write_error": Kind(
+        "machine",
+        _operations_fail(OperationKind.WRITE, error=errno.EIO, times=1),
+        "a write fails",
+        {"after": 5},
+        recorded=True,
+    ),
+    "card.sync_error": Kind(
+        "machine",
+        _operations_fail(*SYNCS, error=errno.EIO, times=1),
+        "a sync fails: what it covered is gone with the power",
+        {"after": 5},
+        recorded=True,
+    ),
+    "card.read_error": Kind(
+        "machine",
+        _operations_fail(OperationKind.READ, error=errno.EIO, times=1),
+        "a read fails",
+        {"after": 5},
+        recorded=True,
+    ),
+    "card.read_flip": Kind(
+        "device", _reads_flip, "a bit of what is read is wrong", {"after": 5}, recorded=True
+    ),
+    "card.lies": Kind(
+        "device", _lies, "syncs do nothing, and then the power goes", _DOWN, recorded=True
+    ),
     "card.old_image": Kind("device", _old_image, "an older image of the card is put back"),
     "card.clone": Kind("device", _clone, "a second machine runs from a copy of the card"),
     "region.old_journal": Kind("region", _old_journal, "its disk dies; a backup comes back", _DOWN),

@@ -233,6 +233,7 @@ class Machine:
         self.crashed: Callable[[bool], None] = lambda _: None
         self.process: Process | None = None
         self.starts = 0
+        self.retired = False
         self.lives = 0
         self.failures: list[str] = []
         self.gave_up: list[str] = []
@@ -264,7 +265,7 @@ class Machine:
         if self._starting is not None:
             self._starting.cancel()
             self._starting = None
-        if self.process is not None:
+        if self.process is not None or self.retired:
             return
         self.starts += 1
         process = self.process = Process(self, self.starts)
@@ -340,6 +341,11 @@ class Machine:
     def left(self) -> None:
         """Tell others that the process is gone without a word: its connections are."""
 
+    def disarm(self) -> None:
+        """Let no fuse burn any further."""
+        if self.process is not None:
+            self.process.fuse = None
+
     def sleep(self) -> None:
         """Stop the process where it is, as a virtual machine that is put by."""
         if self.process is not None:
@@ -351,6 +357,13 @@ class Machine:
         if self.process is not None and self.process.asleep:
             self.timeline.tell(self.name, "wakes")
             self._loop().wake(self.process)
+
+    def mend(self) -> None:
+        """Let nothing befall it any more: awake, running, its fuse taken out."""
+        self.wake()
+        if self.process is not None:
+            self.process.fuse = None
+        self.start()
 
     async def stop(self) -> None:
         """Stop the process in an orderly way and wait for its end."""

@@ -16,12 +16,15 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
+
+from whimbrel_sim.cards import preload
+from whimbrel_sim.cards.card import Card as RecordedCard
 
 from .cardport import Card, plain_card
 from .loop import VirtualTimeLoop
@@ -39,7 +42,13 @@ IN_FLIGHT: Final = 3
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108  names below it are made by tempfile
 
-_LOGGERS: Final = ("whimbrel_agent", "whimbrel_aggregator", "whimbrel_protocol", "asyncio")
+_LOGGERS: Final = (
+    "whimbrel",
+    "whimbrel_agent",
+    "whimbrel_aggregator",
+    "whimbrel_protocol",
+    "asyncio",
+)
 
 
 class WorldHangsError(KeyboardInterrupt):
@@ -49,10 +58,24 @@ class WorldHangsError(KeyboardInterrupt):
     """
 
 
+_ENDINGS: Final = (Exception, BaseExceptionGroup, asyncio.CancelledError, WorldHangsError)
+"""By which a world ends as an outcome; a dead process's error is a cancellation. Ctrl-C is none."""
+
+
 def cards_for(scenario: Scenario) -> Callable[[Path], Card]:
     """Return what makes the cards of a scenario's machines."""
-    del scenario
-    return plain_card
+    if scenario.recorded and preload.loaded():
+        return RecordedCard
+    return plain_card  # says by itself what it cannot do
+
+
+def needs_recorder(name: str) -> bool:
+    """Say whether a scenario must be run in processes that are started under the recorder.
+
+    Raises:
+        ScenarioError: the scenario cannot be used at all.
+    """
+    return load_scenario(name).recorded and not preload.loaded()
 
 
 def run_named(name: str, seed: int, write: Write | None = None) -> Outcome:
@@ -79,7 +102,7 @@ def run_world(scenario: Scenario, seed: int, *, write: Write | None = None) -> O
         try:
             with _watched(), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
                 runner.run(_run(scenario, seed, Path(folder), write, worlds))
-        except (Exception, WorldHangsError) as failure:  # noqa: BLE001  that is an outcome, too
+        except _ENDINGS as failure:
             error, text = _called(failure), "".join(traceback.format_exception(failure))
         found = outcome_of(worlds[0], scenario.name) if worlds else None
     outcome = found or Outcome(scenario=scenario.name, seed=seed)
@@ -96,7 +119,7 @@ async def _run(
         try:
             await _unless_a_callback_fails(world)
         finally:
-            world.audit.close()
+            world.close()
 
 
 async def _unless_a_callback_fails(world: World) -> None:
@@ -195,13 +218,39 @@ def run_many(name: str, seeds: Iterable[int], *, jobs: int = 1) -> Iterator[Outc
     Raises:
         ScenarioError: the scenario cannot be used at all.
     """
-    load_scenario(name)
-    if jobs == 1:
+    recorder = needs_recorder(name)
+    if jobs == 1 and not recorder:
         return (run_named(name, seed) for seed in seeds)
-    return _run_in_processes(name, iter(seeds), jobs)
+    return _run_in_processes(name, iter(seeds), jobs, recorder=recorder)
 
 
-def _run_in_processes(name: str, seeds: Iterator[int], jobs: int) -> Iterator[Outcome]:
+@contextmanager
+def _children_under_recorder() -> Iterator[None]:
+    """Let processes that are started meanwhile run under the recorder.
+
+    Raises:
+        PreloadError: it cannot be built.
+    """
+    name = "LD_PRELOAD"
+    before = os.environ.get(name)
+    os.environ[name] = preload.environment()[name]
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _run_in_processes(
+    name: str, seeds: Iterator[int], jobs: int, *, recorder: bool
+) -> Iterator[Outcome]:
+    with _children_under_recorder() if recorder else nullcontext():
+        yield from _run_in_pool(name, seeds, jobs)
+
+
+def _run_in_pool(name: str, seeds: Iterator[int], jobs: int) -> Iterator[Outcome]:
     # Started anew: a fork would copy whatever threads hold at that moment.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_stopping) as pool:

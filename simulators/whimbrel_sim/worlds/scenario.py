@@ -108,6 +108,13 @@ class Scenario:
     load: tuple[Lines, ...] = (Lines(),)
     faults: tuple[FaultLine, ...] = ()
 
+    @property
+    def recorded(self) -> bool:
+        """Whether its machines' cards must record what is written to them."""
+        from .faults import KINDS  # noqa: PLC0415  faults need a world, a world its scenario
+
+        return any(KINDS[line.kind].recorded for line in self.faults)
+
 
 def draw(number: Number, random: Random) -> float:
     """Return a number, drawn where it is a range."""

@@ -170,11 +170,21 @@ class World:
             await self._until(self.scenario.duration_s)
             self._stop.set()
             ends.all_now()
+            for machine in self.machines:
+                machine.disarm()
             self.timeline.tell("world", "mended")
             await self._drain()
             for machine in self.machines:
+                machine.retired = True
+            for machine in self.machines:
                 await machine.stop()
         self.audit.close()
+
+    def close(self) -> None:
+        """Let go of files: cards that still fail must not fail who removes them."""
+        self.audit.close()
+        for machine in self.machines:
+            machine.card.close()
 
     def do(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Let something go on beside the rest; the world waits for its end."""
@@ -190,8 +200,7 @@ class World:
         """Wait until everything accepted is accounted for and every device has settled it."""
         deadline_s = self.loop.time() + self.scenario.drain_s
         for machine in self.machines:
-            machine.wake()
-            machine.start()
+            machine.mend()
         while self.loop.time() < deadline_s:
             await asyncio.sleep(DRAIN_LOOK_S)
             self.audit.look()
@@ -217,9 +226,13 @@ class World:
         """
         device.crash(power_cut=False, why="card replaced")
         device.replace_contents(image)
+        self.doubt_since(device, offered)
+        self.timeline.tell(device.name, "older image is back")
+
+    def doubt_since(self, device: Device, offered: dict[str, int]) -> None:
+        """Let nobody rely on what a device accepted since its senders had offered so many."""
         for sender in self.senders_of(device):
             sender.doubt(range(offered.get(sender.name, 0) + 1, sender.offered + 1))
-        self.timeline.tell(device.name, "older image is back")
 
     def clone(self, device: Device) -> None:
         """Let a second machine run from a copy of a device's card."""

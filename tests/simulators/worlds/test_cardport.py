@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from whimbrel_sim.worlds.cardport import NoPowerCutsError, plain_card
+from whimbrel_sim.worlds.cardport import NoRecorderError, plain_card
 
 
 def test_an_image_after_a_kill_has_everything(tmp_path: Path) -> None:
@@ -20,6 +20,6 @@ def test_an_image_after_a_kill_has_everything(tmp_path: Path) -> None:
 
 def test_a_power_cut_is_refused_with_what_to_do(tmp_path: Path) -> None:
     card = plain_card(tmp_path)
-    with pytest.raises(NoPowerCutsError, match="recorder"):
+    with pytest.raises(NoRecorderError, match="recorder"):
         card.image_after_power_cut(tmp_path / "image", Random(1))
     card.close()

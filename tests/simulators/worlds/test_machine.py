@@ -10,7 +10,7 @@ import pytest
 
 from whimbrel_protocol.errors import WhimbrelError
 from whimbrel_protocol.lanes import ClockQuality
-from whimbrel_sim.worlds.cardport import NoPowerCutsError
+from whimbrel_sim.worlds.cardport import NoRecorderError
 from whimbrel_sim.worlds.machine import (
     RESTART_S,
     START_NS,
@@ -160,7 +160,7 @@ async def test_a_plain_card_knows_no_power_cuts(tmp_path: Path) -> None:
     machine = Counting(tmp_path)
     machine.start()
     await asyncio.sleep(1)
-    with pytest.raises(NoPowerCutsError):
+    with pytest.raises(NoRecorderError):
         machine.crash(power_cut=True, why="test")
     process = machine.process
     if process is not None:  # it is for the test to end it

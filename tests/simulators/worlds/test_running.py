@@ -5,14 +5,16 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from whimbrel_sim.worlds import running
 from whimbrel_sim.worlds.loop import StalledError
+from whimbrel_sim.worlds.machine import ProcessDeadError
 from whimbrel_sim.worlds.running import run_many, run_named, run_world
-from whimbrel_sim.worlds.scenario import ScenarioError, load_scenario
+from whimbrel_sim.worlds.scenario import FaultLine, ScenarioError, load_scenario
 from whimbrel_sim.worlds.world import World
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -42,6 +44,32 @@ def test_a_trace_changes_nothing() -> None:
     lines: list[str] = []
     assert run_named(SHORT, 1, lines.append).digest == run_named(SHORT, 1).digest
     assert len(lines) > 20
+
+
+def test_a_dead_process_error_in_a_group_is_an_outcome_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def die(world: World) -> None:
+        raise BaseExceptionGroup("a task group", [ProcessDeadError()])
+
+    monkeypatch.setattr(World, "run", die)
+    assert run_named(SHORT, 1).broken == ("ProcessDeadError",)
+
+
+def test_a_keyboard_interrupt_is_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def interrupt(world: World) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(World, "run", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_named(SHORT, 1)
+
+
+def test_no_fuse_burns_after_the_mending() -> None:
+    fuse = FaultLine(kind="machine.fuse", on="store-1-1/till-1", at_s=59.999, more={"calls": 2})
+    outcome = run_world(replace(load_scenario(SHORT), faults=(fuse,)), 1)
+    assert outcome.faults == {"machine.fuse": 1}
+    assert (outcome.counts["kills"], outcome.broken) == (0, ())
 
 
 @pytest.mark.parametrize("scenario", ["smoke", CROWDED], ids=["smoke", "crowded"])
