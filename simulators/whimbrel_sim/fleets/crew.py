@@ -19,6 +19,10 @@ WATCH_S: Final = 0.5
 """Between two looks at the processes."""
 
 
+MAX_DEATHS: Final = 10
+"""So many processes that ended by themselves end the run: starting them again helps no more."""
+
+
 class Crew(Protocol):
     """The processes of a fleet."""
 
@@ -52,12 +56,18 @@ class Crew(Protocol):
 
 
 def revive(programs: Sequence[Program], deaths: list[str]) -> None:
-    """Start what ended by itself; what somebody killed on purpose is his to start."""
+    """Start what ended by itself; what somebody killed on purpose is his to start.
+
+    Raises:
+        ProgramError: too many have ended.
+    """
     for program in programs:
         try:
             program.check_alive()
         except ProgramError as error:
             deaths.append(str(error))
+            if len(deaths) >= MAX_DEATHS:
+                raise ProgramError(f"{len(deaths)} times, the last one: {error}") from error
             program.start()
 
 

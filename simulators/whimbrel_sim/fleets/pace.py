@@ -19,6 +19,10 @@ WORKLOADS: Final = (MIX, "ordinary", "black-friday")
 models have them; each member is one device (a till, a fridge, a door, ...) at that device's own
 rate, times a factor, by the hour of the machine's clock in UTC."""
 
+LEAST_RATE: Final = 0.001
+MOST_RATE: Final = 100_000.0
+"""Events a second of the mix, of a whole fleet; beyond it senders could not make them."""
+
 _MS_NS: Final = 1_000_000
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from whimbrel_agent.brokers import BrokerUrl
 from whimbrel_sim.ports import free_port
 from whimbrel_sim.proxy import Proxy
+from whimbrel_sim.workloads.device import MAX_RATE, MIN_RATE
 
 from .commands.fleet import LIGHT_ABOVE, RATE_PER_AGENT
 from .commands.outlet import DISAGREES, DONE, configured_holders, holders_of
@@ -26,7 +27,7 @@ from .figures import Figures
 from .junit import write_junit
 from .lightcrew import LightCrew
 from .localregion import LocalRegion
-from .pace import MIX, Pace
+from .pace import LEAST_RATE, MIX, MOST_RATE, Pace
 from .processcrew import ProcessCrew
 from .roster import Member, Roster, RosterError, equip, has_roster, load_roster
 from .running import During, Plan, Report, run_fleet
@@ -73,8 +74,8 @@ async def _run(options: argparse.Namespace, console: Console) -> Report:
         during = None
         if options.scenario is not None:
             during = await _roughen(options, stack)
+        pace = _pace(options)
         roster = await _roster(options, way)
-        pace = _pace(options, roster)
         crew = await _crew(options, roster, pace, way, console)
         plan = Plan(
             folder=options.folder, roster=roster, duration_s=options.duration,
@@ -110,11 +111,16 @@ async def _roughen(options: argparse.Namespace, stack: AsyncExitStack) -> During
     return play
 
 
-def _pace(options: argparse.Namespace, roster: Roster) -> Pace:
-    usual = RATE_PER_AGENT * len(roster) if options.workload == MIX else 1.0
+def _pace(options: argparse.Namespace) -> Pace:
+    agents = options.stores * options.devices
+    usual = RATE_PER_AGENT * agents if options.workload == MIX else 1.0
     rate = usual if options.rate is None else options.rate
-    if rate <= 0:
-        raise RosterError(f"--rate is {rate:g}, must be above 0")
+    low, high = (MIN_RATE, MAX_RATE) if options.workload != MIX else (LEAST_RATE, MOST_RATE)
+    if not low <= rate <= high or options.burst < 1:
+        raise RosterError(
+            f"--rate is {rate:g} and --burst {options.burst}: with --workload {options.workload} "
+            f"the rate must be {low:g} to {high:g}, and the burst at least 1"
+        )
     return Pace(events_per_s=rate, burst_events=options.burst, workload=options.workload)
 
 

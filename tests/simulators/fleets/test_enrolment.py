@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -83,18 +85,19 @@ async def test_over_the_api_of_one_that_runs(region: Region, tmp_path: Path) -> 
 
 def has_api(region: Region) -> bool:
     try:
-        return bool(region.status())
-    except Exception:  # noqa: BLE001  not there yet
-        return False
+        with urlopen(f"http://127.0.0.1:{region.port}/v1/status", timeout=5):
+            return True
+    except OSError:
+        return False  # not there yet
 
 
 def test_the_scripts_hold_the_commands_for_whoever_runs_the_aggregator(
     region: Region, tmp_path: Path
 ) -> None:
-    roster = roster_of(region)
+    roster = replace(roster_of(region), stores=1, devices=2)
     folder = tmp_path / "fleet"
     scripts = write_scripts(folder, roster, keys_of(folder, roster))
-    for script, expected in zip(scripts, (4, 0), strict=True):
+    for script, expected in zip(scripts, (2, 0), strict=True):
         done = subprocess.run(
             ["sh", str(script), "--config", str(region.config_file)],
             capture_output=True, check=False, text=True,

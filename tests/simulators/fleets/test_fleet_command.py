@@ -17,7 +17,9 @@ import pytest
 from servers.waiting import wait_until
 from whimbrel_sim.cli import main
 from whimbrel_sim.fleets.cleaning import stop_leftovers
+from whimbrel_sim.fleets.crew import MAX_DEATHS, revive
 from whimbrel_sim.fleets.localregion import find_mosquitto
+from whimbrel_sim.program import Program, ProgramError
 
 TIMEOUT_S = 60.0
 COMMAND = [sys.executable, "-m", "whimbrel_sim.cli", "fleet"]
@@ -120,8 +122,8 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.slow
 def test_agents_in_processes_of_their_own_agree_too(folder: Path, tmp_path: Path) -> None:
     scenario = tmp_path / "day.toml"
-    scenario.write_text('[[fault]]\nkind = "link.reset"\nat_s = 4\nevery_s = 2\n')
-    more = ["--processes", "--duration", "6", "--scenario", str(scenario)]
+    scenario.write_text('[[fault]]\nkind = "link.reset"\nat_s = 3\nevery_s = 2\n')
+    more = ["--processes", "--duration", "5", "--scenario", str(scenario)]
     fleet = start(folder, *more, "--json", str(tmp_path / "r.json"))
     assert fleet.wait(TIMEOUT_S) == 0, (tmp_path / "log").read_text()
     report = json.loads((tmp_path / "r.json").read_text())
@@ -140,6 +142,9 @@ def test_a_fleet_that_knows_no_broker_or_no_region_says_what_to_name(
     assert "add --broker" in capsys.readouterr().err
     assert main(["fleet", "--broker", "mqtt://127.0.0.1:1883", *folder]) == 2
     assert "--region-key" in capsys.readouterr().err
+    broker = ["--broker", "mqtt://127.0.0.1:1883"]
+    assert main(["fleet", *broker, "--workload", "ordinary", "--rate", "200", *folder]) == 2
+    assert "the rate must be 0.001 to 100" in capsys.readouterr().err
     assert main(["fleet", "clean", *folder]) == 2
     assert "holds no fleet" in capsys.readouterr().err
 
@@ -152,3 +157,14 @@ def test_each_command_has_a_help_with_examples(
         main([command, "--help"])
     assert ended.value.code == 0
     assert f"whimbrel-sim {command}" in capsys.readouterr().out
+
+
+def test_processes_that_end_again_and_again_end_the_run(tmp_path: Path) -> None:
+    program = Program("broken", "no_such_module", [], tmp_path)
+    deaths: list[str] = []
+    program.start()
+    with pytest.raises(ProgramError, match=f"{MAX_DEATHS} times, the last one: broken ended"):
+        while True:
+            wait_until(lambda: not program.running, timeout_s=TIMEOUT_S, what="its end")
+            revive([program], deaths)
+    assert "no_such_module" in deaths[0]

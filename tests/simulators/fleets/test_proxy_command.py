@@ -59,6 +59,16 @@ async def test_it_plays_a_scenario_and_tells_its_counters(
         await eventually(
             lambda: '"connections"' in log.read_text(), timeout_s=TIMEOUT_S, what="the counters"
         )
+        (tmp_path / "day.toml").write_text('[[fault]]\nkind = "link.flip"\nchance = 0\n')
+        proxy.send_signal(signal.SIGHUP)
+        await eventually(
+            lambda: "link.flip" in log.read_text(), timeout_s=TIMEOUT_S, what="the new scenario"
+        )
+        (tmp_path / "day.toml").write_text('[[fault]]\nkind = "link.gone"\n')
+        proxy.send_signal(signal.SIGHUP)
+        await eventually(
+            lambda: "known: link.delay" in log.read_text(), timeout_s=TIMEOUT_S, what="the refusal"
+        )
         proxy.send_signal(signal.SIGTERM)
         assert proxy.wait(TIMEOUT_S) == 0
     finally:

@@ -31,8 +31,8 @@ kinds: link.delay (delay_s, jitter_s), link.loss (chance), link.flip (chance), l
 (bytes_per_s or kbit_per_s), link.up_cut, link.down_cut, link.cut, link.reset, link.flap (on_s,
 off_s), link.refused, link.half_open, link.captive; and for MQTT without TLS link.drop,
 link.duplicate and link.reorder (chance). A number may be a range [LOW, HIGH] that is drawn from.
-Counters are printed as a line of
-JSON on SIGUSR1, every --report seconds, and at the end.
+SIGHUP reads
+the scenario again and plays it from its start. Counters are printed as a line of JSON on SIGUSR1, every --report seconds, and at the end.
 """
 
 
@@ -58,6 +58,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--report", type=float, metavar="SECONDS", help="print the counters so often"
     )
+    parser.add_argument(
+        "--mqtt", action="store_true",
+        help="look at MQTT packets, even when the scenario does not speak of publications yet",
+    )  # fmt: skip
     parser.add_argument("--until-played", action="store_true", help="end with the scenario")
     return parser
 
@@ -70,8 +74,6 @@ def run(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     import asyncio  # noqa: PLC0415  --help is quick
 
-    from whimbrel_sim.fleets.faultfile import read_scenario  # noqa: PLC0415
-
     ends = {
         name: _end_of(text) for name, text in (("--listen", options.listen), ("--to", options.to))
     }
@@ -79,9 +81,7 @@ def _run(options: argparse.Namespace) -> int:
         if end is None:
             print(f"whimbrel-sim: {name} must be like 127.0.0.1:1884", file=sys.stderr)
             return USAGE
-    scenario: list[Fault] = []
-    if options.scenario is not None:
-        scenario = read_scenario(options.scenario, seed=options.seed, links_only=options.links_only)
+    scenario = _scenario(options)
     listen, broker = ends["--listen"], ends["--to"]
     assert listen is not None
     assert broker is not None
@@ -100,12 +100,11 @@ async def _serve(
     from random import Random  # noqa: PLC0415
 
     from whimbrel_sim.fleets.faultfile import needs_mqtt  # noqa: PLC0415
-    from whimbrel_sim.fleets.timeline import play_scenario  # noqa: PLC0415
     from whimbrel_sim.proxy import Proxy  # noqa: PLC0415
 
     proxy = Proxy(
         host=listen[0], port=listen[1], broker_host=broker[0], broker_port=broker[1],
-        random=Random(options.seed), mqtt=needs_mqtt(scenario),
+        random=Random(options.seed), mqtt=options.mqtt or needs_mqtt(scenario),
     )  # fmt: skip
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -113,10 +112,20 @@ async def _serve(
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, _report, proxy)
 
+    changed = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, changed.set)
+
     async def play() -> None:
-        await play_scenario(proxy, scenario, announce=lambda text: print(text, flush=True))
-        if options.until_played:
-            stop.set()
+        faults = scenario
+        while True:
+            changed.clear()
+            async with asyncio.TaskGroup() as group:
+                playing = group.create_task(_play(proxy, faults), name="proxy.playing")
+                if options.until_played:
+                    playing.add_done_callback(lambda task: None if task.cancelled() else stop.set())
+                await changed.wait()
+                playing.cancel()
+            faults = _reread(options, proxy, faults)
 
     async def report() -> None:
         while options.report:
@@ -133,6 +142,40 @@ async def _serve(
         for job in jobs:
             job.cancel()
     _report(proxy)
+
+
+async def _play(proxy: Proxy, scenario: list[Fault]) -> None:
+    from whimbrel_sim.fleets.timeline import play_scenario  # noqa: PLC0415
+
+    await play_scenario(proxy, scenario, announce=lambda text: print(text, flush=True))
+
+
+def _reread(options: argparse.Namespace, proxy: Proxy, before: list[Fault]) -> list[Fault]:
+    """Read the scenario again; one that cannot be played is told of, and the former goes on."""
+    from whimbrel_sim.fleets.faultfile import ScenarioError, needs_mqtt  # noqa: PLC0415
+
+    try:
+        faults = _scenario(options)
+    except ScenarioError as error:
+        print(f"whimbrel-sim: {error}", file=sys.stderr, flush=True)
+        return before
+    if needs_mqtt(faults) and not proxy.mqtt:
+        print(
+            f"whimbrel-sim: {options.scenario}: speaks of publications, which this proxy does not "
+            "look at; start it with --mqtt",
+            file=sys.stderr,
+            flush=True,
+        )
+        return before
+    return faults
+
+
+def _scenario(options: argparse.Namespace) -> list[Fault]:
+    from whimbrel_sim.fleets.faultfile import read_scenario  # noqa: PLC0415
+
+    if options.scenario is None:
+        return []
+    return read_scenario(options.scenario, seed=options.seed, links_only=options.links_only)
 
 
 def _report(proxy: Proxy) -> None:
