@@ -22,7 +22,6 @@ COMMANDS: Final = (
     "whimbrel_sim.fleets.commands.fleet",
     "whimbrel_sim.fleets.commands.proxy",
     "whimbrel_sim.fleets.commands.reconcile",
-    "whimbrel_sim.worlds.command",
 )
 """Every sub-command's module, in the order of the help."""
 

@@ -6,6 +6,7 @@ small row; frames' bytes are checked when they are read. Measured: see ``decisio
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from dataclasses import dataclass
@@ -133,13 +134,24 @@ def open_state(
         open_epoch(state, max(numbers.before.last_ordinal, ordinal_of(newest)) + 1)
         # SQLite has done this for its log, and passes over it when it fails
         sync_directory(config.path.parent)
-    except BaseException:
+    except BaseException as error:
         if state is not None:
             state.database.close(clean=False)
             state.numbers.abandon()
         lock.release()
+        if isinstance(error, OSError):
+            raise _disk_error(config.path.name, error) from error
         raise
     return state, lock
+
+
+def _disk_error(name: str, error: OSError) -> DiskFullError | BufferBrokenError:
+    """Say what the system says of a file beside the database in the buffer's words."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(f"no room to open buffer {name}: free some space beside it")
+    return BufferBrokenError(
+        f"buffer {name} cannot be opened ({error}); check its folder, rights and disk"
+    )
 
 
 def _open_checked(opening: Opening) -> BufferState:

@@ -116,6 +116,7 @@ class Audit:
 
     async def finish(self) -> None:
         """Check what must hold at the end."""
+        self.journal.finish()
         self.accounts.check()
         waiting = [d for d in self._world.devices if await self._pending(d) != 0]
         for device in waiting:

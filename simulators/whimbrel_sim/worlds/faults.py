@@ -242,8 +242,8 @@ def _clock_drift(world: World, machine: Machine, settings: Mapping[str, float]) 
 
 # ---------------------------------------------------------------------- failing cards
 
-TAKES_ROOM: Final = (OperationKind.OPEN, OperationKind.WRITE, OperationKind.ALLOCATE)
-"""What a full disk refuses: new files, longer ones, room asked for ahead."""
+TAKES_ROOM: Final = (OperationKind.WRITE, OperationKind.ALLOCATE)
+"""What a full disk refuses: what is written, and room asked for ahead."""
 
 
 def _operations_fail(*kinds: OperationKind, error: int, times: int) -> Strike:
@@ -409,7 +409,7 @@ KINDS: Final[dict[str, Kind]] = {
         recorded=True,
     ),
     "card.read_error": Kind(
-        "machine",
+        "device",
         _operations_fail(OperationKind.READ, error=errno.EIO, times=1),
         "a read fails",
         {"after": 5},

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from contextvars import Context, copy_context
 from pathlib import Path
 from random import Random
@@ -18,7 +19,7 @@ from typing import Any, Final, TypeVar
 from whimbrel_protocol.errors import WhimbrelError
 from whimbrel_protocol.lanes import ClockQuality
 
-from .cardport import Card, described, plain_card
+from .cardport import Card, NoRecorderError, described, plain_card
 from .loop import SLEEPER, VirtualTimeLoop
 from .network import WORLD
 from .timeline import Timeline
@@ -295,6 +296,8 @@ class Machine:
         if process is None:
             return
         self.crashing()
+        with suppress(NoRecorderError):
+            self.card.faults.clear()  # whoever takes the image is well
         self.process = None
         process.alive = False
         self.lives += 1

@@ -34,7 +34,7 @@ from .world import World
 
 Write = Callable[[str], None]
 
-MAX_CPU_S: Final = 600.0
+MAX_CPU_S: Final = 20.0
 """A world that takes more processor time than this hangs; a day of a big fleet takes a tenth."""
 
 IN_FLIGHT: Final = 3

@@ -29,6 +29,7 @@ class RegionAudit:
         self.newest: dict[tuple[str, str], int] = {}
         self.frames = 0
         self.read_to: dict[int, int] = {}
+        self.unread = ""
 
 
 class JournalAudit:
@@ -57,6 +58,10 @@ class JournalAudit:
                 audit.witness = Witness(journal, audit.read_to)
             for kept in audit.witness.new_frames():
                 self._take(region, audit, kept)
+            audit.unread = ""
+        except sqlite3.OperationalError as error:
+            audit.unread = str(error)  # its disk is in trouble; the last look must succeed
+            self.let_go(region)
         except sqlite3.Error as error:
             self._report(Invariant.READABLE, f"journal of {region}: {error}")
 
@@ -80,6 +85,12 @@ class JournalAudit:
             sender.forget_seen()
         self.gaps.clear()
         self.forks = self.events = 0
+
+    def finish(self) -> None:
+        """Report journals that could not be read to the end."""
+        for region, audit in self.regions.items():
+            if audit.unread:
+                self._report(Invariant.READABLE, f"journal of {region}: {audit.unread}")
 
     def close(self) -> None:
         """Let go of all files."""
