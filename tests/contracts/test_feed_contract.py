@@ -21,8 +21,9 @@ from whimbrel_aggregator.ingest.counters import Counters
 from whimbrel_aggregator.ingest.mqtt import MqttFeed
 from whimbrel_aggregator.ports import Feed
 from whimbrel_protocol.keys import PrivateKey
+from whimbrel_sim.worlds.clocks import RegionClock
 from whimbrel_sim.worlds.loop import VirtualTimeLoop
-from whimbrel_sim.worlds.machine import Process, RegionClock
+from whimbrel_sim.worlds.machine import Process
 from whimbrel_sim.worlds.region import RegionMachine, WorldFeed
 from worlds.virtual import Client, make_broker, make_path, virtual_loop
 

@@ -16,10 +16,10 @@ from whimbrel_agent.ports import SqlRunner
 from whimbrel_aggregator.journal import runner as aggregator
 from whimbrel_aggregator.ports import Runner, Workers
 from whimbrel_aggregator.workers import DirectWorkers, ThreadWorkers
+from whimbrel_sim.worlds.clocks import MachineClock
 from whimbrel_sim.worlds.loop import VirtualTimeLoop
 from whimbrel_sim.worlds.machine import (
     Machine,
-    MachineClock,
     Process,
     ProcessDeadError,
     WorldRunner,

@@ -25,9 +25,10 @@ from whimbrel_agent.uplink.mqtt import MAX_WAITING_DELIVERIES, MqttTransport
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.topics import down_filter, down_topic, frame_topic, up_filters
+from whimbrel_sim.worlds.clocks import AgentClock
 from whimbrel_sim.worlds.device import Device, WorldTransport
 from whimbrel_sim.worlds.loop import VirtualTimeLoop
-from whimbrel_sim.worlds.machine import AgentClock, Process
+from whimbrel_sim.worlds.machine import Process
 from whimbrel_sim.worlds.network import Weather
 from worlds.virtual import Client, make_broker, make_path, virtual_loop
 

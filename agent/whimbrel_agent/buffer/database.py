@@ -313,6 +313,8 @@ class Database:
         if clean and self.broken is None:
             self.checkpoint("TRUNCATE")
         self.connection.close()
+        if self.broken is None:  # whoever comes too late is told so, and not by SQLite
+            self.broken = BufferBrokenError(f"buffer {self.path.name} is closed: the agent stops")
         if self._index >= 0:
             os.close(self._index)
             self._index = -1

@@ -31,7 +31,8 @@ from whimbrel_protocol.topics import down_filter
 
 from . import network
 from .broker import Connection, NoConnectionError, WorldBroker
-from .machine import AgentClock, Machine, Process, WorldRunner
+from .clocks import AgentClock
+from .machine import Machine, Process, WorldRunner
 from .timeline import Timeline
 
 MAX_INBOX: Final = 512

@@ -17,9 +17,9 @@ from random import Random
 from typing import Any, Final, TypeVar
 
 from whimbrel_protocol.errors import WhimbrelError
-from whimbrel_protocol.lanes import ClockQuality
 
 from .cardport import Card, NoRecorderError, described, plain_card
+from .clocks import MachineClock
 from .loop import SLEEPER, VirtualTimeLoop
 from .network import WORLD
 from .timeline import Timeline
@@ -27,69 +27,12 @@ from .timeline import Timeline
 T = TypeVar("T")
 R = TypeVar("R")
 
-START_NS: Final = 1_767_254_400 * 10**9
-"""Wall time at which every world begins: 2026-01-01T08:00:00Z."""
-
 RESTART_S: Final = 5.0
 """A service manager starts a process that ended again after this."""
 
 
 class ProcessDeadError(asyncio.CancelledError):
     """The process does not run any more; its cleaning up reaches nothing."""
-
-
-class MachineClock:
-    """A machine's clocks over the loop's time: drift, jumps, boots."""
-
-    def __init__(self, loop: VirtualTimeLoop, random: Random) -> None:
-        self._loop = loop
-        self._random = random
-        self.drift_ppm = 0.0
-        self.offset_ns = 0
-        self.known = ClockQuality.SYNCED
-        self._booted_s = 0.0
-        self.boot = b""
-        self.begin_boot()
-
-    def begin_boot(self) -> None:
-        """Begin another boot."""
-        self._booted_s = self._loop.time() - 1.0  # what runs is never the first thing to run
-        self.boot = self._random.randbytes(4)
-
-    def true_ns(self) -> int:
-        """Nanoseconds of the world's own time since its start."""
-        return round(self._loop.time() * 1e9)
-
-    def wall_ns(self) -> int:
-        """Unix time as this machine has it."""
-        drifted = round(self._loop.time() * self.drift_ppm * 1e3)
-        return max(0, START_NS + self.true_ns() + drifted + self.offset_ns)
-
-    def mono_ns(self) -> int:
-        """Nanoseconds since the boot."""
-        return round((self._loop.time() - self._booted_s) * (1e9 + self.drift_ppm * 1e3))
-
-    def quality(self) -> ClockQuality:
-        """What the machine knows of its clock."""
-        return self.known
-
-
-class AgentClock(MachineClock):
-    """The agent's Clock port."""
-
-    @property
-    def boot_id(self) -> bytes:
-        """Four bytes, new with every boot."""
-        return self.boot
-
-
-class RegionClock(MachineClock):
-    """The aggregator's Clock port."""
-
-    @property
-    def boot_id(self) -> str:
-        """Text, new with every boot."""
-        return self.boot.hex()
 
 
 class Process:

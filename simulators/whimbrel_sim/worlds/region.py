@@ -30,8 +30,9 @@ from whimbrel_protocol.topics import up_filters
 
 from . import network
 from .broker import Connection, NoConnectionError, WorldBroker
+from .clocks import RegionClock
 from .device import Device
-from .machine import Machine, Process, RegionClock, WorldRunner, WorldWorkers
+from .machine import Machine, Process, WorldRunner, WorldWorkers
 from .timeline import Timeline
 
 RETRY_S: Final = 2.0

@@ -22,10 +22,11 @@ from .books import Books, Sender
 from .broker import WorldBroker
 from .cardport import Card, plain_card
 from .casting import schedule
+from .clocks import AgentClock, RegionClock
 from .device import Device
-from .faults import Layers
+from .strikes import Layers
 from .loop import VirtualTimeLoop
-from .machine import AgentClock, Machine, RegionClock
+from .machine import Machine
 from .neighbour import let_attack
 from .producers import Producer
 from .region import RegionMachine
@@ -227,6 +228,7 @@ class World:
         """
         device.crash(power_cut=False, why="card replaced")
         device.replace_contents(image)
+        self.audit.journal.copied.add(where_of(device.address))
         self.doubt_since(device, offered)
         self.timeline.tell(device.name, "older image is back")
 
@@ -242,6 +244,7 @@ class World:
         shutil.copytree(device.folder, image)
         twin = self.add_device(self.region_of(device), device.address, name)
         twin.replace_contents(image)
+        self.audit.journal.copied.add(where_of(device.address))
         self.timeline.tell(name, "cloned", of=device.name)
         for producer in self.producers:
             if producer.device is twin:

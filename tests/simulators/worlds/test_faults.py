@@ -16,9 +16,10 @@ from whimbrel_protocol.lanes import ClockQuality
 from whimbrel_sim.cards.faults import Faults
 from whimbrel_sim.worlds.cardport import Card, NoRecorderError
 from whimbrel_sim.worlds.device import Device
-from whimbrel_sim.worlds.faults import KINDS, End, settings_of
+from whimbrel_sim.worlds.faults import KINDS, settings_of
 from whimbrel_sim.worlds.network import Weather
 from whimbrel_sim.worlds.scenario import FaultLine
+from whimbrel_sim.worlds.strikes import End
 from whimbrel_sim.worlds.world import World
 from worlds.virtual import in_virtual_time, tiny_world
 

@@ -11,17 +11,8 @@ import pytest
 from whimbrel_protocol.errors import WhimbrelError
 from whimbrel_protocol.lanes import ClockQuality
 from whimbrel_sim.worlds.cardport import NoRecorderError
-from whimbrel_sim.worlds.machine import (
-    RESTART_S,
-    START_NS,
-    AgentClock,
-    Machine,
-    MachineClock,
-    Process,
-    ProcessDeadError,
-    RegionClock,
-    WorldRunner,
-)
+from whimbrel_sim.worlds.clocks import START_NS, AgentClock, MachineClock, RegionClock
+from whimbrel_sim.worlds.machine import RESTART_S, Machine, Process, ProcessDeadError, WorldRunner
 from whimbrel_sim.worlds.timeline import Timeline
 from worlds.virtual import in_virtual_time, virtual_loop
 
