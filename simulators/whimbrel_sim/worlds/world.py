@@ -24,13 +24,13 @@ from .cardport import Card, plain_card
 from .casting import schedule
 from .clocks import AgentClock, RegionClock
 from .device import Device
-from .strikes import Layers
 from .loop import VirtualTimeLoop
 from .machine import Machine
 from .neighbour import let_attack
 from .producers import Producer
 from .region import RegionMachine
 from .scenario import Scenario
+from .strikes import Layers
 from .timeline import Timeline
 
 TENANT: Final = "acme"
