@@ -41,6 +41,8 @@ class GapReason(IntEnum):
     """Dropped by an operator's explicit act."""
     UNREADABLE = 9
     """Committed, but its columns could not be decoded by consumers."""
+    FORKED = 10
+    """Committed in a fork, since a copy of the device had taken a part of its frame's range."""
 
 
 class ClockQuality(IntEnum):

@@ -190,7 +190,7 @@ def reconcile(ledger: Ledger, contents: Contents) -> Reconciliation:
         there = entry.event_id in found
         if there and entry.outcome is Outcome.REFUSED:
             refused.append(entry.event_id)
-        if there and reason is not None:
+        if there and reason is not None and reason != reason_name(GapReason.FORKED):
             gapped_too.append(entry.event_id)
         elif reason is not None:
             gapped[reason] += 1

@@ -87,6 +87,8 @@ def apply_resume(state: BufferState, sealer: Sealer, answer: ResumeAnswer) -> Re
             _take_covered(state, stream, ranges, progress)
         if changed:
             returning.return_lost(state, stream, ranges, progress)
+        elif state.generation:
+            returning.close_holes(state, stream, ranges, progress)
         if stream.epoch < floor:
             progress.resealed += reissuing.move_stream(state, stream)
         state.unasked.discard((stream.epoch, stream.lane))

@@ -130,6 +130,7 @@ class BufferState:
         self.reserved = [0] * LANE_COUNT
         self.generation = b""
         self.unasked: set[tuple[int, int]] = set()
+        self.brought_back: set[tuple[int, int]] = set()
         self.asked_once = False
         self.former_epochs: set[int] = set()
         self.counters: Counter[str] = Counter()

@@ -234,3 +234,25 @@ async def test_frames_of_a_former_region_wait_without_a_question(shop: Shop) -> 
         outcome = await buffer.apply_resume(replace(answer(), address=shop.address))
         assert outcome.unasked_streams == 0
         assert await all_pending(buffer) == []
+
+
+async def test_a_hole_that_a_copy_s_frame_left_is_sent_again_and_then_named_as_a_gap(
+    shop: Shop,
+) -> None:
+    async with shop.buffer() as buffer:
+        await fill(buffer, 2)
+        first, second = await all_pending(buffer)
+        await buffer.reserve_published(second.id)
+        await buffer.apply_resume(answer())
+        await buffer.settle(receipt_for([first]))  # as a fork: a copy had committed 1 to 4
+        has = answer(StreamState(first.epoch, "normal", ((1, 4),), b""))
+        assert (await buffer.apply_resume(has)).returned_frames == 1
+        again, second = await all_pending(buffer)
+        assert again == replace(first, published=True)
+        await buffer.settle(receipt_for([first]))
+        assert (await buffer.apply_resume(has)).returned_frames == 0
+        gap, rest = await all_pending(buffer)
+        assert (gap.first, gap.span, gap.count, rest) == (5, 6, 0, second)
+        line = (await buffer.stats()).lane("normal").ledger
+        assert (line.balanced, line.gapped[GapReason.FORKED]) == (True, 6)
+        await assert_sound(buffer)
