@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import disk, drain, httpintake, ingest, intake, regionmemory, sealing, wire
+from . import disk, drain, httpintake, ingest, intake, regionmemory, sealing, wire, worlds
 from .figures import Key, Measurement
 
 MEASUREMENTS: Final[tuple[Measurement, ...]] = (
@@ -16,6 +16,7 @@ MEASUREMENTS: Final[tuple[Measurement, ...]] = (
     *regionmemory.MEASUREMENTS,
     *wire.MEASUREMENTS,
     *sealing.MEASUREMENTS,
+    *worlds.MEASUREMENTS,
 )
 
 KEYS: Final[dict[str, Key]] = {

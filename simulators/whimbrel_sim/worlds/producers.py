@@ -33,14 +33,20 @@ class Producer:
     async def run(self, stop: asyncio.Event) -> None:
         """Post until ``stop``."""
         loop = asyncio.get_running_loop()
+        share = self._random.random()  # of the first wait, so that steady ones are not in step
         while not stop.is_set():
-            wait_s = self._random.expovariate(1 / self.load.every_s) / self.rate
+            wait_s, share = share * self._wait_s() / self.rate, 1.0
             try:
                 async with asyncio.timeout(wait_s):
                     await stop.wait()
             except TimeoutError:
-                count = 1 + self._random.randrange(self.load.events)
+                events = self.load.events
+                count = events if self.load.steady else 1 + self._random.randrange(events)
                 await self._post(self.sender.offer(count, loop.time()), stop)
+
+    def _wait_s(self) -> float:
+        every_s = self.load.every_s
+        return every_s if self.load.steady else self._random.expovariate(1 / every_s)
 
     async def _post(self, numbers: range, stop: asyncio.Event) -> None:
         events = [self._event(number) for number in numbers]

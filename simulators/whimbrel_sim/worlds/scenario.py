@@ -51,6 +51,7 @@ class Lines:
         every_s: mean time between posts (exponential).
         events: at most so many in one post.
         keyed: posts carry an idempotency key and are repeated until answered.
+        steady: exactly ``every_s`` apart, exactly ``events`` in each.
         padding_bytes: text in every event, up to so long.
     """
 
@@ -58,6 +59,7 @@ class Lines:
     every_s: float = 5.0
     events: int = 4
     keyed: bool = False
+    steady: bool = False
     padding_bytes: int = 0
 
 
