@@ -3,16 +3,24 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from whimbrel_agent.buffer.database import Database
+from whimbrel_sim.worlds.faults import KINDS
 from whimbrel_sim.worlds.running import run_world
-from whimbrel_sim.worlds.scenario import load_scenario, parse
+from whimbrel_sim.worlds.scenario import Scenario, load_scenario, parse
 from whimbrel_sim.worlds.shrinking import NothingToShrinkError, shrink, smallest
 
 SHORT = str(Path(__file__).parent / "scenarios" / "short.toml")
+
+
+def smoke() -> Scenario:
+    """The smoke scenario as far as this process can run it: without recorded cards."""
+    whole = load_scenario("smoke")
+    return replace(whole, faults=tuple(f for f in whole.faults if not KINDS[f.kind].recorded))
 
 
 @pytest.fixture
@@ -43,7 +51,7 @@ def lazy_commits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("lazy_commits")
 def test_a_failing_smoke_world_shrinks_to_few_faults_and_still_fails() -> None:
     said: list[str] = []
-    shrunk = shrink(load_scenario("smoke"), 1, max_runs=60, say=said.append)
+    shrunk = shrink(smoke(), 3, max_runs=60, say=said.append)
     assert shrunk.what == "kept"
     assert shrunk.before > 15
     assert len(shrunk.scenario.faults) <= 4
@@ -53,15 +61,15 @@ def test_a_failing_smoke_world_shrinks_to_few_faults_and_still_fails() -> None:
     assert len(said) == shrunk.runs - 1
 
     text = shrunk.to_toml()
-    assert text.startswith("# Shrunk from smoke, seed 1 ")
-    again = run_world(parse("small", text), 1)
+    assert text.startswith("# Shrunk from smoke, seed 3 ")
+    again = run_world(parse("small", text), 3)
     assert again.broken == ("kept",)
     assert again.digest == shrunk.outcome.digest
 
 
 @pytest.mark.usefixtures("lazy_commits")
 def test_the_number_of_runs_is_bounded() -> None:
-    shrunk = shrink(load_scenario("smoke"), 1, max_runs=3)
+    shrunk = shrink(smoke(), 3, max_runs=3)
     assert shrunk.runs == 3
     assert shrunk.outcome.broken == ("kept",)
 
