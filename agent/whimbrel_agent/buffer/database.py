@@ -52,7 +52,12 @@ SQL_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
 FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What the system says when there is no room."""
 
-_FULL_CODES: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+FULL_CODES: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+
+
+def is_full(error: OSError) -> bool:
+    """Say whether there is no room. A sync that failed is worse: asked again, it would succeed."""
+    return error.errno in FULL_ERRNOS and not isinstance(error, NotSyncedError)
 
 
 class DiskFullError(BufferFullError):
@@ -198,7 +203,7 @@ class Database:
     def translate(self, error: Exception) -> BufferFullError | BufferBrokenError:
         """Turn SQLite's error into ours; all but a full disk break the connection."""
         code = getattr(error, "sqlite_errorcode", None)
-        if code in _FULL_CODES:
+        if code in FULL_CODES:
             return DiskFullError(
                 f"no room for a transaction in {self.path.name}: the disk is full, or the "
                 f"buffer's {self.limits.max_bytes} bytes are"
@@ -209,11 +214,8 @@ class Database:
         return self.broken
 
     def translate_os(self, error: OSError) -> BufferFullError | BufferBrokenError:
-        """Turn the system's error about a companion file into ours.
-
-        A sync that failed breaks the buffer whatever the reason: asked again, it would succeed.
-        """
-        if error.errno in FULL_ERRNOS and not isinstance(error, NotSyncedError):
+        """Turn the system's error about a companion file into ours."""
+        if is_full(error):
             return DiskFullError(f"no room beside {self.path.name}: the disk is full ({error})")
         return self.translate(error)
 

@@ -6,7 +6,6 @@ small row; frames' bytes are checked when they are read. Measured: see ``decisio
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 from dataclasses import dataclass
@@ -15,11 +14,13 @@ from typing import Final
 
 from whimbrel_agent.buffer.companions import LOCK_BYTES, Companions
 from whimbrel_agent.buffer.database import (
+    FULL_CODES,
     PAGE_BYTES,
     SQL_ERRORS,
     Database,
     DiskFullError,
     Limits,
+    is_full,
     limits_of,
 )
 from whimbrel_agent.buffer.epochs import open_epoch
@@ -140,14 +141,14 @@ def open_state(
             state.numbers.abandon()
         lock.release()
         if isinstance(error, OSError):
-            raise _disk_error(config.path.name, error) from error
+            raise _disk_error(config.path.name, error, full=is_full(error)) from error
         raise
     return state, lock
 
 
-def _disk_error(name: str, error: OSError) -> DiskFullError | BufferBrokenError:
-    """Say what the system says of a file beside the database in the buffer's words."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def _disk_error(name: str, error: Exception, *, full: bool) -> DiskFullError | BufferBrokenError:
+    """Say what is the disk's or the system's trouble in the buffer's words."""
+    if full:
         return DiskFullError(f"no room to open buffer {name}: free some space beside it")
     return BufferBrokenError(
         f"buffer {name} cannot be opened ({error}); check its folder, rights and disk"
@@ -218,13 +219,9 @@ def _try(opening: Opening, page_bytes: int) -> BufferState | str:
 def _raise_unless_damage(opening: Opening, error: Exception) -> None:
     """Raise what is the disk's or the system's trouble: a sound file must not be rebuilt."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    name = opening.files.path.name
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
-        raise DiskFullError(f"no room to open buffer {name}: free some space beside it") from error
-    if code & 0xFF in _NOT_DAMAGE:
-        raise BufferBrokenError(
-            f"buffer {name} cannot be opened ({error}); check its folder, rights and disk"
-        ) from error
+    full = code in FULL_CODES
+    if full or code & 0xFF in _NOT_DAMAGE:
+        raise _disk_error(opening.files.path.name, error, full=full) from error
 
 
 def _committed_frames(opening: Opening) -> int | None:

@@ -54,8 +54,9 @@ def close_holes(state: BufferState, stream: Stream, ranges: RangeSet, progress: 
         state.brought_back.add(tried)
         _bring_back(state, stream, ranges, progress)
     else:
-        for row in _lacking(state, stream, ranges):  # a gap will stand for a part of its range
-            with state.change() as connection:
+        forked = _lacking(state, stream, ranges)
+        with state.change() as connection:
+            for row in forked:  # a gap will stand for a part of its range
                 drop_receipted(state, connection, row)
     _account(state, stream, ranges, GapReason.FORKED)
 

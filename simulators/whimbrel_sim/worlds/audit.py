@@ -32,7 +32,6 @@ class Audit:
         self.journal = JournalAudit(world.books, self.report)
         self.receipts = ReceiptAudit(self.journal, self.report)
         self.accounts = Accounts(world.books, self.journal, self.report)
-        self.most_bytes = 0
         self._replaced: set[str] = set()
         self._restored: set[str] = set()
 
@@ -81,7 +80,7 @@ class Audit:
         for region in self._world.regions:
             self._look_at(region)
             if region.process is not None:
-                self.most_bytes = max(self.most_bytes, check_region(region, self.report))
+                check_region(region, self.report)
         for device in self._world.devices:
             if device.process is not None:
                 check_device(device, self.report)

@@ -129,7 +129,7 @@ class Pipe:
         if weather.reorder and path.random.random() < weather.reorder:
             arrives_s = now_s + delay_s + path.random.random() * 5.0
         else:
-            # never at the same instant: the loop runs what is due together in any order
+            # a burst does not arrive at one instant
             arrives_s = max(self._last_s + GAP_S, now_s + delay_s)
             if weather.bandwidth_bytes_s is not None:
                 arrives_s += len(message.payload) / weather.bandwidth_bytes_s

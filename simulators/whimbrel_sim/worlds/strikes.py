@@ -146,12 +146,14 @@ def broker_down(world: World, broker: WorldBroker, settings: Mapping[str, float]
 
 
 def kill(world: World, machine: Machine, settings: Mapping[str, float]) -> End:
-    world.crash(machine, power_cut=False, down_s=settings["down_s"], why="kill")
+    del world
+    machine.crash(power_cut=False, down_s=settings["down_s"], why="kill")
     return None
 
 
 def power_cut(world: World, machine: Machine, settings: Mapping[str, float]) -> End:
-    world.crash(machine, power_cut=True, down_s=settings["down_s"], why="power")
+    del world
+    machine.crash(power_cut=True, down_s=settings["down_s"], why="power")
     return None
 
 

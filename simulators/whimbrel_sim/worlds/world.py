@@ -212,10 +212,6 @@ class World:
 
     # ------------------------------------------------------------------ what faults ask for
 
-    def crash(self, machine: Machine, *, power_cut: bool, down_s: float, why: str) -> None:
-        """Kill a machine; it starts again after ``down_s``."""
-        machine.crash(power_cut=power_cut, why=why, down_s=down_s)
-
     async def restart(self, machine: Machine, *, down_s: float) -> None:
         """Stop a machine in an orderly way and start it again."""
         await machine.stop()
