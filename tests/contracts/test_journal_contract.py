@@ -396,22 +396,39 @@ async def test_a_consumer_has_a_bounded_number_of_parked_bytes(journal: Journal)
 async def test_retention_by_age_stops_at_the_cursor_and_says_whose_it_is(journal: Journal) -> None:
     key = stream()
     for number in range(6):
-        await put(journal, new_frame(key, number * 10 + 1, received_ns=number * 100))
+        await put(journal, new_frame(key, number * 10 + 1, received_ns=START_NS + number * 100))
     await journal.attach("slow")
     await journal.attach("quick")
     await journal.put_cursor("quick", STORE, Cursor(journal.generation, 7))
     policy = RetentionPolicy(max_age_ns=100)
-    result = await journal.retain(policy, 500)
+    result = await journal.retain(policy, START_NS + 500)
     assert (result.frames, result.held_by) == (0, ("slow",))
     await journal.put_cursor("slow", STORE, Cursor(journal.generation, 3))
-    result = await journal.retain(policy, 500)
+    result = await journal.retain(policy, START_NS + 500)
     assert (result.frames, result.held_by) == (2, ("slow",))
     await journal.detach("slow")
-    result = await journal.retain(policy, 500)
+    result = await journal.retain(policy, START_NS + 500)
     assert (result.frames, result.held_by) == (2, ())
     [state] = await journal.partitions()
     assert (state.oldest, state.head) == (5, 6)
     assert [frame.offset for frame in (await journal.read(STORE, 1)).frames] == [5, 6]
+
+
+async def test_frames_from_before_the_clock_was_set_are_no_older_than_the_next_one(
+    journal: Journal,
+) -> None:
+    lost, right = 5_000_000_000, START_NS
+    policy = RetentionPolicy(max_age_ns=100)
+    for number, received_ns in enumerate((lost, lost + 1)):
+        await put(journal, new_frame(stream(), number * 10 + 1, received_ns=received_ns))
+    assert (await journal.retain(policy, lost + 1_000)).frames == 0
+    assert (await journal.retain(policy, right)).frames == 0
+    for number, received_ns in enumerate((right, right + 50, lost + 2, right + 100), 2):
+        await put(journal, new_frame(stream(), number * 10 + 1, received_ns=received_ns))
+    assert (await journal.retain(policy, right + 100)).frames == 0
+    assert (await journal.retain(policy, right + 120)).frames == 3
+    [state] = await journal.partitions()
+    assert (state.oldest, state.head) == (4, 6)
 
 
 async def test_what_was_settled_stays_settled_when_its_frames_are_gone(journal: Journal) -> None:

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from regions.frames import append_of, new_frame, stream
+from regions.frames import START_NS, append_of, new_frame, stream
 from regions.ingesting import direct_journal
 from whimbrel_aggregator.journal.port import (
     Committed,
@@ -53,7 +53,7 @@ class JournalModel(RuleBasedStateMachine):
         self.oldest = dict.fromkeys(PARTITIONS, 1)
         self.settled: dict[StreamKey, RangeSet] = {}
         self.cursors: dict[PartitionKey, int] | None = None
-        self.clock = 0
+        self.clock = START_NS
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(work)

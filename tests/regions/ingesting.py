@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from regions.frames import Device
+from regions.frames import START_NS, Device
 from whimbrel_aggregator.clock import SystemClock
 from whimbrel_aggregator.config import IngestConfig, JournalConfig
 from whimbrel_aggregator.ingest.admission import Delivery
@@ -149,7 +149,7 @@ def of_type(messages: list[Message], kind: type[M]) -> list[M]:
 def delivery(
     device: Device, payload: bytes, *, lane: str = "normal", retained: bool = False
 ) -> Delivery:
-    return Delivery(frame_topic(device.address, lane), payload, retained, 1_000)
+    return Delivery(frame_topic(device.address, lane), payload, retained, START_NS)
 
 
 @asynccontextmanager

@@ -31,6 +31,7 @@ from whimbrel_agent.uplink.values import (
     ReceiptsSettled,
     RecheckFrame,
     ResumeApplied,
+    ResumeNotApplied,
     SendFrames,
     Sending,
     SendResume,
@@ -235,6 +236,7 @@ class World:
         self.asked: list[tuple[float, bool]] = []
         self.answers_rest = True
         self.unasked = 0
+        self.full = False
         self.on_down: Callable[[Message], None] | None = None
         self._link = 0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -325,14 +327,19 @@ class World:
                     self.buffer.settle(receipt)
                     self.later(0.0, self._input(ReceiptsSettled()))
                 case ApplyResume(answer):
-                    if answer.generation != b"gen-0001":
-                        self.buffer.take_back()
-                    self.resumed = True
-                    self.later(0.0, self._input(ResumeApplied(self.buffer.newest(), self.unasked)))
+                    self.later(0.0, self._input(self._applied(answer)))
                 case RecheckFrame():
                     self.rechecked.append(effect)
                 case _:
                     raise AssertionError(effect)
+
+    def _applied(self, answer: ResumeAnswer) -> ResumeApplied | ResumeNotApplied:
+        if self.full:
+            return ResumeNotApplied()
+        if answer.generation != b"gen-0001":
+            self.buffer.take_back()
+        self.resumed = True
+        return ResumeApplied(self.buffer.newest(), self.unasked)
 
     def _publish(self, sendings: tuple[Sending, ...]) -> None:
         assert self.linked, "frames were sent without a link"

@@ -143,7 +143,7 @@ def _evict_lane(state: BufferState, pages: int, lane: int) -> int:
 
 
 def freeing(state: BufferState, work: Callable[[], None]) -> None:
-    """Run a transaction that frees space; on a full disk the reserve makes it possible.
+    """Do what must also work on a full disk: there, the reserve makes it possible.
 
     Raises:
         DiskFullError: not even with the reserve given up.
@@ -151,7 +151,9 @@ def freeing(state: BufferState, work: Callable[[], None]) -> None:
     try:
         work()
     except DiskFullError:
-        if not state.reserve.give_up():
+        with state.database.beside():
+            given_up = state.reserve.give_up()
+        if not given_up:
             raise
         state.counters["reserve_used"] += 1
         state.database.checkpoint()

@@ -213,11 +213,17 @@ class Database:
         )
         return self.broken
 
-    def translate_os(self, error: OSError) -> BufferFullError | BufferBrokenError:
-        """Turn the system's error about a companion file into ours."""
-        if is_full(error):
-            return DiskFullError(f"no room beside {self.path.name}: the disk is full ({error})")
-        return self.translate(error)
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Use a companion file inside the block, with the same errors as for the database."""
+        try:
+            yield
+        except OSError as error:
+            if is_full(error):
+                raise DiskFullError(
+                    f"no room beside {self.path.name}: the disk is full ({error})"
+                ) from error
+            raise self.translate(error) from error
 
     def _roll_back(self) -> None:
         if self.connection.in_transaction:
@@ -262,22 +268,26 @@ class Database:
         fifth of an accept's time, until the log has been full once. Zeros are no frames to anybody.
         """
         path = f"{self.path}-wal"
-        handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # SQLite locks other files, not this
         try:
-            size = os.fstat(handle).st_size
-            missing = self.limits.wal_bytes - size
-            room = os.fstatvfs(handle)
-            if missing > 0 and room.f_bavail * room.f_frsize >= 2 * missing:
-                for at in range(size, self.limits.wal_bytes, _BLOCK_BYTES):
-                    os.pwrite(handle, bytes(min(_BLOCK_BYTES, self.limits.wal_bytes - at)), at)
-                os.fdatasync(handle)
-            return missing <= 0 or os.fstat(handle).st_size >= self.limits.wal_bytes
-        except OSError as error:
-            if error.errno not in FULL_ERRNOS:
-                raise
+            with self.beside():
+                # SQLite locks other files, not this
+                handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    return self._fill_log(handle)
+                finally:
+                    os.close(handle)
+        except DiskFullError:
             return False
-        finally:
-            os.close(handle)
+
+    def _fill_log(self, handle: int) -> bool:
+        size = os.fstat(handle).st_size
+        missing = self.limits.wal_bytes - size
+        room = os.fstatvfs(handle)
+        if missing > 0 and room.f_bavail * room.f_frsize >= 2 * missing:
+            for at in range(size, self.limits.wal_bytes, _BLOCK_BYTES):
+                os.pwrite(handle, bytes(min(_BLOCK_BYTES, self.limits.wal_bytes - at)), at)
+            os.fdatasync(handle)
+        return missing <= 0 or os.fstat(handle).st_size >= self.limits.wal_bytes
 
     def _expect(self, takes: int | None) -> None:
         """Keep the count of pages a lower bound of what is free, or forget it."""
@@ -289,9 +299,9 @@ class Database:
 
     def pages(self) -> tuple[int, int]:
         """Return pages in the file, and how many of them are free."""
-        execute = self.connection.execute
-        count = execute("PRAGMA page_count").fetchone()[0]
-        free = execute("PRAGMA freelist_count").fetchone()[0]
+        with self.reading() as connection:
+            count = connection.execute("PRAGMA page_count").fetchone()[0]
+            free = connection.execute("PRAGMA freelist_count").fetchone()[0]
         self._counted, self._estimates, self._taken = (count, free), 0, 0
         return count, free
 

@@ -16,7 +16,12 @@ def open_epoch(state: BufferState, ordinal: int) -> None:
     """Begin a new numbering; durable in the numbers file before the database knows it."""
     epoch = make_epoch(ordinal, state.random.getrandbits(RANDOM_BITS))
     boot_id = state.clock.boot_id
-    state.numbers.start(epoch, boot_id)
+
+    def begin() -> None:
+        with state.database.beside():
+            state.numbers.start(epoch, boot_id)
+
+    capacity.freeing(state, begin)
     orders = bytes(lane.order for lane in state.lanes)
     values = (epoch, str(state.address), boot_id, orders)
 

@@ -6,7 +6,8 @@ the producer's, and an answer for the first content would lose the second silent
 there is one row per commit, appended (a table in hash order would touch a page per key); for
 look-ups SQLite holds a table in memory, at about 50 bytes a key. Both are bounded:
 ``idempotency_keys`` (or an eighth of the buffer's cap, whichever is less) and
-``idempotency_age_s`` by the wall clock; the oldest go first.
+``idempotency_age_s`` by the wall clock; the oldest go first. Keys from before the clock was first
+right are as old as the first ones after it; a clock that loses its time again stays where it was.
 
 One row's bytes, big-endian: ``WIK2``, wall clock ns (8, signed), epoch (8), then per key the
 hash (16), lane number (1), sequence (8) and fingerprint (8; 0: not compared), then CRC-32 of
@@ -25,6 +26,7 @@ from typing import Final
 
 from whimbrel_agent.buffer.values import Accepted, BufferConfig
 from whimbrel_protocol.lanes import LANES
+from whimbrel_protocol.walltime import is_dated
 
 MAGIC: Final = b"WIK2"
 _HEAD: Final = struct.Struct(">4sqQ")
@@ -86,6 +88,8 @@ class KeyStore:
         self._limit = max(16, min(config.idempotency_keys, config.max_bytes // 8 // KEY_BYTES))
         self._age_ns = int(config.idempotency_age_s * 1e9)
         self.damaged_rows = 0
+        self._first_dated_ns: int | None = None
+        self._last_dated_ns: int | None = None
         connection.execute(
             "CREATE TEMP TABLE known (head INTEGER PRIMARY KEY, tail INTEGER, epoch INTEGER,"
             " lane INTEGER, sequence INTEGER, fingerprint INTEGER)"
@@ -120,6 +124,8 @@ class KeyStore:
         self, connection: sqlite3.Connection, wall_ns: int, epoch: int, entries: Iterable[KeyEntry]
     ) -> None:
         """Remember the keys of one commit."""
+        if not is_dated(wall_ns) and self._last_dated_ns is not None:
+            wall_ns = self._last_dated_ns
         group = KeyGroup(wall_ns, epoch, tuple(entries))
         connection.execute("INSERT INTO keys (body) VALUES (?)", (group.to_bytes(),))
         self._remember(connection, group)
@@ -135,7 +141,7 @@ class KeyStore:
                 return
             group = read_key_group(found[1] or b"")
             if group is not None:
-                if held <= self._limit and wall_ns - group.wall_ns <= self._age_ns:
+                if held <= self._limit and self._age_of(group, wall_ns) <= self._age_ns:
                     return
                 for entry in group.entries:
                     connection.execute(
@@ -145,7 +151,16 @@ class KeyStore:
                 held -= len(group.entries)
             connection.execute("DELETE FROM keys WHERE id = ?", (found[0],))
 
+    def _age_of(self, group: KeyGroup, wall_ns: int) -> int:
+        """Return how old keys are by the wall clock, as far as stamps tell."""
+        since_ns = group.wall_ns if is_dated(group.wall_ns) else self._first_dated_ns
+        return 0 if since_ns is None else wall_ns - since_ns
+
     def _remember(self, connection: sqlite3.Connection, group: KeyGroup) -> None:
+        if is_dated(group.wall_ns):
+            self._last_dated_ns = group.wall_ns
+            if self._first_dated_ns is None:
+                self._first_dated_ns = group.wall_ns
         connection.executemany(
             "INSERT OR REPLACE INTO temp.known VALUES (?, ?, ?, ?, ?, ?)",
             [

@@ -33,8 +33,9 @@ def rotate(state: BufferState, sealer: Sealer, *, above: int, forked: bool) -> N
     for lane in range(LANE_COUNT):
         while state.staged[lane].slots:
             sealer.seal(lane)
-    state.former_epochs.add(state.epoch)
-    open_epoch(state, max(ordinal_of(state.epoch), above) + 1)
+    former = state.epoch
+    open_epoch(state, max(ordinal_of(former), above) + 1)
+    state.former_epochs.add(former)
     state.counters["epochs_rotated"] += 1
     state.counters["epochs_rotated_by_fork"] += forked
 

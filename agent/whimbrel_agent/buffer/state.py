@@ -239,10 +239,8 @@ class BufferState:
         """Make numbers durable in the numbers file before events that use them."""
         if last > self.reserved[lane]:
             through = last + next_block(last)
-            try:
+            with self.database.beside():
                 self.numbers.reserve(lane, self.epoch, through)
-            except OSError as error:
-                raise self.database.translate_os(error) from error
             self.reserved[lane] = through
 
     def found_damage(self, what: str) -> BufferBrokenError:

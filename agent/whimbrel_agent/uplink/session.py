@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping
-from typing import Final, assert_never
+from typing import assert_never
 
 from whimbrel_agent.ports import LinkFailure, Random
 from whimbrel_agent.uplink.backoff import Backoff
@@ -26,6 +26,17 @@ from whimbrel_agent.uplink.figures import LinkState, ResumeState, SessionFigures
 from whimbrel_agent.uplink.inbox import Refused, check_down
 from whimbrel_agent.uplink.offset import ClockOffset
 from whimbrel_agent.uplink.outbox import Outbox
+from whimbrel_agent.uplink.patience import (
+    ASKS_PER_BROKER,
+    ASKS_PER_LINK,
+    FIRST_ASK_S,
+    MAX_ASK_S,
+    MAX_HOLD_S,
+    OPEN_NONCES,
+    REFRESH_S,
+    REST_AGAIN_S,
+    REST_GAP_S,
+)
 from whimbrel_agent.uplink.values import (
     ApplyResume,
     Arrived,
@@ -42,6 +53,7 @@ from whimbrel_agent.uplink.values import (
     Now,
     ReceiptsSettled,
     ResumeApplied,
+    ResumeNotApplied,
     SendResume,
     Settle,
 )
@@ -50,36 +62,6 @@ from whimbrel_protocol.keys import PublicKey
 from whimbrel_protocol.lanes import Order
 from whimbrel_protocol.messages import NONCE_BYTES, Hold, Receipt, ResumeAnswer, Want
 from whimbrel_protocol.names import Address
-
-FIRST_ASK_S: Final = 3.0
-"""Wait for the answer to a resume before it is asked again; doubles up to ``MAX_ASK_S``."""
-
-MAX_ASK_S: Final = 20.0
-"""A resume is some 200 bytes: asking this often while no region answers costs 1 MB a day, and a
-region that comes back is found at once."""
-
-OPEN_NONCES: Final = 4
-"""Answers to so many of the latest questions are taken: a slow link answers the one before."""
-
-ASKS_PER_BROKER: Final = 6
-"""Unanswered resumes after which the next broker of the list is tried (about 80 s)."""
-
-ASKS_PER_LINK: Final = 12
-"""The same for a single one (200 s): a subscription that it lost comes back with a new link."""
-
-REFRESH_S: Final = 900.0
-"""An idle device asks this often: a region that was restored from a backup meanwhile has no other
-way to tell it that something must come again. About 40 kB a day."""
-
-REST_GAP_S: Final = 5.0
-"""Between an answer and the question about the rest of the streams."""
-
-REST_AGAIN_S: Final = 60.0
-"""Where nobody answers about the rest (a former address may be gone), it is asked about again
-after this; meanwhile the present address goes on."""
-
-MAX_HOLD_S: Final = 900.0
-"""The region may keep us quiet this long at once; an enrolment is noticed within it."""
 
 
 class Session:
@@ -145,6 +127,9 @@ class Session:
                 self._asks = 0
                 self._outbox.restart(newest)
                 self.counts.add("resumes_applied")
+            case ResumeNotApplied():
+                self._resume = ResumeState.NEEDED
+                self._ask_at_s = now.mono_s + MAX_ASK_S
             case LinkMade(newest):
                 self._link_made(newest, now)
             case LinkLost(failure, message):

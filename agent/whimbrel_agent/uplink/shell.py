@@ -39,6 +39,7 @@ from whimbrel_agent.uplink.values import (
     ReceiptsSettled,
     RecheckFrame,
     ResumeApplied,
+    ResumeNotApplied,
     SendFrames,
     Sending,
     SendResume,
@@ -48,7 +49,7 @@ from whimbrel_protocol.envelope import seal_message
 from whimbrel_protocol.header import PROTOCOL_VERSION
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.limits import MAX_RESUME_STREAMS
-from whimbrel_protocol.messages import Receipt, Resume
+from whimbrel_protocol.messages import Receipt, Resume, ResumeAnswer
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.topics import frame_topic, resume_topic
 
@@ -131,7 +132,10 @@ class Uplink:
         while True:
             effects = self._ask_session()
             for effect in effects:
-                await self._carry_out(effect, group)
+                try:
+                    await self._carry_out(effect, group)
+                except BufferFullError as error:
+                    self._no_room(error)
             if self._inputs:
                 await asyncio.sleep(0)  # a busy session must not keep intakes from their turn
                 continue
@@ -166,6 +170,14 @@ class Uplink:
     def _now(self) -> Now:
         return Now(self._clock.mono_ns() / 1e9, self._clock.wall_ns())
 
+    def _no_room(self, error: BufferFullError) -> None:
+        """Give the link up: what could not be made durable must not be acted upon.
+
+        The next link begins with the same questions, some time later.
+        """
+        if self._link is not None:
+            self._lost(self._link, TransportError(LinkFailure.OVERLOADED, str(error)))
+
     # ------------------------------------------------------------------ effects
 
     async def _carry_out(self, effect: Effect, group: asyncio.TaskGroup) -> None:
@@ -182,11 +194,7 @@ class Uplink:
             case SendResume(nonce, rest):
                 await self._send_resume(nonce, rest=rest)
             case ApplyResume(answer):
-                await self._all_settled.wait()
-                outcome = await self._buffer.apply_resume(answer)
-                _log.info("resume answered", extra=facts(outcome=outcome))
-                newest = await self._buffer.newest_ids()
-                self._put(ResumeApplied(newest, outcome.unasked_streams))
+                await self._apply_resume(answer)
             case RecheckFrame():
                 await self._recheck(effect)
             case Connect(broker):
@@ -216,9 +224,6 @@ class Uplink:
                 await link.publish(topic, data)
         except TransportError as error:
             self._lost(link, error)
-        except BufferFullError as error:
-            # What may have been sent could not be made durable, so it is not sent.
-            self._lost(link, TransportError(LinkFailure.OVERLOADED, str(error)))
         if gone:
             self._put(FramesGone(tuple(gone)))
 
@@ -240,6 +245,18 @@ class Uplink:
             await link.publish(resume_topic(address), seal_message(resume, self._key))
         except TransportError as error:
             self._lost(link, error)
+
+    async def _apply_resume(self, answer: ResumeAnswer) -> None:
+        await self._all_settled.wait()
+        try:
+            outcome = await self._buffer.apply_resume(answer)
+            newest = await self._buffer.newest_ids()
+        except BufferFullError as error:
+            self._streak.failed("an answer to resume could not be applied", why=str(error))
+            self._put(ResumeNotApplied())
+            return
+        _log.info("resume answered", extra=facts(outcome=outcome))
+        self._put(ResumeApplied(newest, outcome.unasked_streams))
 
     async def _recheck(self, effect: RecheckFrame) -> None:
         frame = effect.frame

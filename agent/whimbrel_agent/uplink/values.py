@@ -92,6 +92,11 @@ class ResumeApplied:
     unasked: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ResumeNotApplied:
+    """The buffer had no room to take the region's answer; ask again some time later."""
+
+
 Input = (
     LinkMade
     | LinkLost
@@ -102,6 +107,7 @@ Input = (
     | FramesGone
     | ReceiptsSettled
     | ResumeApplied
+    | ResumeNotApplied
 )
 
 # --------------------------------------------------------------------------------------- effects
@@ -170,7 +176,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class ApplyResume:
-    """Take the region's verified answer; reply with :class:`ResumeApplied`."""
+    """Take the region's verified answer; reply with one of the two words about it."""
 
     answer: ResumeAnswer
 

@@ -1,10 +1,17 @@
-"""Deleting the oldest frames, never past a consumer; dedup ranges always stay."""
+"""Deleting the oldest frames, never past a consumer; dedup ranges always stay.
+
+Stamps never go back within a partition, so frames from before the region's clock was set can only be
+its first ones. They have no age of their own: they count with the next one that has, and for the
+present while there is none.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
 from typing import Final
+
+from whimbrel_protocol.walltime import EARLIEST_NS, is_dated
 
 from .dedup import drop_folded
 from .identities import DeviceRow, Identities
@@ -63,7 +70,7 @@ def retention_step(
         row = read_partition(connection, partition)
         if row.oldest > row.head:
             continue
-        received = _received(connection, partition, row.oldest)
+        received = _received(connection, row, now_ns)
         if not too_big and (before_ns is None or received >= before_ns):
             continue
         low, holders = _limit(connection, row)
@@ -84,11 +91,19 @@ def retention_step(
     return Step(frames, size, frozenset(held))
 
 
-def _received(connection: sqlite3.Connection, partition: int, offset: int) -> int:
-    row = connection.execute(
-        "SELECT received_ns FROM frames WHERE id = ?", (frame_id(partition, offset),)
-    ).fetchone()
-    return 0 if row is None else int(row[0])  # a lost row may always go
+def _received(connection: sqlite3.Connection, row: PartitionRow, now_ns: int) -> int:
+    """Return since when a partition's oldest frame is there, as far as stamps tell."""
+    oldest = frame_id(row.id, row.oldest)
+    found = connection.execute("SELECT received_ns FROM frames WHERE id = ?", (oldest,)).fetchone()
+    if found is None:
+        return 0  # a lost row may always go
+    if not is_dated(found[0]):
+        found = connection.execute(
+            "SELECT received_ns FROM frames WHERE id > ? AND id <= ? AND received_ns >= ? "
+            "ORDER BY id LIMIT 1",
+            (oldest, frame_id(row.id, row.head), EARLIEST_NS),
+        ).fetchone()
+    return now_ns if found is None else int(found[0])
 
 
 def _first_kept(

@@ -14,6 +14,7 @@ from enum import Enum, auto
 from typing import Final
 
 SECTOR_BYTES: Final = 512
+_ZEROS: Final = bytes(SECTOR_BYTES)
 
 
 @dataclass(slots=True)
@@ -26,10 +27,11 @@ class Content:
     @classmethod
     def of(cls, data: bytes) -> Content:
         """Return the content of a file that is there."""
-        content = cls()
-        content.write(0, data)
-        for number in [n for n, sector in content.sectors.items() if not any(sector)]:
-            del content.sectors[number]
+        content = cls(len(data))
+        for number, at in enumerate(range(0, len(data), SECTOR_BYTES)):
+            sector = data[at : at + SECTOR_BYTES].ljust(SECTOR_BYTES, b"\0")
+            if sector != _ZEROS:
+                content.sectors[number] = sector
         return content
 
     def copy(self) -> Content:
@@ -73,7 +75,7 @@ def _over(sector: bytes | None, number: int, offset: int, data: bytes) -> bytes:
     begin = number * SECTOR_BYTES - offset
     if begin >= 0 and begin + SECTOR_BYTES <= len(data):
         return data[begin : begin + SECTOR_BYTES]
-    old = sector or bytes(SECTOR_BYTES)
+    old = sector or _ZEROS
     new = data[max(begin, 0) : begin + SECTOR_BYTES]
     at = max(-begin, 0)
     return old[:at] + new + old[at + len(new) :]

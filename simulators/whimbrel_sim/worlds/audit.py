@@ -84,15 +84,16 @@ class Audit:
         for device in self._world.devices:
             if device.process is not None:
                 check_device(device, self.report)
-        self._replaced.clear()
-        self._restored.clear()
 
     def _look_at(self, region: RegionMachine) -> None:
         name = region.name
-        self.journal.look(name, region.journal_path)
+        if not self.journal.look(name, region.journal_path):
+            return  # judged when its disk lets it be read again
         if name in self._restored:
             self.receipts.forgive(name)
         self.receipts.check(name, replaced=name in self._replaced)
+        self._replaced.discard(name)
+        self._restored.discard(name)
 
     def nothing_open(self) -> bool:
         """Whether every accepted event is committed or accounted for."""

@@ -98,13 +98,13 @@ class _NumberedTimer(asyncio.TimerHandle):
     each other on their way.
     """
 
-    number = 0
+    place: tuple[float, int]
     _scheduled: bool  # asyncio's own
 
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, _NumberedTimer):
             return NotImplemented
-        return (self.when(), self.number) < (other.when(), other.number)
+        return self.place < other.place
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -146,7 +146,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.TimerHandle:
         """As asyncio's, but timers of one time come in the order in which they were set."""
         timer = _NumberedTimer(when, callback, args, self, context)
-        timer.number = next(self._timers)
+        timer.place = when, next(self._timers)
         heapq.heappush(self._scheduled, timer)
         timer._scheduled = True  # noqa: SLF001  as asyncio does: a cancelled one is counted
         return timer

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from buffers.harness import Shop, kept_numbers, sales
+from whimbrel_agent.buffer.values import BufferBrokenError
 
 MAX_BYTES = 8 * 1024 * 1024
 LOG_BYTES = MAX_BYTES // 32
@@ -74,7 +75,7 @@ async def test_a_disk_that_says_no_is_believed_and_one_that_fails_is_not_hidden(
         with monkeypatch.context() as patch:
             patch.setattr(os, "pwrite", fail)
             if raises:
-                with pytest.raises(OSError, match="Input/output"):
+                with pytest.raises(BufferBrokenError, match="Input/output"):
                     database.take_log_room()
             else:
                 assert not database.take_log_room()

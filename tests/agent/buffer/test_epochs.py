@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from buffers.harness import Shop, all_pending, assert_sound, receipt_for, sales
 from whimbrel_agent.buffer.database import Database, DiskFullError
 from whimbrel_agent.buffer.epochs import forget_idle, open_epoch
 from whimbrel_agent.buffer.numbers import read_numbers
+from whimbrel_agent.buffer.reissuing import rotate
 from whimbrel_protocol.epoch import ordinal_of
 
 
@@ -44,6 +46,26 @@ async def test_an_epoch_begins_on_a_full_disk_by_the_reserve_and_is_the_only_one
         assert set(buffer._state.epochs) == {buffer.epoch}
         numbers = shop.path.with_name("buffer.db.numbers").read_bytes()
         assert set(read_numbers(numbers).epochs) == {buffer.epoch}
+        await assert_sound(buffer)
+
+
+async def test_an_epoch_that_finds_no_room_beside_is_none_and_another_may_begin(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with shop.buffer() as buffer:
+        state, before = buffer._state, buffer.epoch
+        await buffer.accept(sales(3))
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "no room")
+
+        with monkeypatch.context() as patch, pytest.raises(DiskFullError, match="no room beside"):
+            patch.setattr(state.numbers, "start", full)
+            rotate(state, buffer._sealer, above=0, forked=False)
+        assert not state.reserve.present
+        assert (buffer.epoch, state.former_epochs) == (before, set())
+        rotate(state, buffer._sealer, above=0, forked=False)
+        assert (buffer.epoch > before, state.former_epochs) == (True, {before})
         await assert_sound(buffer)
 
 

@@ -98,6 +98,35 @@ async def test_keys_are_forgotten_past_count_and_age(shop: Shop) -> None:
         assert rows <= 21
 
 
+async def test_keys_from_before_the_clock_was_set_are_remembered_when_it_is(shop: Shop) -> None:
+    # A board without a battery begins in 1970; the till repeats itself after the time has come.
+    right = shop.clock.wall
+    shop.clock.wall = 60 * 10**9
+    async with shop.buffer(idempotency_age_s=60) as buffer:
+        await buffer.accept(sales(1), keys=[b"early"])
+        shop.clock.wall = right
+        again = await buffer.accept(sales(1), keys=[b"early"])
+        assert again[0].repeated
+        await buffer.accept(sales(1, 1), keys=[b"later"])
+    async with shop.buffer(idempotency_age_s=60) as buffer:
+        shop.clock.wall = right + 59 * 10**9
+        assert (await buffer.accept(sales(1), keys=[b"early"]))[0].repeated
+        shop.clock.wall = right + 61 * 10**9
+        assert not (await buffer.accept(sales(1), keys=[b"early"]))[0].repeated
+
+
+async def test_a_clock_that_loses_its_time_again_stays_where_it_was_for_keys(shop: Shop) -> None:
+    right = shop.clock.wall
+    async with shop.buffer(idempotency_age_s=60) as buffer:
+        await buffer.accept(sales(1), keys=[b"a"])
+    shop.clock.wall = 60 * 10**9
+    async with shop.buffer(idempotency_age_s=60) as buffer:
+        await buffer.accept(sales(1, 1), keys=[b"b"])
+        shop.clock.wall = right + 30 * 10**9
+        assert (await buffer.accept(sales(1, 1), keys=[b"b"]))[0].repeated
+        assert (await buffer.accept(sales(1), keys=[b"a"]))[0].repeated
+
+
 async def test_checkpoint_becomes_durable_with_its_events(shop: Shop) -> None:
     async with shop.buffer() as buffer:
         await buffer.accept(sales(2), checkpoint=("import sales.csv", b"line 2"))

@@ -10,7 +10,7 @@ import pytest
 from whimbrel_agent.buffer.values import FrameRef
 from whimbrel_agent.ports import Delivery, LinkFailure
 from whimbrel_agent.uplink.figures import LinkState, ResumeState
-from whimbrel_agent.uplink.session import ASKS_PER_BROKER, REFRESH_S, REST_GAP_S
+from whimbrel_agent.uplink.patience import ASKS_PER_BROKER, MAX_ASK_S, REFRESH_S, REST_GAP_S
 from whimbrel_agent.uplink.values import Arrived, FramesGone, NetworkReturned, ResumeApplied
 from whimbrel_agent.uplink.window import FIRST_TIMEOUT_S
 from whimbrel_protocol.lanes import Order
@@ -58,6 +58,29 @@ def test_a_region_that_returns_is_found_within_the_longest_ask() -> None:
     world.run(3600.0)
     world.region_up = True
     world.run(25.0)
+    assert world.buffer.frames == {}
+
+
+def test_an_answer_that_found_no_room_is_asked_for_again_and_nothing_leaves_before() -> None:
+    world = World()
+    world.full = True
+    world.seal()
+    world.run(100.0)
+    assert world.sent == []
+    assert 100 / MAX_ASK_S - 1 <= world.session.counts["resumes_sent"] <= 100 / MAX_ASK_S + 1
+    world.full = False
+    world.run(MAX_ASK_S + 5.0)
+    assert world.buffer.frames == {}
+
+
+def test_a_link_lost_while_an_answer_finds_no_room_changes_nothing_about_that() -> None:
+    world = World()
+    world.full = True
+    world.seal()
+    world.run(1.0)
+    world.cut()
+    world.full = False
+    world.run(2 * MAX_ASK_S)
     assert world.buffer.frames == {}
 
 

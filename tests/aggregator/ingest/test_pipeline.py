@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regions.frames import Device
+from regions.frames import START_NS, Device
 from regions.ingesting import delivery, enrol, of_type, region_in
 from whimbrel_aggregator.config import IngestConfig
 from whimbrel_aggregator.ingest.admission import Delivery
@@ -37,7 +37,7 @@ async def test_a_frame_is_committed_and_named_in_a_signed_receipt(tmp_path: Path
         )
         assert receipt.generation == region.journal.generation
         assert receipt.address == TILL.address
-        assert receipt.received_ns == 1_000
+        assert receipt.received_ns == START_NS
         assert receipt.credit.size_bytes > 0
         [kept] = await region.kept()
         assert kept.data == frame
@@ -136,7 +136,7 @@ async def test_other_content_for_a_settled_range_is_a_fork_and_nothing_is_lost(
 async def test_what_is_past_retention_is_committed_with_an_unknown_digest(tmp_path: Path) -> None:
     async with region_in(tmp_path, TILL) as region:
         await region.settle(TILL, TILL.frame(1))
-        await region.journal.retain(RetentionPolicy(max_age_ns=0), 2_000)
+        await region.journal.retain(RetentionPolicy(max_age_ns=0), START_NS + 1)
         [entry] = await region.settle(TILL, TILL.frame(1, content=b"who knows"))
         assert entry.status is Status.COMMITTED_UNKNOWN
         assert await region.kept() == []
@@ -152,7 +152,7 @@ async def test_the_oldest_epochs_are_folded_and_answered_as_unknown(
             epoch = make_epoch(ordinal, 3)
             [entry] = await region.settle(TILL, TILL.frame(1, epoch=epoch))
             assert entry.status is Status.COMMITTED
-            await region.journal.retain(RetentionPolicy(max_age_ns=0), 2_000)
+            await region.journal.retain(RetentionPolicy(max_age_ns=0), START_NS + 1)
         answer = await region.resume(TILL, StreamQuestion(make_epoch(1, 3), "normal"))
         assert answer.epoch_floor == make_epoch(3, 0)
         [entry] = await region.settle(TILL, TILL.frame(1, epoch=make_epoch(2, 3)))
@@ -339,7 +339,7 @@ async def test_at_the_byte_cap_nothing_new_is_receipted_and_duplicates_still_are
         again = await region.frames(TILL, frames[0], frames[-1])
         named = [entry for receipt in of_type(again, Receipt) for entry in receipt.entries]
         assert [(entry.first, entry.status) for entry in named] == [(1, Status.COMMITTED)]
-        await region.journal.retain(RetentionPolicy(keep_bytes=2**20), 5_000)
+        await region.journal.retain(RetentionPolicy(keep_bytes=2**20), START_NS + 1)
         await region.journal.checkpoint()
         [entry] = await region.settle(TILL, frames[len(entries)])
         assert entry.status is Status.COMMITTED

@@ -14,6 +14,9 @@ from whimbrel_sim.worlds.running import run_many
 SCENARIOS = Path(__file__).parent / "scenarios"
 MOVED = "frames of a device's former address were never sent after it had moved"
 
+AGE = "frames received while the region's clock said 1970 were deleted as too old when it was right"
+ROOM = "a full or failing disk beside the buffer came out as the system's raw error"
+
 PAST = [
     ("moving-store.toml", 2, MOVED),
     ("moving-store.toml", 9, MOVED),
@@ -21,6 +24,13 @@ PAST = [
     ("crowded.toml", 19, "a clone's frame left a hole that was wanted from the original for ever"),
     ("smoke", 61, "a failing read at the start of an agent came out as the system's raw error"),
     ("smoke", 64, "an accept in the moment of a stop came out as SQLite's raw error"),
+    ("smoke", 227, "an accept after an agent's end came out as SQLite's raw error"),
+    ("smoke", 290, "the audit judged receipts by a journal that it could not read"),
+    ("smoke", 322, ROOM),  # a new numbering
+    ("smoke", 487, ROOM),  # the log's room at a start
+    ("smoke", 687, ROOM),
+    ("smoke", 697, AGE),
+    ("smoke", 886, AGE),
 ]
 
 

@@ -51,13 +51,13 @@ class JournalAudit:
         self.events = 0
         self.copied: set[str] = set()
 
-    def look(self, region: str, journal: Path) -> None:
-        """Read what came since the last look."""
+    def look(self, region: str, journal: Path) -> bool:
+        """Read what came since the last look; say whether all of it could be read."""
         audit = self.regions[region]
         try:
             if audit.witness is None:
                 if not journal.exists():
-                    return
+                    return True
                 audit.witness = Witness(journal, audit.read_to)
             for kept in audit.witness.new_frames():
                 self._take(region, audit, kept)
@@ -67,6 +67,7 @@ class JournalAudit:
             self.let_go(region)
         except sqlite3.Error as error:
             self._report(Invariant.READABLE, f"journal of {region}: {error}")
+        return not audit.unread
 
     def let_go(self, region: str) -> None:
         """Close the file: its machine is about to put a copy of it in its place.
