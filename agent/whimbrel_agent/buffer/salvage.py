@@ -12,6 +12,7 @@ from __future__ import annotations
 import mmap
 import sqlite3
 from collections import Counter
+from collections.abc import Container
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -213,8 +214,11 @@ def salvage(
         with ExitStack() as stack:
             carvers = [Carver(_mapped(image, stack), page_bytes) for image in images]
             remains = gather(reader, carvers, fresh.key.public)
-            if "staged" in remains.unreadable and not bounds:
-                bounds = _bounds_of_newest(fresh)
+            if not bounds:
+                unknown = (
+                    range(LANE_COUNT) if "staged" in remains.unreadable else remains.open_ended
+                )
+                bounds = _bounds_of_newest(fresh, unknown)
             plan = Plan(remains, bounds)
             builder = Builder(fresh, remains)
             builder.build(plan.pieces)
@@ -230,11 +234,13 @@ def _mapped(image: Path, stack: ExitStack) -> mmap.mmap:
     return stack.enter_context(closing(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)))
 
 
-def _bounds_of_newest(state: BufferState) -> dict[tuple[int, int], int]:
-    """Return how far the last process may have numbered: its reservations."""
+def _bounds_of_newest(state: BufferState, lanes: Container[int]) -> dict[tuple[int, int], int]:
+    """Return how far the last process may have numbered in some lanes: its reservations."""
     before = state.numbers.before
     newest = max(before.epochs, default=0)
-    return {key: last for key, last in before.reserved.items() if key[0] == newest}
+    return {
+        key: last for key, last in before.reserved.items() if key[0] == newest and key[1] in lanes
+    }
 
 
 def install(files: Companions, *, keep_bytes: int, wall_ns: int) -> str:
