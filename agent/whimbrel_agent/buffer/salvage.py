@@ -26,8 +26,9 @@ from whimbrel_agent.buffer.image import ImageReader, build_image
 from whimbrel_agent.buffer.ledger import ACCEPTED
 from whimbrel_agent.buffer.numbers import sync_directory
 from whimbrel_agent.buffer.remains import Piece, Plan, Remains, gather
+from whimbrel_agent.buffer.runs import insert_run
 from whimbrel_agent.buffer.schema import row_sum
-from whimbrel_agent.buffer.sealer import insert_run, seal_part
+from whimbrel_agent.buffer.sealer import seal_part
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
 from whimbrel_agent.buffer.values import DamageReport
 from whimbrel_protocol.errors import FieldError

@@ -38,6 +38,9 @@ class Overflow(Enum):
     """New events are refused; nothing accepted is dropped."""
     DROP_OLDEST = "drop-oldest"
     """The oldest frames of the least urgent lanes become gaps."""
+    THIN = "thin"
+    """Numeric series lose every other value, then become summaries; only then the oldest frames
+    become gaps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,7 @@ def default_lanes() -> dict[str, LaneConfig]:
         "critical": LaneConfig(linger_s=0.05, overflow=Overflow.REFUSE),
         "high": LaneConfig(linger_s=0.25),
         "normal": LaneConfig(linger_s=1.0),
-        "bulk": LaneConfig(linger_s=10.0),
+        "bulk": LaneConfig(linger_s=10.0, overflow=Overflow.THIN),
     }
 
 
