@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from whimbrel_agent.power.piflags import WithFlags, find_flags
 from whimbrel_agent.power.reading import NoSource, PowerSource
-from whimbrel_agent.power.sensors import PsutilSource
 from whimbrel_agent.power.settings import PowerConfig
 from whimbrel_agent.power.sysfs import SUPPLIES, SysfsSource, supplies_in
-from whimbrel_agent.power.ups import UpsSource
 
 __all__ = ["find_source"]
 
@@ -29,11 +27,15 @@ def find_source(config: PowerConfig) -> PowerSource:
 
 def _battery(config: PowerConfig) -> PowerSource:
     if config.ups is not None:
+        from whimbrel_agent.power.ups import UpsSource  # noqa: PLC0415  few devices have one
+
         return UpsSource(config.ups)
     supplies = config.sys / SUPPLIES
     if config.source == "sysfs" or supplies_in(supplies):
         return SysfsSource(config.sys)
     if config.source == "psutil" or not supplies.parent.exists():
+        from whimbrel_agent.power.sensors import PsutilSource  # noqa: PLC0415  the same
+
         source = PsutilSource()
         return NoSource() if source.silent else source
     return NoSource()

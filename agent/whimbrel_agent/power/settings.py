@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from whimbrel_agent.power.machine import HYSTERESIS_PERCENT, ModeRules
-from whimbrel_agent.power.ups import CHIPS, UpsConfig
 from whimbrel_agent.settings import Table
+
+if TYPE_CHECKING:
+    from whimbrel_agent.power.ups import UpsConfig
 
 __all__ = ["SOURCES", "PowerConfig", "power_config"]
 
@@ -16,6 +18,7 @@ SOURCES: Final = ("auto", "sysfs", "psutil", "ups", "none")
 
 _MIN_CELL_V: Final = 0.5  # lithium cells end at 2.5, a lead cell at 1.75, nickel at 0.9
 _MAX_CELL_V: Final = 20.0  # a pack that is sold as one cell
+_MIN_RUNTIME_S: Final = 1.0  # a board with a supercapacitor that only bridges the stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,7 @@ def power_config(table: Table | None) -> PowerConfig:
     )
     if config.source == "ups" and ups is None:
         raise table.error(
-            "source", f'is ups; add [{table.name}.ups] with chip = "{next(iter(CHIPS))}" or so'
+            "source", f'is ups; add [{table.name}.ups] with chip = "max17048" or another'
         )
     if config.source not in ("ups", "auto") and ups is not None:
         raise table.error(
@@ -70,7 +73,9 @@ def _rules(table: Table) -> ModeRules:
         confirm=table.integer("confirm", default.confirm, 2, 20),
         stop_at_critical=table.flag("stop_at_critical", default=default.stop_at_critical),
         max_poll_s=table.number("max_poll_s", default.max_poll_s, 0.05, 600),
-        shortest_runtime_s=table.number("shortest_runtime_s", default.shortest_runtime_s, 60, 1e6),
+        shortest_runtime_s=table.number(
+            "shortest_runtime_s", default.shortest_runtime_s, _MIN_RUNTIME_S, 1e6
+        ),
     )
     if rules.low_percent < rules.critical_percent + HYSTERESIS_PERCENT:
         raise table.error(
@@ -84,6 +89,8 @@ def _rules(table: Table) -> ModeRules:
 def _ups(table: Table | None) -> UpsConfig | None:
     if table is None:
         return None
+    from whimbrel_agent.power.ups import CHIPS, UpsConfig  # noqa: PLC0415  few devices have one
+
     chip = table.text("chip")
     if chip not in CHIPS:
         raise table.error("chip", f"is {chip!r:.40}, must be one of {', '.join(CHIPS)}")

@@ -78,5 +78,5 @@ def test_psutil_is_the_fallback_without_sysfs(
 def test_psutil_is_not_loaded_where_sysfs_would_say_the_same(
     tree: SysfsTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whimbrel_agent.power.choice.PsutilSource", None)
+    monkeypatch.setattr("whimbrel_agent.power.sensors.PsutilSource", None)
     assert chosen(tree.root).silent

@@ -62,7 +62,10 @@ def test_everything_can_be_set() -> None:
             'source = "usb"',
             "[power] source is 'usb', must be one of auto, sysfs, psutil, ups, none",
         ),
-        ('source = "ups"', '[power] source is ups; add [power.ups] with chip = "max17040"'),
+        (
+            'source = "ups"',
+            '[power] source is ups; add [power.ups] with chip = "max17048" or another',
+        ),
         (
             'source = "sysfs"\n[ups]\nchip = "ina219"',
             "[power] source is sysfs, which leaves [power.ups] unread; set ups or auto",

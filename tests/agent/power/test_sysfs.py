@@ -47,15 +47,11 @@ def test_a_file_that_cannot_be_read_is_absent(tree: SysfsTree) -> None:
     assert read(tree) == PowerReading(on_mains=False, percent=80)
 
 
-@pytest.mark.parametrize(
-    ("now", "full", "percent"),
-    [("energy_now", "energy_full", 25), ("charge_now", "charge_full", 25)],
-)
-def test_a_battery_without_capacity_has_its_energy_or_charge(
-    tree: SysfsTree, now: str, full: str, percent: float
-) -> None:
-    tree.battery(percent=None, **{now: 1_000_000, full: 4_000_000})
-    assert read(tree).percent == percent
+@pytest.mark.parametrize("kind", ["energy", "charge"])
+def test_a_battery_without_capacity_has_its_energy_or_charge(tree: SysfsTree, kind: str) -> None:
+    tree.battery(percent=None)
+    tree.put("BAT0", **{f"{kind}_now": 1_000_000, f"{kind}_full": 4_000_000})
+    assert read(tree).percent == 25
 
 
 def test_a_battery_that_never_was_full_has_its_design(tree: SysfsTree) -> None:
