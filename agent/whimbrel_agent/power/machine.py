@@ -20,6 +20,7 @@ known before. A charge that jumps ends a row and begins none.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
@@ -173,6 +174,10 @@ class PowerMachine:
     def is_or_turns(self, mode: Mode) -> bool:
         """Say whether this is the mode, or the one that the last readings call for."""
         return mode in (self.mode, self._next)
+
+    def unheard_s(self, now_ns: int) -> float:
+        """Say how old the last reading is that was believed; infinite before the first."""
+        return math.inf if self._read_ns is None else (now_ns - self._read_ns) / 1e9
 
     def receive(self, reading: PowerReading, now_ns: int) -> tuple[Decision, ...]:
         """Take one reading.

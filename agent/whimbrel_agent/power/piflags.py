@@ -89,9 +89,8 @@ def find_flags(root: Path = Path("/sys")) -> PiFlags | None:
         None,
     )
     throttled = root / GET_THROTTLED
-    if alarm is None and not throttled.exists():
-        return None
-    return PiFlags(alarm, throttled if throttled.exists() else None)
+    known = _first_line(throttled) is not None
+    return PiFlags(alarm, throttled if known else None) if known or alarm is not None else None
 
 
 def _number(path: Path | None, base: int) -> int | None:

@@ -28,6 +28,10 @@ __all__ = ["PowerTask"]
 
 _log = logging.getLogger(__name__)
 
+DEAF_S = 600.0
+"""A start is not held up by the last word of a source that has not been heard for so long: a broken
+gauge must not keep a store's events out."""
+
 StopListener = Callable[[str], None]
 
 
@@ -75,7 +79,7 @@ class PowerTask:
 
         An agent that stopped for its charge is started again by its service manager. It waits here
         with nothing opened, so that it does not stop and start all the time, and goes on when
-        mains or charge are back.
+        mains or charge are back, or when the source is not heard any more.
 
         Args:
             stop: set it to give up.
@@ -88,7 +92,7 @@ class PowerTask:
         if self._source.silent or not self._rules.stop_at_critical:
             return True
         self._look(may_stop=False)
-        while self._machine.is_or_turns(Mode.CRITICAL):
+        while self._machine.is_or_turns(Mode.CRITICAL) and not self._is_deaf():
             waiting(f"waiting for charge: {self._machine.reason}")
             wait_s = self._machine.poll_s if tell_s is None else min(tell_s, self._machine.poll_s)
             try:
@@ -98,6 +102,10 @@ class PowerTask:
             except TimeoutError:
                 self._look(may_stop=False)
         return not stop.is_set()
+
+    def _is_deaf(self) -> bool:
+        """Say whether the source has been silent for so long that waiting for it makes no sense."""
+        return self._machine.unheard_s(self._clock.mono_ns()) > DEAF_S
 
     def _look(self, *, may_stop: bool = True) -> None:
         now_ns = self._clock.mono_ns()

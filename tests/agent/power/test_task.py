@@ -223,6 +223,17 @@ async def test_a_start_with_an_empty_battery_waits_for_mains_and_then_stops_agai
 
 
 @in_virtual_time
+async def test_a_source_that_broke_does_not_hold_a_start_up_for_ever() -> None:
+    supply = Supply(battery(3))
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(start_after(task_of(supply), []))
+        await asyncio.sleep(3_600)
+        assert not waiting.done()
+        supply.says = None
+    assert 3_600 + 560 < waiting.result() < 3_600 + 660
+
+
+@in_virtual_time
 async def test_whoever_waits_for_charge_can_be_told_to_stop_and_shows_life() -> None:
     stop = asyncio.Event()
     told: list[str] = []
