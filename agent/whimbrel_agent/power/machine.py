@@ -1,18 +1,11 @@
-"""Decides the power mode: readings in, decisions with reasons out. Pure; see :mod:`.task`.
+"""Debounces readings into decisions with reasons: modes, and the stop. Pure; see :mod:`.task`.
 
-========  =====================================================================================
-mode      when
-========  =====================================================================================
-mains     something feeds the device, or no battery is known
-battery   the battery feeds it; or mains with a voltage that the board calls too low
-low       on battery, at or below ``low_percent``; or with a voltage that is too low
-critical  on battery, at or below ``critical_percent``
-========  =====================================================================================
+What one reading calls for is :mod:`.rules`' word; this is how many of them it takes.
 
-A mode is entered after ``confirm`` plausible readings in a row that call for it; critical after
-twice as many, since gauges that fail say "empty" more than anything else. Low and critical are
-left five points above the line at which they were entered, and mains must have been back for
-half a minute. ``confirm`` critical readings after that of the mode the agent is told to stop, once.
+A mode is entered after ``confirm`` plausible readings in a row that call for it or for a poorer one;
+critical after twice as many, since gauges that fail say "empty" more than anything else. Mains must
+have been back for half a minute. ``confirm`` critical readings after that of the mode, the agent is
+told to stop, once.
 
 A reading that cannot be true counts for nothing, and so does one that lacks a charge that was
 known before. A charge that jumps ends a row and begins none.
@@ -21,7 +14,7 @@ known before. A charge that jumps ends a row and begins none.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,11 +22,9 @@ from whimbrel_agent.power.figures import PowerFigures
 from whimbrel_agent.power.modes import SETTINGS, Mode, ModeSettings
 from whimbrel_agent.power.plausibility import Misread, Plausibility
 from whimbrel_agent.power.reading import PowerReading
+from whimbrel_agent.power.rules import HYSTERESIS_PERCENT, ModeRules, wanted
 
-__all__ = ["ModeChanged", "ModeRules", "PowerMachine", "StopNow", "wanted"]
-
-HYSTERESIS_PERCENT: Final = 5.0
-"""A gauge's noise and a load's sag are less; without it a mode would flap at its line."""
+__all__ = ["ModeChanged", "PowerMachine", "StopNow"]
 
 CONFIRM_S: Final = 5.0
 """Between two looks while a change is being confirmed: a loss of mains is believed in ten seconds,
@@ -47,28 +38,6 @@ MAINS_BACK_S: Final = 30.0
 
 WEAK_HOLD_S: Final = 600.0
 """Under-voltage comes with load: without load it is gone, and with the next load back."""
-
-NO_BATTERY: Final = "no battery is known: mains is assumed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModeRules:
-    """Where the lines are.
-
-    Attributes:
-        low_percent, critical_percent: at or below this charge.
-        confirm: so many readings in a row are needed for a change.
-        stop_at_critical: whether a critical charge stops the agent.
-        max_poll_s: at most so long between two looks, whatever the mode says.
-        shortest_runtime_s: see :class:`~whimbrel_agent.power.plausibility.Plausibility`.
-    """
-
-    low_percent: float = 20.0  # an hour on a small HAT: enough to be frugal with
-    critical_percent: float = 5.0  # gauges err by a few points, and 3 % run out in minutes
-    confirm: int = 3
-    stop_at_critical: bool = True
-    max_poll_s: float = 600.0
-    shortest_runtime_s: float = 900.0  # a 1200 mAh HAT under a Pi 5 at full load: 33 minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,49 +59,6 @@ class StopNow:
 Decision = ModeChanged | StopNow
 
 
-def wanted(mode: Mode, reading: PowerReading, rules: ModeRules, *, weak: bool) -> tuple[Mode, str]:
-    """Give the mode that a plausible reading calls for, and why.
-
-    Args:
-        mode: the present one, for its hysteresis.
-        reading: what was read.
-        rules: where the lines are.
-        weak: the board called its voltage too low, now or a short while ago.
-    """
-    percent = reading.percent
-    charge = "" if percent is None else f" at {percent:.0f} %"
-    if reading.on_mains is None and percent is None:
-        if weak:
-            return Mode.BATTERY, "the board calls its supply's voltage too low"
-        return Mode.MAINS, NO_BATTERY
-    if reading.on_mains:
-        if weak:
-            return Mode.BATTERY, f"on mains{charge}, whose voltage the board calls too low"
-        return Mode.MAINS, f"on mains{charge}"
-    if percent is None:
-        known = mode if mode is not Mode.MAINS else Mode.BATTERY
-        return (Mode.LOW if weak and known is Mode.BATTERY else known), (
-            "on battery, whose charge is not known now"
-        )
-    return _by_charge(mode, percent, rules, weak=weak)
-
-
-def _by_charge(mode: Mode, percent: float, rules: ModeRules, *, weak: bool) -> tuple[Mode, str]:
-    critical, low = rules.critical_percent, rules.low_percent
-    at = f"on battery at {percent:.0f} %"
-    if percent <= critical:
-        return Mode.CRITICAL, f"{at}, at or below {critical:g} %"
-    if mode is Mode.CRITICAL and percent <= critical + HYSTERESIS_PERCENT:
-        return Mode.CRITICAL, f"{at}, not yet above {critical + HYSTERESIS_PERCENT:g} %"
-    if percent <= low:
-        return Mode.LOW, f"{at}, at or below {low:g} %"
-    if mode in (Mode.LOW, Mode.CRITICAL) and percent <= low + HYSTERESIS_PERCENT:
-        return Mode.LOW, f"{at}, not yet above {low + HYSTERESIS_PERCENT:g} %"
-    if weak:
-        return Mode.LOW, f"{at}, and the board calls its voltage too low"
-    return Mode.BATTERY, at
-
-
 class PowerMachine:
     """Debounces and decides.
 
@@ -147,9 +73,8 @@ class PowerMachine:
         self.reason = "nothing was read yet: mains is assumed"
         self._max_poll_s = rules.max_poll_s
         self._known = False
-        self._next: Mode | None = None
-        self._next_count = 0
-        self._next_since_ns = 0
+        self._row: deque[Mode] = deque(maxlen=rules.confirm * CRITICAL_TIMES)
+        self._mains_since_ns: int | None = None
         self._critical_count = 0
         self._stopped = False
         self._weak_until_ns: int | None = None
@@ -169,11 +94,15 @@ class PowerMachine:
         near = self._is_critical(self._reading, within=HYSTERESIS_PERCENT)
         wait_s = min((SETTINGS[Mode.CRITICAL] if near else self.settings).poll_s, self._max_poll_s)
         stop_near = self._rules.stop_at_critical and self._critical_count > 0 and not self._stopped
-        return min(wait_s, CONFIRM_S) if self._next is not None or stop_near else wait_s
+        return min(wait_s, CONFIRM_S) if self._row or stop_near else wait_s
 
     def is_or_turns(self, mode: Mode) -> bool:
         """Say whether this is the mode, or the one that the last readings call for."""
-        return mode in (self.mode, self._next)
+        return mode is self.mode or (bool(self._row) and mode is self._row[-1])
+
+    def begin(self) -> None:
+        """Have a stop announced from now on, whatever was announced before the start."""
+        self._stopped, self._critical_count = False, 0
 
     def unheard_s(self, now_ns: int) -> float:
         """Say how old the last reading is that was believed; infinite before the first."""
@@ -244,8 +173,8 @@ class PowerMachine:
         Where right and wrong readings alternate, this may be the right one.
         """
         mode, _ = wanted(self.mode, reading, self._rules, weak=False)
-        if mode is not self._next:
-            self._next = None
+        if self._row and self._is_poorer(mode) is not self._is_poorer(self._row[-1]):
+            self._row.clear()
         if not self._is_critical(reading):
             self._critical_count = 0
 
@@ -259,23 +188,50 @@ class PowerMachine:
         )
 
     def _settle(self, mode: Mode, reason: str, now_ns: int) -> tuple[Decision, ...]:
+        if mode is not Mode.MAINS:
+            self._mains_since_ns = None
+        elif self._mains_since_ns is None:
+            self._mains_since_ns = now_ns
         if mode is self.mode and self._known:
-            self._next, self.reason = None, reason
+            self._row.clear()
+            self.reason = reason
             return ()
-        if mode is not self._next:
-            self._next, self._next_count, self._next_since_ns = mode, 0, now_ns
-        self._next_count += 1
-        since_ns = now_ns - self._next_since_ns
-        too_new = self._known and mode is Mode.MAINS and since_ns < MAINS_BACK_S * 1e9
-        needed = self._rules.confirm * (CRITICAL_TIMES if mode is Mode.CRITICAL else 1)
-        if self._next_count < needed or too_new:
+        if self._row and self._is_poorer(mode) is not self._is_poorer(self._row[-1]):
+            self._row.clear()
+        self._row.append(mode)
+        confirmed = self._confirmed(now_ns)
+        if confirmed is None or (confirmed is self.mode and self._known):
             return ()
-        self._next, self._known = None, True
+        return self._enter(confirmed, reason, now_ns)
+
+    def _enter(self, mode: Mode, reason: str, now_ns: int) -> tuple[Decision, ...]:
         changed = mode is not self.mode
-        self.mode, self.reason = mode, reason
+        self._known, self.mode, self.reason = True, mode, reason
+        if mode is self._row[-1]:
+            self._row.clear()  # else a poorer one is on its way still
         if self._reading.under_voltage:
             self._weak_until_ns = now_ns + int(WEAK_HOLD_S * 1e9)
         return (ModeChanged(mode, self.settings, reason),) if changed else ()
+
+    def _confirmed(self, now_ns: int) -> Mode | None:
+        """Give the mode on which all readings of the row agree: they may differ in how far.
+
+        On the way down that is the richest that was called for, on the way up the poorest.
+        """
+        needed = self._rules.confirm
+        if len(self._row) < needed:
+            return None
+        recent = sorted(list(self._row)[-needed:], key=lambda mode: mode.value)
+        if self._is_poorer(recent[0]):
+            sure = len(self._row) == needed * CRITICAL_TIMES and set(self._row) == {Mode.CRITICAL}
+            return Mode.CRITICAL if sure else min(recent[0], Mode.LOW, key=lambda mode: mode.value)
+        if recent[-1] is Mode.MAINS and self._known:
+            since_ns = now_ns if self._mains_since_ns is None else self._mains_since_ns
+            return Mode.MAINS if now_ns - since_ns >= MAINS_BACK_S * 1e9 else None
+        return recent[-1]
+
+    def _is_poorer(self, mode: Mode) -> bool:
+        return mode.value > self.mode.value
 
     def _consider_stop(self, reason: str) -> tuple[Decision, ...]:
         if self.mode is not Mode.CRITICAL:

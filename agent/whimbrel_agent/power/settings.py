@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from whimbrel_agent.power.machine import HYSTERESIS_PERCENT, ModeRules
+from whimbrel_agent.power.rules import HYSTERESIS_PERCENT, ModeRules
 from whimbrel_agent.settings import Table
 
 if TYPE_CHECKING:

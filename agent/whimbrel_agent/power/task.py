@@ -8,21 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from whimbrel_agent.logs import Streak, facts
 from whimbrel_agent.plain import plain
 from whimbrel_agent.ports import Clock
 from whimbrel_agent.power.figures import PowerFigures
-from whimbrel_agent.power.machine import (
-    NO_BATTERY,
-    ModeChanged,
-    ModeRules,
-    PowerMachine,
-    StopNow,
-)
+from whimbrel_agent.power.machine import ModeChanged, PowerMachine, StopNow
 from whimbrel_agent.power.modes import Mode
 from whimbrel_agent.power.present import PresentPower
 from whimbrel_agent.power.reading import PowerReadError, PowerSource
+from whimbrel_agent.power.rules import NO_BATTERY, ModeRules
 
 __all__ = ["PowerTask"]
 
@@ -64,7 +60,8 @@ class PowerTask:
 
     def figures(self) -> PowerFigures:
         """Give the present state for status."""
-        return self._machine.figures(self._source.name, self._clock.mono_ns())
+        figures = self._machine.figures(self._source.name, self._clock.mono_ns())
+        return replace(figures, stopping=bool(self.stopped_for))
 
     async def run(self) -> None:
         """Look, tell, wait, for ever; at once done where nothing can be read."""
@@ -101,6 +98,7 @@ class PowerTask:
                     return False
             except TimeoutError:
                 self._look(may_stop=False)
+        self._machine.begin()
         return not stop.is_set()
 
     def _is_deaf(self) -> bool:

@@ -9,17 +9,10 @@ from random import Random
 
 import pytest
 
-from whimbrel_agent.power.machine import (
-    NO_BATTERY,
-    Decision,
-    ModeChanged,
-    ModeRules,
-    PowerMachine,
-    StopNow,
-    wanted,
-)
+from whimbrel_agent.power.machine import Decision, ModeChanged, PowerMachine, StopNow
 from whimbrel_agent.power.modes import SETTINGS, Mode
 from whimbrel_agent.power.reading import PowerReading
+from whimbrel_agent.power.rules import ModeRules
 
 S = 1_000_000_000
 RULES = ModeRules()
@@ -63,59 +56,6 @@ def on_battery_at(percent: float) -> Device:
     return device
 
 
-@pytest.mark.parametrize(
-    ("reading", "mode", "reason"),
-    [
-        (MAINS, Mode.MAINS, "on mains at 80 %"),
-        (PowerReading(on_mains=True), Mode.MAINS, "on mains"),
-        (PowerReading(), Mode.MAINS, NO_BATTERY),
-        (battery(80), Mode.BATTERY, "on battery at 80 %"),
-        (battery(20), Mode.LOW, "on battery at 20 %, at or below 20 %"),
-        (battery(5), Mode.CRITICAL, "on battery at 5 %, at or below 5 %"),
-        (battery(None), Mode.BATTERY, "on battery, whose charge is not known now"),
-        (PowerReading(percent=50), Mode.BATTERY, "on battery at 50 %"),
-    ],
-)
-def test_a_reading_calls_for_a_mode_with_a_reason(
-    reading: PowerReading, mode: Mode, reason: str
-) -> None:
-    assert wanted(Mode.MAINS, reading, RULES, weak=False) == (mode, reason)
-
-
-@pytest.mark.parametrize(
-    ("reading", "mode"),
-    [
-        (MAINS, Mode.BATTERY),
-        (PowerReading(), Mode.BATTERY),
-        (battery(80), Mode.LOW),
-        (battery(None), Mode.LOW),
-        (battery(15), Mode.LOW),
-        (battery(4), Mode.CRITICAL),
-    ],
-)
-def test_a_weak_supply_is_one_mode_poorer_and_never_critical_alone(
-    reading: PowerReading, mode: Mode
-) -> None:
-    assert wanted(Mode.MAINS, reading, RULES, weak=True)[0] is mode
-
-
-@pytest.mark.parametrize(
-    ("now", "percent", "mode"),
-    [
-        (Mode.LOW, 25, Mode.LOW),
-        (Mode.LOW, 25.1, Mode.BATTERY),
-        (Mode.BATTERY, 21, Mode.BATTERY),
-        (Mode.CRITICAL, 10, Mode.CRITICAL),
-        (Mode.CRITICAL, 10.1, Mode.LOW),
-        (Mode.CRITICAL, 24, Mode.LOW),
-        (Mode.CRITICAL, 26, Mode.BATTERY),
-        (Mode.LOW, 6, Mode.LOW),
-    ],
-)
-def test_lines_are_left_five_points_above(now: Mode, percent: float, mode: Mode) -> None:
-    assert wanted(now, battery(percent), RULES, weak=False)[0] is mode
-
-
 def test_a_mode_takes_three_readings_in_a_row() -> None:
     device = Device()
     assert device.see(battery(80), 2) == ()
@@ -130,6 +70,28 @@ def test_one_other_reading_begins_the_row_anew() -> None:
         assert device.see(battery(20), 2) == ()
         assert device.see(battery(30)) == ()
     assert device.mode() is Mode.BATTERY
+
+
+def test_readings_that_differ_in_how_far_agree_on_the_nearer() -> None:
+    device = on_battery_at(60)
+    device.later(30)
+    for _ in range(10):  # a gauge that dithers about the critical line
+        device.see(battery(5))
+        device.see(battery(6))
+    assert device.mode() is Mode.LOW
+    for _ in range(10):  # half of them see mains: nobody has been on mains for half a minute
+        device.see(replace(MAINS, percent=30))
+        device.see(battery(30))
+    assert device.mode() is Mode.BATTERY
+
+
+def test_a_critical_charge_is_low_while_it_is_confirmed() -> None:
+    device = Device()
+    device.see(battery(4), 9)
+    assert [one.mode for one in device.decisions if isinstance(one, ModeChanged)] == [
+        Mode.LOW,
+        Mode.CRITICAL,
+    ]
 
 
 def test_looks_come_soon_while_a_change_is_being_confirmed() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from whimbrel_agent.power.machine import ModeRules
+from whimbrel_agent.power.rules import ModeRules
 from whimbrel_agent.power.settings import PowerConfig, power_config
 from whimbrel_agent.power.ups import UpsConfig
 from whimbrel_agent.settings import ConfigError, Table

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from whimbrel_agent.power.machine import NO_BATTERY, ModeRules
 from whimbrel_agent.power.modes import Mode
 from whimbrel_agent.power.reading import NoSource, PowerReadError, PowerReading
+from whimbrel_agent.power.rules import NO_BATTERY, ModeRules
 from whimbrel_agent.power.task import PowerTask
 from whimbrel_protocol.lanes import ClockQuality
 from worlds.virtual import in_virtual_time
@@ -231,6 +231,21 @@ async def test_a_source_that_broke_does_not_hold_a_start_up_for_ever() -> None:
         assert not waiting.done()
         supply.says = None
     assert 3_600 + 560 < waiting.result() < 3_600 + 660
+
+
+@in_virtual_time
+async def test_a_source_that_is_heard_again_after_the_start_can_stop_it() -> None:
+    supply = Supply(battery(3))
+    task = task_of(supply)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(start_after(task, []))
+        await asyncio.sleep(120)
+        supply.says = None
+    assert not task.figures().stopping
+    async with running(task):
+        supply.says = battery(3)
+        await asyncio.sleep(120)
+    assert task.figures().stopping
 
 
 @in_virtual_time
