@@ -190,6 +190,12 @@ def test_a_charge_that_is_absent_now_decides_nothing() -> None:
     assert device.machine.figures("t", device.now_ns).misread == {"absent": 100}
 
 
+def test_a_battery_whose_charge_nobody_ever_knew_is_one_all_the_same() -> None:
+    device = Device()
+    device.see(battery(None), 3)
+    assert device.mode() is Mode.BATTERY
+
+
 def test_absent_readings_do_not_hide_a_critical_charge() -> None:
     device = on_battery_at(8)
     for _ in range(9):

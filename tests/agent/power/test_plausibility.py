@@ -72,11 +72,13 @@ def test_an_outlier_within_the_allowance_does_not_keep_the_truth_out() -> None:
     assert plausibility.check(PowerReading(percent=22), 5 * S) is None
 
 
-def test_a_first_reading_that_was_wrong_does_not_keep_the_right_ones_out() -> None:
+@pytest.mark.parametrize("wrong", [1, 2])
+def test_first_readings_that_were_wrong_do_not_keep_the_right_ones_out(wrong: int) -> None:
     plausibility = Plausibility(RUNTIME_S)
-    assert plausibility.check(PowerReading(percent=1), 0) is None
-    assert plausibility.check(PowerReading(percent=80), S) is None
-    assert plausibility.check(PowerReading(percent=80), 2 * S) is None
+    for second in range(wrong):
+        assert plausibility.check(PowerReading(percent=1), second * S) is None
+    for second in range(wrong, 10):
+        assert plausibility.check(PowerReading(percent=80), second * S) is None
 
 
 def test_a_charge_is_known_once_one_was_believed() -> None:
