@@ -16,6 +16,7 @@ from whimbrel_protocol.names import Address
 
 from .brokers import BrokerUrl
 from .buffer.values import BufferConfig
+from .power.settings import PowerConfig
 
 MIB: Final = 1024 * 1024
 
@@ -149,3 +150,4 @@ class AgentConfig:
     http: HttpIntakeConfig | None = None
     mqtt: MqttIntakeConfig | None = None
     machine: MachineIntakeConfig | None = None
+    power: PowerConfig = field(default_factory=PowerConfig)

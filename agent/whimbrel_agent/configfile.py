@@ -27,6 +27,7 @@ from .config import (
     TopicRule,
     UplinkConfig,
 )
+from .power.settings import power_config
 from .settings import ConfigError, Table
 
 _ORDERS: Final = {"in-order": Order.IN_ORDER, "live-first": Order.LIVE_FIRST}
@@ -68,6 +69,7 @@ def load_config(file: Path) -> AgentConfig:
         http=_http(intake and intake.table("http")),
         mqtt=_mqtt(intake and intake.table("mqtt")),
         machine=_machine(intake and intake.table("machine")),
+        power=power_config(top.table("power")),
     )
     if intake is not None:
         intake.finish()

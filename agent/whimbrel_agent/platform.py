@@ -1,4 +1,4 @@
-"""What an agent stands on: clocks, chance, a database thread, a network, local sockets.
+"""What an agent stands on: clocks, chance, a database thread, a network, local sockets, power.
 
 The composition root builds everything else from this; simulated worlds and fleets of many
 agents in one process bring a platform of their own.
@@ -19,6 +19,9 @@ from whimbrel_agent.localhttp.limits import HttpLimits
 from whimbrel_agent.localhttp.service import LocalService
 from whimbrel_agent.netwatch import watch_network
 from whimbrel_agent.ports import Clock, Random, Service, SqlRunner, Transport
+from whimbrel_agent.power.choice import find_source
+from whimbrel_agent.power.reading import PowerSource
+from whimbrel_agent.power.settings import PowerConfig
 from whimbrel_agent.uplink.mqtt import MqttTransport
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.topics import down_filter
@@ -64,6 +67,10 @@ class Platform(Protocol):
         """Call ``returned`` whenever the machine gets a network, until cancelled."""
         ...
 
+    def power_source(self, config: PowerConfig) -> PowerSource:
+        """Return where the power supply is read."""
+        ...
+
 
 class SystemPlatform:
     """This machine."""
@@ -104,3 +111,7 @@ class SystemPlatform:
     async def watch_network(self, returned: Callable[[], None]) -> None:
         """Listen to the kernel."""
         await watch_network(returned)
+
+    def power_source(self, config: PowerConfig) -> PowerSource:
+        """Return what the configuration names, else what is found."""
+        return find_source(config)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from whimbrel_agent.buffer.values import BufferStats
 from whimbrel_agent.plain import plain
+from whimbrel_agent.power.figures import PowerFigures
 from whimbrel_agent.uplink.figures import SessionFigures
 from whimbrel_protocol.lanes import ClockQuality
 from whimbrel_protocol.names import Address
@@ -16,6 +17,7 @@ from whimbrel_protocol.names import Address
 __all__ = ["Status", "buffer_table", "status_table"]
 
 _NS: Final = 1_000_000_000
+_ELECTRIC: Final = (("volts", "V"), ("watts", "W"))
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -35,6 +37,7 @@ class Status:
         brokers: the configured brokers, in order.
         uplink: the session's figures; None before it has started.
         intakes: counters by intake.
+        power: mode, reason and reading; None where nobody asked.
     """
 
     version: str
@@ -49,6 +52,7 @@ class Status:
     brokers: tuple[str, ...] = ()
     uplink: SessionFigures | None = None
     intakes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    power: PowerFigures | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the machine-readable twin of the table."""
@@ -72,6 +76,7 @@ def status_table(status: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             *_identity(status),
+            *_power(status["power"]),
             "",
             *_uplink(status),
             "",
@@ -100,6 +105,24 @@ def _identity(status: Mapping[str, Any]) -> Iterator[str]:
         f"{_span((now_ns - status['started_wall_ns']) / _NS)}, {_size(status['memory_bytes'])}",
     )
     yield _line("clock", f"{_moment(now_ns)}, {status['clock']}{_offset(status['uplink'])}")
+
+
+def _power(power: Mapping[str, Any] | None) -> Iterator[str]:
+    if power is None:
+        return
+    reading = power["reading"]
+    facts = [f"{reading[unit]:.2f} {sign}" for unit, sign in _ELECTRIC if reading[unit] is not None]
+    facts += [name.replace("_", " ") for name in ("under_voltage", "throttled") if reading[name]]
+    shown = "; ".join([f"{power['mode']}: {power['reason']}", *facts])
+    yield _line("power", f"{shown} ({power['source']})")
+    misread = ", ".join(f"{count} {kind}" for kind, count in sorted(power["misread"].items()))
+    if misread or power["failures"]:
+        last = f", last: {power['last_failure']}" if power["last_failure"] else ""
+        yield _line(
+            "power readings",
+            f"{power['readings']}, not believed: {misread or 'none'}; "
+            f"{power['failures']} unanswered{last}",
+        )
 
 
 def _uplink(status: Mapping[str, Any]) -> Iterator[str]:

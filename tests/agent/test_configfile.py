@@ -8,6 +8,7 @@ import pytest
 
 from whimbrel_agent.config import AgentConfig, TopicRule
 from whimbrel_agent.configfile import MAX_FILE_BYTES, load_config
+from whimbrel_agent.power.settings import PowerConfig
 from whimbrel_agent.settings import ConfigError
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import Order
@@ -46,6 +47,7 @@ def test_the_least_configuration_has_defaults_for_the_rest(tmp_path: Path) -> No
     assert str(config.uplink.brokers[0]) == "mqtt://127.0.0.1:1883"
     assert all(lane.order is Order.IN_ORDER for lane in config.buffer.lanes.values())
     assert (config.http, config.mqtt, config.machine) == (None, None, None)
+    assert config.power == PowerConfig()
 
 
 def test_everything_can_be_set(tmp_path: Path) -> None:
@@ -85,6 +87,8 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         zone = "office"
         [control]
         socket = "/run/whimbrel/agent.sock"
+        [power]
+        source = "none"
         """,
     )
     lane = config.buffer.lanes["normal"]
@@ -99,6 +103,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert config.machine is not None
     assert config.machine.every_s == 30
     assert config.control.socket == Path("/run/whimbrel/agent.sock")
+    assert config.power.source == "none"
 
 
 @pytest.mark.parametrize(
@@ -144,6 +149,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         (LEAST + "[intake]\nhttp = 5", "[intake] http must be a table; write [intake.http]"),
         (LEAST + '[intake.machine]\nzone = "Cellar"', "[intake.machine] zone is 'Cellar': a name"),
         (LEAST + f'[control]\nsocket = "/{"x" * 120}"', "[control] socket is a path of 121 bytes"),
+        (LEAST + '[power]\nsource = "usb"', "[power] source is 'usb', must be one of auto, sysfs"),
         ("= 5", "is not TOML:"),
         ("#" * (MAX_FILE_BYTES + 1), "is larger than"),
     ],
