@@ -27,6 +27,7 @@ from .config import (
     TopicRule,
     UplinkConfig,
 )
+from .profiles.library import UnknownProfileError, load_profile
 from .settings import ConfigError, Table
 
 _ORDERS: Final = {"in-order": Order.IN_ORDER, "live-first": Order.LIVE_FIRST}
@@ -109,8 +110,20 @@ def _device(table: Table) -> DeviceConfig:
         raise table.error(
             "region_key", f"is not a public key ({error}); copy it from whimbrel-aggregator keygen"
         ) from error
+    profile = _profile(table)
     table.finish()
-    return DeviceConfig(address=address, key_file=key_file, region_key=region_key)
+    return DeviceConfig(address=address, key_file=key_file, region_key=region_key, profile=profile)
+
+
+def _profile(table: Table) -> str | None:
+    """Take the profile's name or path, and check that it can be used."""
+    wanted = table.optional_text("profile")
+    if wanted is not None:
+        try:
+            load_profile(wanted, beside=table.file.parent)
+        except UnknownProfileError as error:
+            raise table.error("profile", f"is wrong: {error}") from error
+    return wanted
 
 
 def _buffer(table: Table, lanes: Table | None) -> BufferConfig:

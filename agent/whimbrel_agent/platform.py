@@ -14,6 +14,7 @@ from typing import Protocol
 from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.clock import SystemClock
 from whimbrel_agent.config import AgentConfig
+from whimbrel_agent.energy.usage import KernelUsage, Usage
 from whimbrel_agent.localhttp.connection import Handler
 from whimbrel_agent.localhttp.limits import HttpLimits
 from whimbrel_agent.localhttp.service import LocalService
@@ -64,6 +65,10 @@ class Platform(Protocol):
         """Call ``returned`` whenever the machine gets a network, until cancelled."""
         ...
 
+    def usage(self, config: AgentConfig) -> Usage | None:
+        """Return the kernel's counters of this process; None: energy and wear are not counted."""
+        ...
+
 
 class SystemPlatform:
     """This machine."""
@@ -104,3 +109,7 @@ class SystemPlatform:
     async def watch_network(self, returned: Callable[[], None]) -> None:
         """Listen to the kernel."""
         await watch_network(returned)
+
+    def usage(self, config: AgentConfig) -> Usage | None:
+        """Return the kernel's counters, with those of the disk that the buffer lies on."""
+        return KernelUsage(config.buffer.path.parent)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from whimbrel_agent.buffer.values import BufferStats
+from whimbrel_agent.energy.figures import EnergyFigures, energy_lines
 from whimbrel_agent.plain import plain
 from whimbrel_agent.uplink.figures import SessionFigures
 from whimbrel_protocol.lanes import ClockQuality
@@ -35,6 +36,7 @@ class Status:
         brokers: the configured brokers, in order.
         uplink: the session's figures; None before it has started.
         intakes: counters by intake.
+        energy: estimated consumption and flash wear; None where they are not counted.
     """
 
     version: str
@@ -49,6 +51,7 @@ class Status:
     brokers: tuple[str, ...] = ()
     uplink: SessionFigures | None = None
     intakes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    energy: EnergyFigures | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the machine-readable twin of the table."""
@@ -75,6 +78,7 @@ def status_table(status: Mapping[str, Any]) -> str:
             "",
             *_buffer(status["buffer"], status["wall_ns"]),
             *_intakes(status["intakes"]),
+            *_energy(status.get("energy")),
         ]
     )
 
@@ -160,6 +164,12 @@ def _intakes(intakes: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     for name, counters in intakes.items():
         shown = ", ".join(f"{count} {counter}" for counter, count in sorted(counters.items()))
         yield _line(f"intake {name}", shown or "nothing yet")
+
+
+def _energy(energy: Mapping[str, Any] | None) -> Iterator[str]:
+    if energy is not None:
+        yield ""
+        yield from (_line(name, text) for name, text in energy_lines(energy))
 
 
 def _age(now_ns: int | None, oldest_ns: int | None) -> str:

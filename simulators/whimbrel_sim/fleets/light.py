@@ -92,6 +92,10 @@ class LightPlatform:
         """Watch nothing: an agent's own retries find the network."""
         await asyncio.Event().wait()
 
+    def usage(self, config: AgentConfig) -> None:  # noqa: ARG002
+        """Count nothing: the process is shared by many agents."""
+        return
+
     async def close(self) -> None:
         """End the threads; no agent may run any more."""
         for runner in self._runners:
