@@ -46,6 +46,7 @@ def test_the_least_configuration_has_defaults_for_the_rest(tmp_path: Path) -> No
     assert str(config.uplink.brokers[0]) == "mqtt://127.0.0.1:1883"
     assert all(lane.order is Order.IN_ORDER for lane in config.buffer.lanes.values())
     assert (config.http, config.mqtt, config.machine) == (None, None, None)
+    assert config.device.profile is None
 
 
 def test_everything_can_be_set(tmp_path: Path) -> None:
@@ -53,6 +54,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         tmp_path,
         DEVICE
         + """
+        profile = "pi-4"
         [buffer]
         path = "/var/lib/whimbrel/buffer.db"
         max_bytes = "8 MiB"
@@ -87,6 +89,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         socket = "/run/whimbrel/agent.sock"
         """,
     )
+    assert config.device.profile == "pi-4"
     lane = config.buffer.lanes["normal"]
     assert (lane.order, lane.linger_s, lane.batch_events) == (Order.LIVE_FIRST, 2.0, 100)
     assert config.buffer.max_bytes == 8 * 1024 * 1024
@@ -109,6 +112,10 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         (LEAST.replace('"acme"', '"Acme"'), "[device] tenant is 'Acme': a name is 1 to 32 of a-z"),
         (LEAST.replace('"acme"', "7"), "[device] tenant is 7, must be a text that is not empty"),
         (LEAST.replace(REGION_KEY, "AAAA"), "[device] region_key is not a public key"),
+        (
+            LEAST.replace("key =", 'profile = "pi-9"\nkey =', 1),
+            "[device] profile is wrong: 'pi-9' is not a known profile (known: battery-sensor-hub",
+        ),
         (LEAST + "color = 1", "[uplink] color is not a known setting; (known: brokers, username"),
         (
             LEAST.replace("path =", "maxbytes = 1\npath ="),
@@ -150,6 +157,12 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_named_with_its_place_and_remedy(tmp_path: Path, text: str, said: str) -> None:
     assert problem(tmp_path, text).startswith(said)
+
+
+def test_a_mistake_in_a_profile_of_ones_own_is_named_in_that_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("schema = 1")
+    with pytest.raises(ConfigError, match=r"mine\.toml: name is missing"):
+        load(tmp_path, LEAST.replace("key =", 'profile = "mine.toml"\nkey =', 1))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

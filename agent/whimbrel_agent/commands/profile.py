@@ -5,18 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Final
 
 from whimbrel_agent import exits
 from whimbrel_agent.commands.failures import UsageError, guarded, say
 from whimbrel_agent.plain import plain
 from whimbrel_agent.profiles.calibration import Calibration, calibrated, fit
 from whimbrel_agent.profiles.choosing import choose_profile
-from whimbrel_agent.profiles.library import load_profile, names
-from whimbrel_agent.profiles.measuredlog import read_log, windows
+from whimbrel_agent.profiles.library import UnknownProfileError, load_profile, names
+from whimbrel_agent.profiles.measuredlog import RADIO_COUNTERS, read_log, windows
 from whimbrel_agent.profiles.reading import read_profile
 from whimbrel_agent.profiles.showing import profile_json, profile_table, profile_toml
+from whimbrel_agent.profiles.values import Profile
 
 __all__ = ["run"]
+
+QUIET_TAILS: Final = 1.5
+"""Silence before a window's end, in tails of the base profile: yours may be somewhat longer."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,7 +43,7 @@ def _show(options: argparse.Namespace) -> int:
     if options.profile is None:
         profile = choose_profile(None, root=options.root).profile
     else:
-        profile = load_profile(options.profile)
+        profile = _named(options.profile)
     if options.json:
         print(json.dumps(profile_json(profile)))
     else:
@@ -60,11 +65,20 @@ def _calibrate(options: argparse.Namespace) -> int:
     out: Path = options.out
     if out.suffix != ".toml":
         raise UsageError(f"--out is {out}, must end in .toml")
-    chosen = options.base and load_profile(options.base)
-    profile = chosen or choose_profile(None, root=options.root).profile
+    if not options.window > 0:
+        raise UsageError(f"--window is {options.window:g} s, must be above 0")
+    if options.base is None:
+        profile = choose_profile(None, root=options.root).profile
+    else:
+        profile = _named(options.base)
     counters, readings = read_log(options.log)
-    found = list(windows(readings, options.window))
-    calibration = fit(counters, found)
+    found = windows(
+        readings,
+        options.window,
+        quiet_s=QUIET_TAILS * profile.radio.tail_s.value,
+        radio=[counters.index(name) for name in RADIO_COUNTERS if name in counters],
+    )
+    calibration = fit(counters, list(found))
     made = calibrated(profile, calibration, log=options.log.name, name=out.stem)
     with out.open("x", encoding="utf-8") as stream:
         stream.write(profile_toml(made, comment=f"{profile.name}, calibrated with {options.log}"))
@@ -72,8 +86,15 @@ def _calibrate(options: argparse.Namespace) -> int:
         print(json.dumps({**plain(calibration), "file": str(out), "base": profile.name}))
         return exits.DONE
     _print(calibration)
-    say(f'{out} is written; put [device] profile = "{out}" into agent.toml')
+    say(f'{out} is written; put [device] profile = "{out.resolve()}" into agent.toml')
     return exits.DONE
+
+
+def _named(wanted: str) -> Profile:
+    try:
+        return load_profile(wanted)
+    except UnknownProfileError as error:
+        raise UsageError(str(error)) from error
 
 
 def _print(calibration: Calibration) -> None:

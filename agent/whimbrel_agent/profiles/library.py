@@ -15,11 +15,8 @@ __all__ = ["GENERIC", "UnknownProfileError", "folder", "load_profile", "names", 
 GENERIC: Final = "generic"
 """The profile of hardware that nobody described: careful budgets, figures that are assumed."""
 
-_PACKAGE: Final = Path(__file__).parent.parent
-_PLACES: Final = (
-    _PACKAGE / "firmware-profiles",  # an installed wheel
-    _PACKAGE.parent.parent / "firmware-profiles",  # a checkout, installed editable
-)
+_FOLDER: Final = Path(__file__).parent.parent / "firmware-profiles"
+"""In a checkout this is a link to the folder of that name; a wheel holds the files themselves."""
 
 
 class UnknownProfileError(WhimbrelError):
@@ -43,10 +40,9 @@ def folder() -> Path:
     Raises:
         WhimbrelError: the installation lacks it.
     """
-    for place in _PLACES:
-        if place.is_dir():
-            return place
-    raise WhimbrelError(f"{_PLACES[0]} is missing: the installation is not whole, install again")
+    if not _FOLDER.is_dir():
+        raise WhimbrelError(f"{_FOLDER} is missing: the installation is not whole, install again")
+    return _FOLDER
 
 
 def names() -> tuple[str, ...]:

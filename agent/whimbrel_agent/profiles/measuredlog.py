@@ -1,7 +1,7 @@
 """A measured log: what a power meter said, beside the agent's own counters.
 
-A CSV file with a header. ``time_s`` (seconds, from any start) and ``watts`` are needed; the
-counters are those of ``energy.work`` in ``whimbrel-agent status --json``, as they stood at that
+A CSV file with a header. ``time_s`` (seconds, from any start) and ``watts`` (the mean draw since
+the line before) are needed; the counters are those of ``energy.work`` in ``whimbrel-agent status --json``, as they stood at that
 time, and any of them may be left out. Other columns are ignored.
 """
 
@@ -17,9 +17,11 @@ from typing import Final
 
 from whimbrel_protocol.errors import WhimbrelError
 
-__all__ = ["COUNTERS", "LogError", "Reading", "Window", "read_log", "windows"]
+__all__ = ["COUNTERS", "RADIO_COUNTERS", "LogError", "Reading", "Window", "read_log", "windows"]
 
 COUNTERS: Final = ("radio_wakes", "bytes_up", "cpu_s", "bytes_written")
+
+RADIO_COUNTERS: Final = ("radio_wakes", "bytes_up")
 
 MAX_READINGS: Final = 2_000_000
 """Three weeks at one a second; each is some 200 bytes of memory."""
@@ -27,6 +29,10 @@ MAX_READINGS: Final = 2_000_000
 
 class LogError(WhimbrelError):
     """A log cannot be used; the message names file, line and column."""
+
+
+LONGEST: Final = 10
+"""Times its length that a window waits for silence: a radio that is always busy has no tails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +93,38 @@ def _reading(file: Path, line: int, row: dict[str, str | None], counters: Sequen
     return Reading(values[0], values[1], tuple(values[2:]))
 
 
-def windows(readings: Iterable[Reading], window_s: float) -> Iterator[Window]:
-    """Join readings into windows, so that a radio's tail lies beside the wake that caused it.
+def windows(
+    readings: Iterable[Reading], window_s: float, *, quiet_s: float = 0.0, radio: Sequence[int] = ()
+) -> Iterator[Window]:
+    """Join readings into windows that end in silence, each with the tails of its own wakes.
 
-    Energy between two readings is their mean draw times the time. A counter that falls says that
-    the agent was started anew: the window is left out.
+    Were a window cut in the middle of a tail, part of a wake's energy would stand beside no wake,
+    and every fit would make wakes too cheap. So a window goes on until the radio has been silent
+    long enough, or for :data:`LONGEST` times its length where it never is.
+
+    A counter that falls says that the agent was started anew: that window is left out.
 
     Args:
         readings: in order.
         window_s: a window is at least so long.
+        quiet_s: silence before a window's end: more than the radio's tail.
+        radio: places of the counters that rise when the radio is used.
     """
     start: Reading | None = None
-    joules = 0.0
+    joules = used_s = 0.0
     for before, now in pairwise(readings):
-        if any(late < early for early, late in zip(before.counts, now.counts, strict=True)):
+        rises = [b - a for a, b in zip(before.counts, now.counts, strict=True)]
+        if any(rise < 0 for rise in rises):
             start = None
             continue
         if start is None:
             start, joules = before, 0.0
-        joules += (before.watts + now.watts) / 2 * (now.time_s - before.time_s)
-        if now.time_s - start.time_s >= window_s:
-            rises = tuple(b - a for a, b in zip(start.counts, now.counts, strict=True))
-            yield Window(now.time_s - start.time_s, joules, rises)
+        joules += now.watts * (now.time_s - before.time_s)
+        if any(rises[place] for place in radio):
+            used_s = now.time_s
+        span_s = now.time_s - start.time_s
+        quiet = not radio or now.time_s - used_s >= quiet_s
+        if span_s >= window_s and (quiet or span_s >= LONGEST * window_s):
+            total = tuple(b - a for a, b in zip(start.counts, now.counts, strict=True))
+            yield Window(span_s, joules, total)
             start = None
