@@ -61,6 +61,8 @@ class EnergyFigures:
         work: the counters behind the estimate, since the start.
         since_start: consumption since the agent started.
         last_day: consumption of the last 24 hours, or of the time since the start if that is less.
+        battery_h: how long a full battery bears the last day's draw, board and agent together; None
+            where the profile has none.
         wear: bytes written to flash.
     """
 
@@ -69,6 +71,7 @@ class EnergyFigures:
     work: Work
     since_start: Consumption
     last_day: Consumption
+    battery_h: float | None
     wear: WearFigures
 
 
@@ -88,6 +91,8 @@ def energy_lines(energy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     agent, base = day["agent_j"] * per_day, day["base_j"] * per_day
     text = f"agent {agent:.0f} J a day ({causes}), board at idle {base:.0f}"
     yield "energy", f"{text}; estimated from {_hours(day['span_s'])}"
+    if energy["battery_h"] is not None:
+        yield "battery", f"a full one lasts {energy['battery_h']:.0f} h at that draw"
     yield "flash", _wear(energy["wear"])
 
 

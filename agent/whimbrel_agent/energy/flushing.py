@@ -3,29 +3,34 @@
 Everything that waits goes out together, since the radio is on anyway; the question is only when.
 
 * No tail (Ethernet, Wi-Fi by and large): at the earliest deadline; waiting fills batches.
-* Deadlines far beyond the tail (allowed wait over :data:`FAR_TAILS` tails): at the earliest
-  deadline. That is the fewest flushes that any rule can make, and needs no knowledge of the
-  future (the classic result on stabbing intervals).
+* Deadlines far beyond the tail: at the earliest deadline. That is the fewest flushes that any
+  rule can make, and needs no knowledge of the future (the classic result on stabbing intervals).
 * Deadlines near the tail: TailEnder (Balasubramanian, Balasubramanian and Venkataramani, IMC 2009):
   at once while the last tail is young, within :data:`TAIL_SHARE` of it, else at the deadline.
+
+What is near depends on how often items come (:func:`tail_pays`): where they come often, sending
+each at once keeps the radio awake for ever.
 
 A session budget postpones what can bear it, never what is binding.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["FlushDecision", "FlushInputs", "SessionBudget", "Waiting", "decide_flush"]
+__all__ = ["FlushDecision", "FlushInputs", "SessionBudget", "Waiting", "decide_flush", "tail_pays"]
 
 TAIL_SHARE: Final = 0.57
 """TailEnder's share of the tail in which sending at once is the better bet."""
 
 FAR_TAILS: Final = 5.0
-"""Measured over the mixed load and single classes (simulators/README.md): above it waiting for the
-deadline wins, below it TailEnder does."""
+"""Where nobody knows how often items come: a longer allowed wait, in tails, counts as far."""
+
+_LARGE: Final = 50.0
+"""An exponent beyond which only the limit of the formula matters; e^709 overflows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class FlushInputs:
         last_use_s: when the radio was used last, by anything; None: never.
         tail_s: how long it stays awake after a use.
         lead_s: time from the decision to delivery: promotion, transfer. Deadlines are met by it.
+        arrival_gap_s: mean time between items lately; None where it is not known.
         sessions: the budget of radio sessions.
     """
 
@@ -80,6 +86,7 @@ class FlushInputs:
     last_use_s: float | None = None
     tail_s: float = 0.0
     lead_s: float = 0.0
+    arrival_gap_s: float | None = None
     sessions: SessionBudget = SessionBudget()
 
 
@@ -120,13 +127,38 @@ def _wanted(first: Waiting, inputs: FlushInputs) -> FlushDecision:
         return FlushDecision(inputs.now_s, "the earliest deadline is here")
     if inputs.tail_s <= 0:
         return FlushDecision(due_s, "the earliest deadline: the radio has no tail")
-    if first.allowed_s > FAR_TAILS * inputs.tail_s:
+    if not tail_pays(first.allowed_s, inputs.tail_s, inputs.arrival_gap_s):
         return FlushDecision(due_s, "the earliest deadline: it is far beyond the radio's tail")
     if inputs.last_use_s is not None:
         young_s = inputs.last_use_s + TAIL_SHARE * inputs.tail_s
         if inputs.now_s <= young_s:
             return FlushDecision(inputs.now_s, "the radio is awake from the last use anyway")
     return FlushDecision(due_s, "the earliest deadline: the radio is asleep or soon will be")
+
+
+def tail_pays(allowed_s: float, tail_s: float, arrival_gap_s: float | None) -> bool:
+    """Whether sending at once in a young tail costs less, in the long run, than waiting.
+
+    For items at random with mean gap ``m`` that may wait ``D``, and a radio whose use costs its tail
+    ``T``: waiting pays ``T`` every ``m + D``. TailEnder with share ``a`` sends in a young tail with
+    probability ``1 - e^-x``, ``x = aT/m``; between two sends that waited lie ``e^x`` items in the
+    mean (Wald), so ``m e^x + D`` seconds, and they cost ``T`` and the time awake between the others,
+    ``m e^x - aT - m``. (Derived for ``D`` beyond ``T``; the simulators compare it with runs.)
+
+    Args:
+        allowed_s: how long an item may wait.
+        tail_s: the radio's tail, above 0.
+        arrival_gap_s: mean time between items; None decides by :data:`FAR_TAILS`.
+    """
+    if arrival_gap_s is None:
+        return allowed_s <= FAR_TAILS * tail_s
+    gap_s = max(arrival_gap_s, 1e-9)
+    young = TAIL_SHARE * tail_s
+    if young / gap_s > _LARGE:
+        return allowed_s + gap_s < tail_s
+    between_s = gap_s * math.exp(young / gap_s)
+    greedy = (tail_s + between_s - young - gap_s) / (between_s + allowed_s)
+    return greedy < tail_s / (gap_s + allowed_s)
 
 
 def _awake(inputs: FlushInputs, when_s: float) -> bool:

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from whimbrel_agent.energy.account import RadioAccount
 from whimbrel_agent.energy.figures import Consumption, EnergyFigures
 from whimbrel_agent.energy.metering import MeteredTransport
-from whimbrel_agent.energy.model import SECONDS_PER_DAY, Costs, Joules, Work, energy_of
+from whimbrel_agent.energy.model import SECONDS_PER_DAY, Costs, Joules, Work, battery_h, energy_of
 from whimbrel_agent.energy.usage import Usage
 from whimbrel_agent.logs import facts
 from whimbrel_agent.ports import Clock, Transport
@@ -87,12 +87,15 @@ class EnergyMeter:
         now = self._sample()
         before = self._day_before(now.now_s)
         span_s = now.now_s - before.now_s
+        last_day = now.joules - before.joules
+        battery = self._chosen.profile.battery
         return EnergyFigures(
             profile=self._chosen.profile.name,
             profile_reason=self._chosen.reason,
             work=now.work,
             since_start=Consumption.of(now.joules, now.work.time_s),
-            last_day=Consumption.of(now.joules - before.joules, span_s),
+            last_day=Consumption.of(last_day, span_s),
+            battery_h=None if battery is None else battery_h(battery, last_day, span_s),
             wear=wear_of(
                 self._chosen.profile.flash,
                 written_bytes=now.written_bytes,

@@ -15,9 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final
 
-from whimbrel_agent.profiles.values import Profile, Radio
+from whimbrel_agent.profiles.values import Battery, Profile, Radio
 
-__all__ = ["Costs", "Joules", "RadioCost", "Work", "energy_of", "gap_j", "session_j"]
+__all__ = ["Costs", "Joules", "RadioCost", "Work", "battery_h", "energy_of", "gap_j", "session_j"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +149,20 @@ def gap_j(radio: RadioCost, gap_s: float) -> float:
 def session_j(radio: RadioCost) -> float:
     """Return what one use costs that has the radio to itself: promotion and the whole tail."""
     return radio.promotion_j + radio.tail_w * radio.tail_s
+
+
+def battery_h(battery: Battery, joules: Joules, span_s: float) -> float | None:
+    """Return how many hours a full battery bears such a draw: usable energy over mean power.
+
+    Args:
+        battery: capacity and usable share.
+        joules: what was used in ``span_s``.
+        span_s: seconds; None is the answer when they are 0.
+    """
+    if span_s <= 0:
+        return None
+    watts = (joules.base + joules.agent) / span_s
+    return battery.capacity_wh.value * battery.usable_share.value / watts if watts else None
 
 
 SECONDS_PER_DAY: Final = 86_400.0

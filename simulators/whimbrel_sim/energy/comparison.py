@@ -65,6 +65,7 @@ CASES: Final = (
     Case("1 per 60 s, 300 s allowed", (Kind("items", 60, 300, steady=False),)),
     Case("1 per 20 s, 15 s allowed", (Kind("items", 20, 15, steady=False),)),
     Case("1 per 5 s, 15 s allowed", (Kind("items", 5, 15, steady=False),)),
+    Case("1 per 5 s, 40 s allowed", (Kind("items", 5, 40, steady=False),)),
 )
 """The first one is judged; the others show what the rule for near deadlines is for."""
 

@@ -16,6 +16,9 @@ __all__ = ["POLICIES", "Outcome", "outcome_of"]
 MARGIN_S: Final = 0.1
 """Taken off each deadline beyond the promotion: the transfer, and a busy device."""
 
+GAP_WEIGHT: Final = 0.02
+"""Of the newest in the mean gap between arrivals: it remembers some fifty."""
+
 OURS: Final = "Whimbrel"
 
 Planner = Callable[[float, Sequence[Waiting], float | None], float]
@@ -80,14 +83,22 @@ def _tail_ender(radio: RadioCost) -> Planner:
 
 def _ours(radio: RadioCost) -> Planner:
     lead_s = radio.promotion_s + MARGIN_S
+    before_s: float | None = None
+    gap_s: float | None = None
 
     def plan(now_s: float, waiting: Sequence[Waiting], last_s: float | None) -> float:
+        nonlocal before_s, gap_s  # one call for each arrival
+        if before_s is not None:
+            fresh_s = now_s - before_s
+            gap_s = fresh_s if gap_s is None else gap_s + GAP_WEIGHT * (fresh_s - gap_s)
+        before_s = now_s
         inputs = FlushInputs(
             now_s=now_s,
             waiting=waiting,
             last_use_s=last_s,
             tail_s=radio.tail_s,
             lead_s=lead_s,
+            arrival_gap_s=gap_s,
         )
         flush_s = decide_flush(inputs).flush_s
         assert flush_s is not None, "something waits"

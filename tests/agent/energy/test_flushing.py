@@ -11,6 +11,7 @@ from whimbrel_agent.energy.flushing import (
     SessionBudget,
     Waiting,
     decide_flush,
+    tail_pays,
 )
 
 NOW = 1000.0
@@ -45,6 +46,33 @@ def test_a_near_deadline_goes_at_once_in_a_young_tail_only() -> None:
 
 def test_the_earliest_deadline_decides_for_all() -> None:
     assert decide_flush(inputs(FAR, NEAR)).flush_s == 1004.0
+
+
+@pytest.mark.parametrize(
+    ("allowed_s", "gap_s", "pays"),
+    [
+        # as measured with whole days of random items, see the simulators' page
+        (15, 5, True), (30, 5, False), (40, 5, False), (40, 20, True), (120, 20, False),
+        (80, 60, True), (300, 60, False), (120, 300, True),
+        # the limits: items without end, and hardly any
+        (5, 1e-6, True), (15, 1e-6, False), (15, 0.0, False), (1000, 1e6, True),
+        # without knowledge five tails decide
+        (50, None, True), (51, None, False),
+    ],
+)  # fmt: skip
+def test_a_young_tail_is_used_where_that_costs_less(
+    allowed_s: float, gap_s: float | None, pays: bool
+) -> None:
+    assert tail_pays(allowed_s, 10.0, gap_s) is pays
+
+
+def test_how_often_items_come_changes_the_decision() -> None:
+    soon = Waiting(NOW + 40, 40.0)
+    often, seldom = (
+        decide_flush(FlushInputs(NOW, (soon,), last_use_s=NOW, tail_s=10, arrival_gap_s=gap_s))
+        for gap_s in (5.0, 60.0)
+    )
+    assert (often.flush_s, seldom.flush_s) == (NOW + 40, NOW)
 
 
 def test_without_a_tail_the_deadline_is_waited_for() -> None:

@@ -135,6 +135,8 @@ def test_the_lines_for_people_say_profile_joules_and_years() -> None:
     assert lines["profile"] == "battery-sensor-hub-lte (a test)"
     assert "cpu 346" in lines["energy"]
     assert "board at idle 33696; estimated from 24.0 h" in lines["energy"]
+    # 74 Wh, of which 85 % may be used, at 0.39 W and 0.004 W of the agent
+    assert lines["battery"] == "a full one lasts 160 h at that draw"
     assert "240.0 MB a day, budget 200, OVER BUDGET; whole card 480.0" in lines["flash"]
     assert "a new card lasts 16.5 years" in lines["flash"]
 

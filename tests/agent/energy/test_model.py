@@ -10,11 +10,13 @@ from whimbrel_agent.energy.model import (
     Joules,
     RadioCost,
     Work,
+    battery_h,
     energy_of,
     gap_j,
     session_j,
 )
 from whimbrel_agent.profiles.library import load_profile
+from whimbrel_agent.profiles.values import Basis, Battery, Figure
 
 LTE = RadioCost(promotion_s=0.26, promotion_j=0.31, tail_s=10, tail_w=1.0, up_j_per_byte=5e-6)
 
@@ -68,6 +70,16 @@ def test_every_cause_is_priced_by_its_own_constant() -> None:
     assert joules.flash == pytest.approx(0.2 + 1)
     assert joules.agent == pytest.approx(50.9 + 30.6 + 1.35 + 4 + 1.2)
     assert joules - joules == Joules()
+
+
+def test_a_battery_lasts_as_a_small_cell_on_a_small_board_did() -> None:
+    # 1,200 mAh at 3.7 V ran such a board for 5 to 6 h; the simple model says 6.3 h
+    battery = Battery(
+        capacity_wh=Figure(4.44, Basis.DATA_SHEET, "x"),
+        usable_share=Figure(0.85, Basis.ASSUMED, "x"),
+    )
+    assert battery_h(battery, Joules(base=0.6 * 100), 100) == pytest.approx(6.29, abs=0.01)
+    assert battery_h(battery, Joules(), 0) is None
 
 
 def test_a_profile_gives_all_constants() -> None:

@@ -14,6 +14,6 @@ def test_it_prints_tables_and_draws_a_picture(
 ) -> None:
     assert main(["--seeds", "1", "--days", "0.5", "--png", str(tmp_path / "e.png")]) == 0
     said = capsys.readouterr()
-    assert said.out.count("| lower bound |") == 4
+    assert said.out.count("| lower bound |") == 5
     assert said.err == ""
     assert (tmp_path / "e.png").read_bytes().startswith(b"\x89PNG")

@@ -8,7 +8,7 @@ import pytest
 
 from documents import ROOT
 from whimbrel_sim.energy.cli import LEAST_SAVED, MOST_TIMES_BOUND, faults_of
-from whimbrel_sim.energy.comparison import BOUND, CASES, Comparison, Row, compare, lte
+from whimbrel_sim.energy.comparison import BOUND, CASES, Case, Comparison, Row, compare, lte
 from whimbrel_sim.energy.policies import OURS, POLICIES
 
 
@@ -36,6 +36,13 @@ def test_near_deadlines_are_what_tail_ender_is_for() -> None:
     near = compare(CASES[2], lte(), seeds=[1], days=1)
     assert near.row(OURS).joules_per_day == near.row("TailEnder").joules_per_day
     assert near.row(OURS).joules_per_day < 0.95 * near.row("earliest deadline").joules_per_day
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_ours_is_as_good_as_the_better_of_both_rules(case: Case) -> None:
+    found = compare(case, lte(), seeds=[2], days=1)
+    better = min(found.row(name).joules_per_day for name in ("TailEnder", "earliest deadline"))
+    assert found.row(OURS).joules_per_day <= 1.015 * better
 
 
 def test_a_policy_that_falls_short_is_named() -> None:
