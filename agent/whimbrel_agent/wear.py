@@ -11,12 +11,15 @@ from typing import Final
 
 from whimbrel_agent.profiles.values import Flash
 
-__all__ = ["LEAST_JUDGED_S", "WearFigures", "WearWatch", "wear_of"]
+__all__ = ["LEAST_JUDGED_S", "LEAST_TOLD_S", "WearFigures", "WearWatch", "wear_of"]
 
 MB: Final = 1_000_000
 TB: Final = 10**12
 _DAY_S: Final = 86_400.0
 _YEAR_DAYS: Final = 365.25
+
+LEAST_TOLD_S: Final = 3600.0
+"""From a shorter time no daily rate is told: a start's own writes would look like a card's end."""
 
 LEAST_JUDGED_S: Final = 6 * 3600.0
 """A shorter time is no day's sample: a start reads and seals a backlog, and would be a false alarm."""
@@ -31,9 +34,10 @@ class WearFigures:
     Attributes:
         written_bytes: by the agent since it started; None where the kernel does not count.
         measured_s: the time that the daily figures were taken from, a day at most.
-        written_mb_per_day: by the agent, 10^6 bytes a day at that rate; None: not measured.
+        written_mb_per_day: by the agent, 10^6 bytes a day at that rate; None: not measured, or for
+            less than an hour.
         budget_mb_per_day: what the profile grants the agent.
-        card_mb_per_day: by everybody, to the card that holds the buffer; None: not measured.
+        card_mb_per_day: by everybody, to the card that holds the buffer; None: the same.
         years: until the card's endurance is used up at that rate of everybody (of the agent alone
             where the card is not measured), from new; None: not measured or nothing written.
         over_budget: the agent writes more than the budget, and was measured long enough to say so.
@@ -87,7 +91,7 @@ def years_left(flash: Flash, mb_per_day: float | None) -> float | None:
 
 
 def _mb_per_day(written_bytes: int | None, span_s: float) -> float | None:
-    if written_bytes is None or span_s <= 0:
+    if written_bytes is None or span_s < LEAST_TOLD_S:
         return None
     return written_bytes / MB * _DAY_S / span_s
 

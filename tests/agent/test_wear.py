@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from whimbrel_agent.profiles.library import load_profile
-from whimbrel_agent.wear import LEAST_JUDGED_S, WearFigures, WearWatch, wear_of
+from whimbrel_agent.wear import LEAST_JUDGED_S, LEAST_TOLD_S, WearFigures, WearWatch, wear_of
 
 FLASH = load_profile("pi-4").flash  # 29 TB, amplification 10, 200 MB a day
 DAY_S = 86_400.0
@@ -43,7 +43,11 @@ def test_what_is_not_measured_is_not_judged() -> None:
     figures = wear(DAY_S, None, None, None)
     assert (figures.written_mb_per_day, figures.years, figures.over_budget) == (None, None, False)
     assert wear(DAY_S, 0).years is None
-    assert wear(0.0, 0).written_mb_per_day is None
+
+
+def test_a_start_is_no_rate() -> None:
+    assert wear(LEAST_TOLD_S - 1, 16384, 10**6).years is None
+    assert wear(LEAST_TOLD_S, 10**6).written_mb_per_day == 24
 
 
 def test_one_warning_a_day() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whimbrel_agent.energy.model import Joules, Work
-from whimbrel_agent.wear import WearFigures
+from whimbrel_agent.wear import LEAST_TOLD_S, WearFigures
 
 __all__ = ["Consumption", "EnergyFigures", "energy_lines"]
 
@@ -83,7 +83,16 @@ def energy_lines(energy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """
     yield "profile", f"{energy['profile']} ({energy['profile_reason']})"
     day = energy["last_day"]
-    per_day = 86_400 / day["span_s"] if day["span_s"] > 0 else 0.0
+    if day["span_s"] < LEAST_TOLD_S:
+        text = f"agent {day['agent_j']:.1f} J, board at idle {day['base_j']:.0f} J"
+        yield "energy", f"{text} in {_hours(day['span_s'])}; daily rates after an hour"
+    else:
+        yield from _per_day(energy, day)
+    yield "flash", _wear(energy["wear"])
+
+
+def _per_day(energy: Mapping[str, Any], day: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    per_day = 86_400 / day["span_s"]
     causes = ", ".join(
         f"{cause} {day[f'{cause}_j'] * per_day:.0f}"
         for cause in ("radio", "keepalive", "bytes", "cpu", "flash")
@@ -93,14 +102,15 @@ def energy_lines(energy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "energy", f"{text}; estimated from {_hours(day['span_s'])}"
     if energy["battery_h"] is not None:
         yield "battery", f"a full one lasts {energy['battery_h']:.0f} h at that draw"
-    yield "flash", _wear(energy["wear"])
 
 
 def _wear(wear: Mapping[str, Any]) -> str:
     rate, card, years = wear["written_mb_per_day"], wear["card_mb_per_day"], wear["years"]
     budget = f"budget {wear['budget_mb_per_day']:.0f}"
-    if rate is None:
+    if wear["written_bytes"] is None:
         return f"not measured: the kernel does not count; {budget} MB a day"
+    if rate is None:
+        return f"{wear['written_bytes'] / 1e6:.1f} MB so far, {budget} MB a day"
     parts = [f"{rate:.1f} MB a day, {budget}"]
     if wear["over_budget"]:
         parts[0] += ", OVER BUDGET"

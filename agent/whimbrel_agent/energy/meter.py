@@ -76,6 +76,7 @@ class EnergyMeter:
         self._started_s = self._now_s()
         self._start_cpu_s = usage.cpu_s()
         self._start_bytes = usage.written_bytes()
+        self._start_commits = commits()
         self._samples: deque[_Sample] = deque([self._sample()], maxlen=MAX_SAMPLES)
 
     def metered(self, transport: Transport) -> Transport:
@@ -126,7 +127,7 @@ class EnergyMeter:
             self._account.work(now_s),
             time_s=now_s - self._started_s,
             cpu_s=_less(self._usage.cpu_s(), self._start_cpu_s) or 0.0,
-            commits=self._commits(),
+            commits=self._commits() - self._start_commits,
             bytes_written=written or 0,
         )
         return _Sample(

@@ -144,4 +144,6 @@ def test_the_lines_for_people_say_profile_joules_and_years() -> None:
 def test_figures_at_the_very_start_divide_by_nothing() -> None:
     figures = meter_of(Device()).figures()
     assert figures.wear.written_mb_per_day is None
-    assert dict(energy_lines(plain(figures)))
+    lines = dict(energy_lines(plain(figures)))
+    assert lines["energy"] == "agent 0.0 J, board at idle 0 J in 0 min; daily rates after an hour"
+    assert lines["flash"] == "0.0 MB so far, budget 200 MB a day"
