@@ -27,6 +27,7 @@ from .config import (
     TopicRule,
     UplinkConfig,
 )
+from .profiles.defaults import with_defaults
 from .profiles.library import UnknownProfileError, load_profile
 from .settings import ConfigError, Table
 
@@ -54,8 +55,13 @@ def load_config(file: Path) -> AgentConfig:
     Raises:
         ConfigError: naming file, table, setting, problem and remedy.
     """
-    top = Table(file, "", _read(file))
+    values = _read(file)
+    top = Table(file, "", values)
     device = _device(top.required_table("device"))
+    if device.profile is not None:
+        profile = load_profile(device.profile, beside=file.parent)
+        top = Table(file, "", {**with_defaults(values, profile), "device": {}})
+        top.required_table("device")  # read above
     buffer = _buffer(top.required_table("buffer"), top.table("lanes"))
     uplink = _uplink(top.required_table("uplink"))
     control = _control(top.table("control"), file, buffer)

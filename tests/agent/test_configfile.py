@@ -8,6 +8,7 @@ import pytest
 
 from whimbrel_agent.config import AgentConfig, TopicRule
 from whimbrel_agent.configfile import MAX_FILE_BYTES, load_config
+from whimbrel_agent.profiles.library import load_profile, names
 from whimbrel_agent.settings import ConfigError
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import Order
@@ -157,6 +158,25 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_named_with_its_place_and_remedy(tmp_path: Path, text: str, said: str) -> None:
     assert problem(tmp_path, text).startswith(said)
+
+
+def test_a_named_profile_fills_in_what_the_file_leaves_open(tmp_path: Path) -> None:
+    text = LEAST.replace("key =", 'profile = "battery-sensor-hub-lte"\nkey =', 1)
+    config = load(tmp_path, text + "[lanes.bulk]\nlinger_s = 7\n")
+    assert config.buffer.max_bytes == 256 * 1024 * 1024
+    lingers = {name: lane.linger_s for name, lane in config.buffer.lanes.items()}
+    assert lingers == {"critical": 0.05, "high": 0.25, "normal": 30.0, "bulk": 7.0}
+    assert problem(tmp_path, text + "[lanes.bulk]\ncolor = 1").startswith("[lanes.bulk] color is")
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_shipped_profile_can_be_named(tmp_path: Path, name: str) -> None:
+    text = LEAST.replace("key =", f'profile = "{name}"\nkey =', 1)
+    config = load(tmp_path, text + '[intake.http]\nlisten = "127.0.0.1:0"')
+    profile = load_profile(name)
+    assert config.buffer.max_bytes == profile.defaults.buffer_bytes
+    assert config.http is not None
+    assert config.http.max_body_bytes == profile.intake.max_body_bytes
 
 
 def test_a_mistake_in_a_profile_of_ones_own_is_named_in_that_file(tmp_path: Path) -> None:
