@@ -124,9 +124,9 @@ def _check(top: Table, profile: Profile) -> None:
         )
     if power.idle_w.value > power.load_w.value:
         raise _of(top, "power").error(
-            "idle_w", f"is {power.idle_w.value:g} W, must be at most load_w "
-            f"({power.load_w.value:g} W)",
-        )  # fmt: skip
+            "idle_w",
+            f"is {power.idle_w.value:g} W, must be at most load_w ({power.load_w.value:g} W)",
+        )
     windowed = defaults.durability is Durability.WINDOW
     if windowed != (defaults.window_s > 0):
         rule = "must be above 0" if windowed else 'must be 0, or durability "window"'

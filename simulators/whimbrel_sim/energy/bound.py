@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from whimbrel_agent.energy.model import RadioCost
 from whimbrel_sim.energy.load import Item
 
-__all__ = ["least_j"]
+__all__ = ["fewest_sends", "least_j"]
 
 
 def least_j(items: Sequence[Item], radio: RadioCost) -> float:
@@ -60,6 +60,16 @@ def least_j(items: Sequence[Item], radio: RadioCost) -> float:
         if now_s >= last_arrival_s:
             best_j = min(best_j, cost_j)
     return radio.promotion_j + best_j + watts * radio.tail_s
+
+
+def fewest_sends(items: Sequence[Item]) -> int:
+    """Return the fewest sends that keep every deadline: whenever one ends, send all that waits."""
+    sends, sent_s = 0, -math.inf
+    for item in sorted(items, key=lambda one: one.deadline_s):
+        if item.arrival_s > sent_s:
+            sends += 1
+            sent_s = item.deadline_s
+    return sends
 
 
 def _latest_next(items: Sequence[Item], times: Sequence[float]) -> list[float]:

@@ -47,6 +47,10 @@ def faults_of(judged: Comparison) -> list[str]:
         )
     if judged.saved < LEAST_SAVED:
         faults.append(f"{judged.saved:.1%} below send-at-once, at least {LEAST_SAVED:.0%}")
+    if judged.sends_times_bound > MOST_TIMES_BOUND:
+        faults.append(
+            f"{judged.sends_times_bound:.3f} times the fewest sends, at most {MOST_TIMES_BOUND:.2f}"
+        )
     if ours.missed:
         faults.append(f"{ours.missed} of {judged.items} items came after their deadline")
     return faults
@@ -61,10 +65,9 @@ def _print(comparison: Comparison) -> None:
     print("| policy | J/day (radio) | times lower bound | sends/day | deadlines missed |")
     print("|---|---|---|---|---|")
     for row in comparison.rows:
-        sends = f"{row.sends_per_day:,.0f}" if row.sends_per_day else "-"
         print(
-            f"| {row.policy} | {row.joules_per_day:,.0f} | {row.times_bound:.3f} | {sends} | "
-            f"{row.missed} |"
+            f"| {row.policy} | {row.joules_per_day:,.0f} | {row.times_bound:.3f} | "
+            f"{row.sends_per_day:,.0f} | {row.missed} |"
         )
     print()
 

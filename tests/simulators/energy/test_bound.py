@@ -8,7 +8,7 @@ import random
 import pytest
 
 from whimbrel_agent.energy.model import RadioCost, gap_j
-from whimbrel_sim.energy.bound import least_j
+from whimbrel_sim.energy.bound import fewest_sends, least_j
 from whimbrel_sim.energy.comparison import lte
 from whimbrel_sim.energy.load import MIXED, Item, items_of
 from whimbrel_sim.energy.policies import POLICIES, outcome_of
@@ -67,6 +67,19 @@ def test_no_schedule_on_a_fine_grid_costs_less(seed: int) -> None:
 def test_no_policy_costs_less(policy: str) -> None:
     items = items_of(MIXED, seed=3, days=0.5)
     assert outcome_of(items, policy, lte()).joules >= least_j(items, lte())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_fewest_sends_are_those_of_the_shortest_schedule(seed: int) -> None:
+    items = small_load(random.Random(2000 + seed))
+    moments = sorted({i.deadline_s for i in items})
+    shortest = min(
+        count
+        for count in range(1, len(items) + 1)
+        for times in itertools.combinations(moments, count)
+        if all(any(i.arrival_s <= t <= i.deadline_s for t in times) for i in items)
+    )
+    assert fewest_sends(items) == shortest
 
 
 def test_two_items_far_apart_need_two_sessions() -> None:

@@ -46,12 +46,13 @@ def test_ours_is_as_good_as_the_better_of_both_rules(case: Case) -> None:
 
 
 def test_a_policy_that_falls_short_is_named() -> None:
-    rows = (Row("send at once", 100, 1, 10, 0), Row(OURS, 30, 1, 1.2, 7), Row(BOUND, 25, 0, 1, 0))
+    rows = (Row("send at once", 100, 1, 10, 0), Row(OURS, 30, 6, 1.2, 7), Row(BOUND, 25, 5, 1, 0))
     faults = faults_of(Comparison("x", 1, 1, 10, rows, 1.2))
-    assert len(faults) == 3
+    assert len(faults) == 4
     assert "1.200 times" in faults[0]
     assert "70.0% below" in faults[1]
-    assert "7 of 10 items" in faults[2]
+    assert "1.200 times the fewest sends" in faults[2]
+    assert "7 of 10 items" in faults[3]
 
 
 def test_the_page_shows_figures_that_keep_the_targets() -> None:
