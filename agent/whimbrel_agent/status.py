@@ -61,6 +61,8 @@ class Status:
         buffer["pending"] = sum(lane["ledger"]["pending"] for lane in buffer["lanes"])
         buffer["delivered"] = sum(lane["ledger"]["delivered"] for lane in buffer["lanes"])
         buffer["gapped"] = sum(sum(lane["ledger"]["gapped"].values()) for lane in buffer["lanes"])
+        buffer["outage_left_s"] = self.buffer.outage_left_s
+        buffer["drain_left_s"] = self.buffer.drain_left_s
         return members
 
 
@@ -77,6 +79,7 @@ def status_table(status: Mapping[str, Any]) -> str:
             *_uplink(status),
             "",
             *_buffer(status["buffer"], status["wall_ns"]),
+            *_outlook(status["buffer"]),
             *_intakes(status["intakes"]),
             *_energy(status.get("energy")),
         ]
@@ -151,6 +154,21 @@ def _buffer(buffer: Mapping[str, Any], now_ns: int | None) -> Iterator[str]:
         )
     yield from _columns(rows)
     yield from _gaps(buffer["lanes"])
+
+
+def _outlook(buffer: Mapping[str, Any]) -> Iterator[str]:
+    outage_s, drain_s = buffer["outage_left_s"], buffer["drain_left_s"]
+    rate = _size(buffer["sealed_bytes_per_s"])
+    yield _line(
+        "outlook",
+        "nothing has come in lately"
+        if outage_s is None
+        else f"at {rate} a second of late, the region may be away for {_span(outage_s)}",
+    )
+    if drain_s is None:
+        yield _line("backlog", "is not getting less at the rates of late")
+    elif drain_s:
+        yield _line("backlog", f"drained in {_span(drain_s)} at the rates of late")
 
 
 def _gaps(lanes: Sequence[Mapping[str, Any]]) -> Iterator[str]:

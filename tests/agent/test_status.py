@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 from whimbrel_agent.buffer.values import BufferStats, DamageReport, LaneStats, LedgerLine
 from whimbrel_agent.status import Status, buffer_table, status_table
@@ -23,11 +24,13 @@ def status(uplink: SessionFigures | None) -> Status:
         lanes=tuple(lane(name) for name in LANES),
         size_bytes=3 * 1024 * 1024,
         max_bytes=64 * 1024 * 1024,
-        free_bytes=1,
+        free_bytes=36_000,
         receipted_bytes=0,
         quarantine_bytes=0,
         counters={"accepted": 40},
         damage=DamageReport("torn page", "buffer.db.damaged", 1, 2, 3),
+        sealed_bytes_per_s=10.0,
+        settled_bytes_per_s=14.0,
     )
     return Status(
         version="0.1.0",
@@ -78,6 +81,8 @@ def test_the_table_names_what_an_operator_asks() -> None:
         "2 frames, 2.0 KiB of 64.0 KiB",
         "region is +1.5 ms (within 0.1 ms)",
         "3.0 MiB of 64.0 MiB (5 %)",
+        "at 10 B a second of late, the region may be away for 60 min",
+        "drained in 9 min at the rates of late",
         "every answered event is fsynced",
         "2 in critical: evicted",
         "torn page",
@@ -95,3 +100,15 @@ def test_the_buffers_table_stands_alone() -> None:
     text = buffer_table(status(None).to_json()["buffer"])
     assert "durability" in text
     assert "critical" in text
+
+
+def test_the_outlook_says_when_it_does_not_know() -> None:
+    buffer = status(None).buffer
+    assert (buffer.outage_left_s, buffer.drain_left_s) == (3600.0, 512.0)
+    growing = replace(buffer, settled_bytes_per_s=9.0)
+    assert growing.drain_left_s is None
+    quiet = replace(buffer, sealed_bytes_per_s=0.0, settled_bytes_per_s=0.0, lanes=())
+    assert (quiet.outage_left_s, quiet.drain_left_s) == (None, 0.0)
+    text = status_table(replace(status(None), buffer=growing).to_json())
+    assert "is not getting less" in text
+    assert "nothing has come in" in status_table(replace(status(None), buffer=quiet).to_json())

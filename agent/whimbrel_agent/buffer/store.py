@@ -174,9 +174,14 @@ class Buffer:
         """Give the frame's bytes, checked; None when it is gone or was damaged (a gap now)."""
         return await self._run(lambda: sending.load(self._state, frame_id))
 
-    async def load_many(self, frame_ids: Sequence[int]) -> list[bytes | None]:
-        """Load several frames in one trip to the database, each as :meth:`load` does."""
-        return await self._run(lambda: [sending.load(self._state, one) for one in frame_ids])
+    async def load_many(self, frames: Sequence[FrameRef]) -> list[bytes | None]:
+        """Load several frames in one trip to the database, each as :meth:`load` does.
+
+        None also where another frame has taken the place since: a thinned one, or a gap.
+        """
+        return await self._run(
+            lambda: [sending.load(self._state, one.id, one.digest) for one in frames]
+        )
 
     async def newest_ids(self) -> dict[str, int]:
         """Give the greatest frame id per lane so far: what has one up to it is backlog."""

@@ -1,7 +1,7 @@
 """A record of very many runs, kept as slices: a file that sessions go on with one after another.
 
-A slice is a run of neighbouring seeds of one scenario, with one program. It is written when it is
-whole. The file says its own totals, so that a reader can see whether they add up::
+A slice is a run of neighbouring seeds of one scenario, or of neighbouring disk images, with one
+program. It is written when it is whole. The file says its own totals, so that a reader can see whether they add up::
 
     {"format": 1,
      "totals": {"worlds": {"count": 250, "failed": 0, "events": ..., ...}},
@@ -10,27 +10,27 @@ whole. The file says its own totals, so that a reader can see whether they add u
                  "failures": [[17, ["once"]]], "sums": {...}, "faults": {...}}]}
 
 ``digest`` is over all seeds' timelines; ``marks`` has the first two bytes of each one's digest, in
-base64, so that one seed alone can be compared. Slices of another kind (disk images) have sums of
-other names.
+base64, so that one seed alone can be compared. Images have a digest over what was found of each, no
+marks, and sums of other names.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
 from whimbrel_protocol.errors import WhimbrelError
 
-from .outcome import COUNTED, Outcome, digest_of, totals
-
 FORMAT: Final = 1
 WORLDS: Final = "worlds"
+IMAGES: Final = "images"
 MARK_BYTES: Final = 2
-_DECIMALS: Final = 3
+DECIMALS: Final = 3
+"""Of sums that are times."""
 
 
 class RecordError(WhimbrelError):
@@ -42,7 +42,7 @@ class Slice:
     """See the module.
 
     Attributes:
-        kind: what was run: :data:`WORLDS`, or another kind.
+        kind: what was run: :data:`WORLDS` or :data:`IMAGES`.
         of: the scenario, or what else was run.
         first: the first seed.
         count: how many seeds.
@@ -87,28 +87,6 @@ class Slice:
         return f"{self.kind} of {self.of}, seeds {self.first}..{self.seeds[-1]}"
 
 
-def slice_of(outcomes: Sequence[Outcome], *, program: str, commit: str) -> Slice:
-    """Return the slice that neighbouring seeds' outcomes make."""
-    ordered = sorted(outcomes, key=lambda one: one.seed)
-    added = totals(ordered)
-    times = {"virtual_s": added.virtual_s, "device_s": added.device_s, "cpu_s": added.cpu_s}
-    marks = b"".join(bytes.fromhex(one.digest)[:MARK_BYTES] or bytes(2) for one in ordered)
-    return Slice(
-        kind=WORLDS,
-        of=ordered[0].scenario,
-        first=ordered[0].seed,
-        count=len(ordered),
-        program=program,
-        commit=commit,
-        digest=digest_of(ordered),
-        marks=base64.b64encode(marks).decode(),
-        failures=tuple((one.seed, one.broken) for one in ordered if one.failed),
-        sums={name: added.counts.get(name, 0) for name in COUNTED}
-        | {name: round(value, _DECIMALS) for name, value in times.items()},
-        faults=dict(sorted(added.faults.items())),
-    )
-
-
 def added_up(slices: Iterable[Slice]) -> dict[str, dict[str, float]]:
     """Return the sums of each kind of slices, with how many runs there are and how many failed."""
     found: dict[str, dict[str, float]] = {}
@@ -118,7 +96,7 @@ def added_up(slices: Iterable[Slice]) -> dict[str, dict[str, float]]:
         for name, value in own.items():
             sums[name] = sums.get(name, 0) + value
     return {
-        kind: {name: round(value, _DECIMALS) for name, value in sums.items()}
+        kind: {name: round(value, DECIMALS) for name, value in sums.items()}
         for kind, sums in sorted(found.items())
     }
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from .slices import WORLDS, Slice, added_up
+from .slices import IMAGES, WORLDS, Slice, added_up
 
 HEAD = """\
-# Record of simulated worlds
+# Record of simulated worlds and disk images
 
-Written by `scripts/worlds` from [`world-record.json`](world-record.json); do not edit. Each world
+Written by `scripts/soak` from [`world-record.json`](world-record.json); do not edit. Each world
 is a whole fleet with its region, broken by chance and checked event by event; its seed decides
-everything. `scripts/worlds --check 3` adds the record up again and replays three of its seeds.
+everything. Each image is what a disk may hold after a crash, opened and checked.
+`scripts/soak check 3` adds the record up again and replays three of its seeds.
 
 """
 MAX_FAILURES = 50
@@ -21,10 +22,10 @@ MAX_FAILURES = 50
 def as_markdown(slices: Sequence[Slice]) -> str:
     """Return the page."""
     worlds = [one for one in slices if one.kind == WORLDS]
-    others = [one for one in slices if one.kind != WORLDS]
+    others = [one for one in slices if one.kind == IMAGES]
     parts = [HEAD + _worlds(worlds)]
     if others:
-        parts.append("## Other runs\n\n" + _others(others))
+        parts.append("## Disk images and failing disks\n\n" + _images(others))
     parts.append("## Faults that struck\n\n" + _faults(slices))
     parts.append("## Programs\n\n" + _programs(slices))
     parts.append("## Failures\n\n" + _failures(slices))
@@ -54,17 +55,11 @@ def _row(name: str, slices: Sequence[Slice]) -> list[str]:
     ]
 
 
-def _others(slices: Sequence[Slice]) -> str:
-    rows = []
-    for kind, of in sorted({(one.kind, one.of) for one in slices}):
-        sums = added_up(one for one in slices if (one.kind, one.of) == (kind, of))[kind]
-        shown = ", ".join(
-            f"{name} {value:,.0f}"
-            for name, value in sums.items()
-            if name not in {"count", "failed"}
-        )
-        rows.append([kind, of, f"{sums['count']:,.0f}", f"{sums['failed']:,.0f}", shown])
-    return _table(("kind", "of", "runs", "failed", "sums"), rows)
+def _images(slices: Sequence[Slice]) -> str:
+    sums = added_up(slices)[IMAGES]
+    shown = [[name, f"{sums[name]:,.0f}"] for name in sums if name not in {"count", "failed"}]
+    rows = [*shown, ["**together**", f"{sums['count']:,.0f}"], ["broken", f"{sums['failed']:,.0f}"]]
+    return _table(("file and crash", "images"), rows)
 
 
 def _faults(slices: Iterable[Slice]) -> str:

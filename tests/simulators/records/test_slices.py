@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from whimbrel_sim.records.making import world_slice
+from whimbrel_sim.records.slices import Record, RecordError, Slice, added_up
 from whimbrel_sim.worlds.outcome import Breach, Outcome
-from whimbrel_sim.worlds.slices import Record, RecordError, Slice, added_up, slice_of
 
 
 def outcomes(first: int, count: int, *, broken: int | None = None) -> list[Outcome]:
@@ -28,7 +29,7 @@ def outcomes(first: int, count: int, *, broken: int | None = None) -> list[Outco
 
 
 def worlds(first: int, count: int, *, broken: int | None = None, program: str = "p1") -> Slice:
-    return slice_of(outcomes(first, count, broken=broken), program=program, commit="c1")
+    return world_slice(outcomes(first, count, broken=broken), program=program, commit="c1")
 
 
 IMAGES = Slice(
@@ -55,7 +56,7 @@ def test_each_seed_can_be_compared_alone() -> None:
 
 def test_a_world_that_was_never_made_has_an_empty_mark() -> None:
     first, second = outcomes(1, 2)
-    one = slice_of([replace(first, digest=""), second], program="p", commit="c")
+    one = world_slice([replace(first, digest=""), second], program="p", commit="c")
     assert (one.mark_of(1), one.mark_of(2)) == ("0001", "0000")
 
 

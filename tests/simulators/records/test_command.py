@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from whimbrel_sim.worlds import recording
-from whimbrel_sim.worlds.recording import main
-from whimbrel_sim.worlds.slices import Record
+from whimbrel_sim.cards.examining import Finding
+from whimbrel_sim.cards.sweep import Sweep
+from whimbrel_sim.records import command
+from whimbrel_sim.records.command import main
+from whimbrel_sim.records.slices import Record
 from whimbrel_sim.worlds.world import World
 
-SHORT = str(Path(__file__).parent / "scenarios" / "short.toml")
+SHORT = str(Path(__file__).parent.parent / "worlds" / "scenarios" / "short.toml")
 
 
 @pytest.fixture
@@ -19,8 +21,12 @@ def path(tmp_path: Path) -> Path:
 
 
 def run(path: Path, *more: str, seeds: int = 4) -> int:
-    given = ["--scenario", SHORT, "--seeds", str(seeds), "--slice", "2", "--record", str(path)]
-    return main([*given, *more])
+    given = ["--scenario", SHORT, "--seeds", str(seeds), "--slice", "2", "--jobs", "1"]
+    return main(["worlds", *given, "--record", str(path), *more])
+
+
+def check(path: Path, seeds: int, *more: str) -> int:
+    return main(["check", str(seeds), "--record", str(path), *more])
 
 
 def test_a_run_goes_on_where_the_record_ends(
@@ -40,7 +46,7 @@ def test_a_run_goes_on_where_the_record_ends(
 
 def test_a_check_adds_up_and_replays(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(path)
-    assert run(path, "--check", "2") == 0
+    assert check(path, 2) == 0
     assert "2 slices, 2 seeds replayed" in capsys.readouterr().out
 
 
@@ -53,7 +59,7 @@ def test_a_check_finds_a_digest_that_is_another(
     given["totals"]["worlds"]["accepted"] += 1
     path.write_text(json.dumps(given))
     capsys.readouterr()
-    assert run(path, "--check", "1", "--json") == 1
+    assert check(path, 1, "--json") == 1
     problems = json.loads(capsys.readouterr().out)["problems"]
     assert len(problems) == 2
     assert "recorded 0000..." in problems[1]
@@ -64,7 +70,7 @@ def test_a_check_finds_a_page_that_says_something_else(
 ) -> None:
     run(path, seeds=2)
     path.with_suffix(".md").write_text("all is well")
-    assert run(path, "--check", "0") == 1
+    assert check(path, 0) == 1
     assert "wrong: record.md is not what the record says" in capsys.readouterr().out
 
 
@@ -72,8 +78,8 @@ def test_slices_of_another_program_are_not_replayed(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(path, seeds=2)
-    monkeypatch.setattr(recording, "program_version", lambda _: "another")
-    assert run(path, "--check", "1") == 0
+    monkeypatch.setattr(command, "program_version", lambda _: "another")
+    assert check(path, 1) == 0
     assert "nothing to replay" in capsys.readouterr().out
     assert run(path, seeds=2) == 0
     assert [one.program == "another" for one in Record(path).slices] == [False, True]
@@ -94,8 +100,33 @@ def test_failures_are_recorded_and_said(
 
 
 def test_what_cannot_be_used_is_said(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--scenario", "nope", "--record", str(path)]) == 2
+    assert main(["worlds", "--scenario", "nope", "--record", str(path)]) == 2
     assert "'nope' is not known" in capsys.readouterr().err
     run(path, seeds=2)
-    assert main(["--scenario", SHORT, "--seeds", "3", "--record", str(path)]) == 2
+    assert main(["worlds", "--scenario", SHORT, "--seeds", "3", "--record", str(path)]) == 2
     assert "take slices of 2" in capsys.readouterr().err
+
+
+def test_sweeps_of_images_are_slices_too(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["images", "--sweep", "40", "--jobs", "1", "--record", str(path)]
+    assert main([*given, "--images", "40"]) == 0
+    assert main([*given, "--images", "80", "--json"]) == 0
+    said = capsys.readouterr().out
+    assert json.loads(said[said.index("{") :])["slices"] == 1
+    one, two = Record(path).slices
+    assert (one.kind, one.first, one.count) == ("images", 1, 40)
+    assert (two.first, two.count) == (41, 40)
+    assert sum(one.sums.values()) == 40
+    assert one.digest != two.digest
+    assert Record(path).totals["images"]["count"] == 80
+    assert "## Disk images and failing disks" in path.with_suffix(".md").read_text()
+
+
+def test_broken_images_are_recorded_and_said(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = Finding(part="journal", image=3, cut=9, crash="power cut", problem="lost")
+    monkeypatch.setattr(Sweep, "run", lambda *_: [broken])
+    assert main(["images", "--images", "1", "--sweep", "1", "--record", str(path)]) == 1
+    assert Record(path).slices[0].failures == ((3, ("journal", "power cut")),)
+    assert "--seed 1 --part journal --image 3" in capsys.readouterr().err

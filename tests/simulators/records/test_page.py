@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from whimbrel_sim.worlds.recordpage import as_markdown
-from whimbrel_sim.worlds.slices import Slice
+from whimbrel_sim.records.page import as_markdown
+from whimbrel_sim.records.slices import Slice
 
 SMOKE = Slice(
     kind="worlds", of="smoke", first=1, count=250, program="p1", commit="c1", digest="d",
@@ -14,7 +14,7 @@ HERD = Slice(
 )  # fmt: skip
 IMAGES = Slice(
     kind="images", of="buffer", first=1, count=5, program="p2", commit="c3", digest="d",
-    sums={"writes": 1234},
+    sums={"buffer: power cut": 3, "journal: kill": 2},
 )  # fmt: skip
 
 
@@ -26,9 +26,11 @@ def test_each_scenario_has_a_line_and_the_sums_stand_below() -> None:
     assert "| link.cut | 305 |" in page
 
 
-def test_other_kinds_of_runs_have_a_table_of_their_own() -> None:
-    assert "| images | buffer | 5 | 0 | writes 1,234 |" in as_markdown([SMOKE, IMAGES])
-    assert "Other runs" not in as_markdown([SMOKE])
+def test_images_have_a_table_of_their_own() -> None:
+    page = as_markdown([SMOKE, IMAGES])
+    assert "| buffer: power cut | 3 |" in page
+    assert "| **together** | 5 |" in page
+    assert "Disk images and" not in as_markdown([SMOKE])
 
 
 def test_programs_and_failures_are_named() -> None:

@@ -14,8 +14,6 @@ from typing import Final
 
 import zstandard
 
-from .scenario import Scenario
-
 DECIDING: Final = (
     ("whimbrel_protocol", ""),
     ("whimbrel_agent", ""),
@@ -35,20 +33,19 @@ DIGITS: Final = 16
 NOT_DECIDING: Final = frozenset(
     f"whimbrel_sim/worlds/{name}.py"
     for name in (
-        "command", "explicit", "recording", "recordpage", "shrinking", "slices", "telling",
-        "version",
+        "command", "explicit", "shrinking", "telling",
     )
 )  # fmt: skip
 """Modules about worlds, outside of them."""
 
 
-def program_version(scenario: Scenario) -> str:
-    """Return the first digits of a SHA-256 over what decides how a scenario's worlds go.
+def program_version(settings: object) -> str:
+    """Return the first digits of a SHA-256 over what decides how runs go.
 
-    Those are the sources (each file with its package, path and bytes), the scenario's settings,
-    and the libraries whose bytes end up in frames and files.
+    Those are the sources (each file with its package, path and bytes), the libraries whose bytes
+    end up in frames and files, and the runs' settings, such as a scenario.
     """
-    return hashlib.sha256(f"{_of_sources()}\0{scenario!r}".encode()).hexdigest()[:DIGITS]
+    return hashlib.sha256(f"{_of_sources()}\0{settings!r}".encode()).hexdigest()[:DIGITS]
 
 
 @cache
