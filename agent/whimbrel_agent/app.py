@@ -23,6 +23,7 @@ from whimbrel_agent.buffer.values import BufferError  # noqa: A004  ours
 from whimbrel_agent.collector import spare_the_collector
 from whimbrel_agent.config import AgentConfig
 from whimbrel_agent.control import CONTROL_LIMITS, Control
+from whimbrel_agent.energy.meter import EnergyMeter
 from whimbrel_agent.intake.http import EventIntake
 from whimbrel_agent.intake.mqtt import MqttIntake
 from whimbrel_agent.keyfile import read_key
@@ -32,6 +33,7 @@ from whimbrel_agent.platform import Platform, SystemPlatform
 from whimbrel_agent.ports import Service
 from whimbrel_agent.power.present import PresentPower
 from whimbrel_agent.power.task import PowerTask
+from whimbrel_agent.profiles.choosing import choose_profile
 from whimbrel_agent.sealing import SealingTask
 from whimbrel_agent.status import Status
 from whimbrel_agent.systemd import Notifier
@@ -176,6 +178,7 @@ class _Agent:
         self._intake = EventIntake(buffer, self._clock)
         self._started_wall_ns = self._clock.wall_ns()
         self._parts: Parts | None = None
+        self._meter = self._energy_meter()
 
     async def run(self, stop: asyncio.Event, ready: Callable[[Parts], None]) -> None:
         """Run every part until ``stop``; then stop them in order, within the deadline."""
@@ -244,6 +247,8 @@ class _Agent:
             "watchdog": self._watchdog,
             "power": self._power.run,
         }
+        if self._meter is not None:
+            parts.jobs["energy"] = self._meter.run
         self._add_intakes(parts)
         try:
             self._add_services(parts)
@@ -261,6 +266,7 @@ class _Agent:
 
     def _uplink(self, addresses: frozenset[Address]) -> Uplink:
         config = self._config
+        transport = self._platform.transport(config, addresses)
         session = Session(
             addresses=addresses,
             region_key=config.device.region_key,
@@ -274,11 +280,26 @@ class _Agent:
         return Uplink(
             session=session,
             buffer=self._buffer,
-            transport=self._platform.transport(config, addresses),
+            transport=transport if self._meter is None else self._meter.metered(transport),
             address=config.device.address,
             key=self._key,
             clock=self._clock,
             software=f"whimbrel-agent {__version__}",
+        )
+
+    def _energy_meter(self) -> EnergyMeter | None:
+        config = self._config
+        usage = self._platform.usage(config)
+        if usage is None:
+            return None
+        chosen = choose_profile(config.device.profile, beside=config.file.parent)
+        _log.info("profile %s", chosen.profile.name, extra=facts(why=chosen.reason))
+        return EnergyMeter(
+            chosen,
+            usage,
+            self._clock,
+            keepalive_s=config.uplink.access.keepalive_s,
+            commits=lambda: self._buffer.commits,
         )
 
     def _add_intakes(self, parts: Parts) -> None:
@@ -354,6 +375,7 @@ class _Agent:
             uplink=self._parts.uplink.figures(),
             intakes={name: dict(counters) for name, counters in self._parts.counters.items()},
             power=self._power.figures(),
+            energy=None if self._meter is None else self._meter.figures(),
         )
 
 

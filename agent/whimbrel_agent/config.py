@@ -29,11 +29,13 @@ class DeviceConfig:
         address: tenant, region, store and device.
         key_file: file with the device's private key, readable by its owner only.
         region_key: the public key that every word of the region must be signed with.
+        profile: name of a firmware profile, or the path of one's file; None detects.
     """
 
     address: Address
     key_file: Path
     region_key: PublicKey
+    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Protocol
 from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.clock import SystemClock
 from whimbrel_agent.config import AgentConfig
+from whimbrel_agent.energy.usage import KernelUsage, Usage
 from whimbrel_agent.localhttp.connection import Handler
 from whimbrel_agent.localhttp.limits import HttpLimits
 from whimbrel_agent.localhttp.service import LocalService
@@ -71,6 +72,10 @@ class Platform(Protocol):
         """Return where the power supply is read."""
         ...
 
+    def usage(self, config: AgentConfig) -> Usage | None:
+        """Return the kernel's counters of this process; None: energy and wear are not counted."""
+        ...
+
 
 class SystemPlatform:
     """This machine."""
@@ -115,3 +120,7 @@ class SystemPlatform:
     def power_source(self, config: PowerConfig) -> PowerSource:
         """Return what the configuration names, else what is found."""
         return find_source(config)
+
+    def usage(self, config: AgentConfig) -> Usage | None:
+        """Return the kernel's counters, with those of the disk that the buffer lies on."""
+        return KernelUsage(config.buffer.path.parent)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from whimbrel_agent.buffer.values import BufferStats
+from whimbrel_agent.energy.figures import EnergyFigures, energy_lines
 from whimbrel_agent.plain import plain
 from whimbrel_agent.power.figures import PowerFigures
 from whimbrel_agent.uplink.figures import SessionFigures
@@ -38,6 +39,7 @@ class Status:
         uplink: the session's figures; None before it has started.
         intakes: counters by intake.
         power: mode, reason and reading; None where nobody asked.
+        energy: estimated consumption and flash wear; None where they are not counted.
     """
 
     version: str
@@ -53,6 +55,7 @@ class Status:
     uplink: SessionFigures | None = None
     intakes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     power: PowerFigures | None = None
+    energy: EnergyFigures | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the machine-readable twin of the table."""
@@ -83,6 +86,7 @@ def status_table(status: Mapping[str, Any]) -> str:
             *_buffer(status["buffer"], status["wall_ns"]),
             *_outlook(status["buffer"]),
             *_intakes(status["intakes"]),
+            *_energy(status.get("energy")),
         ]
     )
 
@@ -201,6 +205,12 @@ def _intakes(intakes: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     for name, counters in intakes.items():
         shown = ", ".join(f"{count} {counter}" for counter, count in sorted(counters.items()))
         yield _line(f"intake {name}", shown or "nothing yet")
+
+
+def _energy(energy: Mapping[str, Any] | None) -> Iterator[str]:
+    if energy is not None:
+        yield ""
+        yield from (_line(name, text) for name, text in energy_lines(energy))
 
 
 def _age(now_ns: int | None, oldest_ns: int | None) -> str:

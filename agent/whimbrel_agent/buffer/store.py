@@ -102,6 +102,11 @@ class Buffer:
         """This process's numbering."""
         return self._state.epoch
 
+    @property
+    def commits(self) -> int:
+        """Transactions since it was opened, each a sync of the disk."""
+        return self._state.database.commits
+
     async def accept(
         self,
         events: Sequence[Event],

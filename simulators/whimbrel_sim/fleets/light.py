@@ -98,6 +98,10 @@ class LightPlatform:
         """Return none: this machine's own battery is not theirs."""
         return NoSource()
 
+    def usage(self, config: AgentConfig) -> None:  # noqa: ARG002
+        """Count nothing: the process is shared by many agents."""
+        return
+
     async def close(self) -> None:
         """End the threads; no agent may run any more."""
         for runner in self._runners:
