@@ -28,6 +28,7 @@ from whimbrel_agent.localhttp.limits import HttpLimits
 from whimbrel_agent.logs import facts
 from whimbrel_agent.platform import Platform, SystemPlatform
 from whimbrel_agent.ports import Service
+from whimbrel_agent.rules.opening import Rules, open_rules
 from whimbrel_agent.sealing import SealingTask
 from whimbrel_agent.status import Status
 from whimbrel_agent.systemd import Notifier
@@ -148,6 +149,7 @@ class _Agent:
         self._intake = EventIntake(buffer, self._clock)
         self._started_wall_ns = self._clock.wall_ns()
         self._parts: Parts | None = None
+        self._rules = Rules()
 
     async def run(self, stop: asyncio.Event, ready: Callable[[Parts], None]) -> None:
         """Run every part until ``stop``; then stop them in order, within the deadline."""
@@ -170,6 +172,7 @@ class _Agent:
         finally:
             for service in parts.services:
                 service.close()
+            await self._rules.close()
         _log.info("stopped")
 
     async def _wind_down(self, parts: Parts, intakes: list[asyncio.Task[None]]) -> None:
@@ -196,7 +199,9 @@ class _Agent:
         sealing = SealingTask(self._buffer, self._clock, uplink.frames_sealed)
         parts = Parts(self._buffer, self._intake, uplink, sealing)
         parts.counters["http"] = self._intake.counters
+        self._rules = await open_rules(config, self._buffer, self._clock, self._platform.sql_runner)
         parts.jobs = {
+            **self._rules.jobs(),
             "uplink": uplink.run,
             "sealing": sealing.run,
             "netwatch": lambda: self._platform.watch_network(uplink.network_returned),
@@ -262,7 +267,9 @@ class _Agent:
             parts.counters["machine"] = machine.counters
 
     def _add_services(self, parts: Parts) -> None:
-        control = Control(self._buffer, self._intake, self._status, parts.uplink.frames_sealed)
+        control = Control(
+            self._buffer, self._intake, self._status, parts.uplink.frames_sealed, self._rules
+        )
         socket_path = self._config.control.socket
         parts.services.append(
             self._platform.service(
@@ -311,6 +318,8 @@ class _Agent:
             brokers=tuple(str(url) for url in self._config.uplink.brokers),
             uplink=self._parts.uplink.figures(),
             intakes={name: dict(counters) for name, counters in self._parts.counters.items()},
+            rules=self._rules.figures(),
+            raw=self._rules.raw_figures(),
         )
 
 

@@ -35,6 +35,8 @@ class Status:
         brokers: the configured brokers, in order.
         uplink: the session's figures; None before it has started.
         intakes: counters by intake.
+        rules: the account of each edge rule, by name.
+        raw: figures of the raw events that rules keep on the device; None when none do.
     """
 
     version: str
@@ -49,6 +51,8 @@ class Status:
     brokers: tuple[str, ...] = ()
     uplink: SessionFigures | None = None
     intakes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the machine-readable twin of the table."""
@@ -75,6 +79,8 @@ def status_table(status: Mapping[str, Any]) -> str:
             "",
             *_buffer(status["buffer"], status["wall_ns"]),
             *_intakes(status["intakes"]),
+            *_rules(status["rules"]),
+            *_raw(status["raw"]),
         ]
     )
 
@@ -160,6 +166,26 @@ def _intakes(intakes: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     for name, counters in intakes.items():
         shown = ", ".join(f"{count} {counter}" for counter, count in sorted(counters.items()))
         yield _line(f"intake {name}", shown or "nothing yet")
+
+
+def _rules(rules: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for name, rule in rules.items():
+        held = ", ".join(f"{count} {reason}" for reason, count in rule["suppressed"].items())
+        yield _line(
+            f"rule {name}",
+            f"{rule['do']}: {rule['taken']} taken, {rule['passed']} passed, {rule['sent']} sent "
+            f"for others, suppressed: {held or 'none'}; {rule['held']} held in {rule['series']} "
+            "series",
+        )
+
+
+def _raw(raw: Mapping[str, Any] | None) -> Iterator[str]:
+    if raw is not None:
+        yield _line(
+            "raw events",
+            f"{_size(raw['size_bytes'])} of {_size(raw['max_bytes'])}, {raw['kept']} kept, "
+            f"{raw['lost']} lost; {raw['durability']}",
+        )
 
 
 def _age(now_ns: int | None, oldest_ns: int | None) -> str:
