@@ -17,8 +17,14 @@ from edgerules.series import START_NS, reading, rule
 from servers.waiting import eventually
 from whimbrel_agent.buffer.runner import DirectRunner, ThreadRunner
 from whimbrel_agent.buffer.store import Buffer
-from whimbrel_agent.buffer.values import AcceptError, BufferFullError, KeyReusedError, Overflow
-from whimbrel_agent.buffer.values import LaneConfig, default_lanes
+from whimbrel_agent.buffer.values import (
+    AcceptError,
+    BufferFullError,
+    KeyReusedError,
+    LaneConfig,
+    Overflow,
+    default_lanes,
+)
 from whimbrel_agent.clock import SystemClock
 from whimbrel_agent.rules.gate import RuleGate, open_gate
 from whimbrel_agent.rules.marks import COUNT
@@ -47,6 +53,15 @@ async def ruled(
 
 async def kept(buffer: Buffer) -> list[Event]:
     return [exported.event async for exported in buffer.export()]
+
+
+def copied(folder: Path, name: str) -> Path:
+    """Copy the open buffer's files, as a kill would leave them."""
+    copy = folder / name
+    copy.mkdir()
+    for file in folder.glob("buffer.db*"):
+        shutil.copy(file, copy / file.name)
+    return copy
 
 
 async def change(buffer: Buffer, statement: str) -> None:
@@ -110,10 +125,7 @@ async def test_what_was_answered_survives_a_kill_at_any_point(shop: Shop, tmp_pa
     async with ruled(shop, WINDOW) as (buffer, _):
         for number in range(6):
             await buffer.accept([reading(number, number * 7)], keys=[b"key-%d" % number])
-            folder = tmp_path / f"killed-{number}"
-            folder.mkdir()
-            for file in tmp_path.glob("buffer.db*"):
-                shutil.copy(file, folder / file.name)
+            folder = copied(tmp_path, f"killed-{number}")
             victim = Shop(folder / "buffer.db")
             async with ruled(victim, WINDOW) as (copy, gate):
                 (place,) = await copy.accept([reading(0, 0)], keys=[b"key-%d" % number])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 
@@ -33,7 +34,7 @@ def line_at(left: Event, right: Event, time_ns: int, field: str = "v") -> Fracti
 def worst(raw: list[Event], kept: list[Event], field: str = "v") -> Fraction:
     """The greatest distance of a raw value from the line between the values sent, exactly."""
     found = Fraction(0)
-    for left, right in zip(kept, kept[1:], strict=False):
+    for left, right in itertools.pairwise(kept):
         for event in raw:
             if left.time_ns <= event.time_ns <= right.time_ns:
                 away = abs(line_at(left, right, event.time_ns, field) - Fraction(event.data[field]))
