@@ -79,8 +79,8 @@ def status_table(status: Mapping[str, Any]) -> str:
             "",
             *_buffer(status["buffer"], status["wall_ns"]),
             *_intakes(status["intakes"]),
-            *_rules(status["rules"]),
-            *_raw(status["raw"]),
+            *_rules(status.get("rules", {})),
+            *_raw(status.get("raw")),
         ]
     )
 

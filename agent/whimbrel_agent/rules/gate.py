@@ -122,6 +122,12 @@ class RuleGate:
             await self._buffer.keep([], aside=aside)
             engine.next_id += len(left.new)
         self.damaged_rows += len(damaged)
+        if left.held or damaged:
+            _log.warning(
+                "rules were changed: %d series sent what they held; %d rows could not be read",
+                len(left.held),
+                len(damaged),
+            )
         self._engine = engine
         self.is_loaded = True
         self._changed.set()
