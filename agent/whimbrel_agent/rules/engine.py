@@ -236,7 +236,7 @@ class Batch:
         if step.state is not state:
             if state is None:
                 sent = (*self._make_room(place), *sent)
-                entry_id = self._new_id()
+                entry_id = entry_id or self._new_id()  # one that went in this batch keeps its row
                 self._added[place] += 1
             self.changed[place, key] = (entry_id, step.state)
         counts["sent"] += len(sent)

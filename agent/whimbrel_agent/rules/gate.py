@@ -41,9 +41,6 @@ __all__ = ["RuleGate", "open_gate"]
 CLOSE_SERIES: Final = 100
 """Series closed in one transaction."""
 
-LEFTOVER_SERIES: Final = 4
-"""The same for rules that are gone: few enough to fit the smallest buffer's transaction unasked."""
-
 RETRY_S: Final = 5.0
 """A buffer without room is asked again after this; windows stay open meanwhile."""
 
@@ -111,11 +108,7 @@ class RuleGate:
         engine = Engine(self._configs)
         rows, damaged = await self._buffer.read(read_rows)
         left = engine.restore(rows, self._now())
-        for start in range(0, len(left.held), LEFTOVER_SERIES):
-            part = left.held[start : start + LEFTOVER_SERIES]
-            sent = [event for _, events in part for event in events]
-            gone = [(row_id, None) for row_id, _ in part]
-            await self._buffer.keep(sent, aside=aside_of(gone, _lane_of(sent)))
+        await self._send_leftovers(left.held)
         rest = [*left.rows, *damaged]
         if rest or left.new:
             aside = beginning_of(rest, left.new, engine.next_id, _LEAST_URGENT)
@@ -131,6 +124,22 @@ class RuleGate:
         self._engine = engine
         self.is_loaded = True
         self._changed.set()
+
+    async def _send_leftovers(self, held: Sequence[tuple[int, tuple[Event, ...]]]) -> None:
+        """Send what series of former rules held, each with the deletion of its row."""
+        count = CLOSE_SERIES
+        while held:
+            part = held[:count]
+            sent = [event for _, events in part for event in events]
+            aside = aside_of([(row_id, None) for row_id, _ in part], _lane_of(sent))
+            try:
+                await self._buffer.keep(sent, aside=aside)
+            except GroupTooBigError:
+                if count == 1:
+                    raise
+                count //= 2
+            else:
+                held = held[count:]
 
     async def accept(
         self,

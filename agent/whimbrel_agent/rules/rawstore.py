@@ -92,11 +92,13 @@ class RawStore:
         self._runner = runner
         self._waiting: list[tuple[float, Event]] = []
         self._connection: sqlite3.Connection | None = None
+        self._added = asyncio.Event()
         self._streak = Streak(_log)
 
     async def add(self, events: Sequence[tuple[float, Event]]) -> None:
         """Take events with the days each is kept; they are written a little later."""
         self._waiting += events
+        self._added.set()
         if len(self._waiting) >= MAX_WAITING:
             await self.flush()
 
@@ -117,6 +119,8 @@ class RawStore:
     async def run(self) -> None:
         """Write what waits, now and then, until cancelled."""
         while True:
+            await self._added.wait()  # where nothing comes, nothing wakes the machine
+            self._added.clear()
             await asyncio.sleep(FLUSH_S)
             await self.flush()
 

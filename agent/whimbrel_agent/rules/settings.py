@@ -22,8 +22,9 @@ MAX_FIELDS: Final = 16
 MAX_KEY_FIELDS: Final = 4
 """Source, zone, and two more."""
 
-MAX_K: Final = 10
-"""With windows that wait for late events, forty of a kilobyte: fits the smallest transaction."""
+MAX_K: Final = 8
+"""An event may close the windows of its own series and of the one that goes to make room: twice three
+windows of eight events of a kilobyte fit the smallest buffer's transaction."""
 
 MAX_KEYS: Final = 10_000
 """Each series takes about a kilobyte of memory; ten thousand are what a small board can spare."""

@@ -20,9 +20,9 @@ from whimbrel_agent.rules.values import Moment, RuleConfig
 
 __all__ = ["MAX_OPEN", "Open", "Timing"]
 
-MAX_OPEN: Final = 4
-"""Windows that one key may have open: the present one, one or two that wait for late events, and
-one that a wrong clock opened. Beyond it the one that was opened first closes."""
+MAX_OPEN: Final = 3
+"""Windows that one key may have open: the present one, one that waits for late events, and one that
+a wrong clock opened. Beyond it the one that was opened first closes."""
 
 MIN_WAIT_NS: Final = 1_000_000_000
 """A window of old events is kept open so long for more of them."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edgerules.series import Desk, at, reading, rule, values
 from whimbrel_agent.rules.engine import Batch, Engine
 from whimbrel_agent.rules.marks import count_of
-from whimbrel_agent.rules.staterows import DefinitionRow, RuleRow, pack_row, unpack_row
+from whimbrel_agent.rules.staterows import DefinitionRow, RuleRow, StateRow, pack_row, unpack_row
 from whimbrel_agent.rules.values import RuleConfig
 from whimbrel_protocol.event import Event, validate_event
 
@@ -119,6 +119,20 @@ def test_one_batch_of_many_new_series_stays_within_the_bound() -> None:
     engine.adopt(batch)
     assert len(engine.rules[0].series) == 3
     assert [event.source for event in sent] == [f"s{n}" for n in range(7)]
+
+
+def test_a_series_that_goes_and_comes_in_one_batch_leaves_one_row() -> None:
+    config = rule("window", max_keys=1)
+    engine = Engine([config])
+    rows: dict[int, RuleRow] = {}
+    for names in ("a", "bab", "ab"):
+        batch = Batch(engine, at(0))
+        for name in names:
+            batch.take(0, reading(1, 0, source=name))
+        rows_of(batch, rows)
+        engine.adopt(batch)
+        keys = [row.key for row in rows.values() if isinstance(row, StateRow)]
+        assert keys == list(engine.rules[0].series)
 
 
 def test_a_batch_that_is_dropped_changed_nothing() -> None:

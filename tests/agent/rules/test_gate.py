@@ -18,6 +18,7 @@ from servers.waiting import eventually
 from whimbrel_agent.buffer.runner import DirectRunner, ThreadRunner
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import (
+    MIN_BUFFER_BYTES,
     AcceptError,
     BufferFullError,
     KeyReusedError,
@@ -274,6 +275,28 @@ async def test_rules_that_are_gone_send_what_they_held_and_leave_nothing(shop: S
             0,
         )
         assert await open_gate(buffer, [], shop.clock) is None
+
+
+async def test_the_largest_series_fit_the_smallest_buffer(shop: Shop) -> None:
+    top = rule("top-k", by="v", k=8, window_s=1, lateness_s=3600, max_keys=1)
+
+    def large(number: int, source: str) -> Event:
+        return reading(number, number % 3, source=source, note="x" * 960)
+
+    async with ruled(shop, top, max_bytes=MIN_BUFFER_BYTES) as (buffer, gate):
+        for number in range(24):
+            await buffer.accept([large(number, "a")])
+        await buffer.accept([large(0, "b")])  # makes the first series go
+        assert gate.figures()["r"]["evicted"] == 1
+        assert len(await kept(buffer)) == 24
+        for number in range(24):
+            await buffer.accept([large(number, "b")])
+        assert await gate.close_all() == 24
+    async with ruled(shop, top, max_bytes=MIN_BUFFER_BYTES) as (buffer, gate):
+        for number in range(24):
+            await buffer.accept([large(number, "c")])
+    async with ruled(shop, WINDOW, max_bytes=MIN_BUFFER_BYTES) as (buffer, _):
+        assert sum(counts(await kept(buffer))) == 24 + 25 + 24
 
 
 async def test_rules_survive_a_salvage(shop: Shop) -> None:

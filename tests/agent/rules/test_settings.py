@@ -62,7 +62,7 @@ def test_each_kind_takes_its_settings() -> None:
         ({"do": "window", "window_s": 0}, "window_s is 0, must be a number from 1"),
         ({"do": "window", "type": "x" * 201}, "over 200 bytes"),
         ({"do": "top-k"}, "by is missing"),
-        ({"do": "top-k", "by": "v", "k": 11}, "k is 11, must be a whole number from 1 to 10"),
+        ({"do": "top-k", "by": "v", "k": 11}, "k is 11, must be a whole number from 1 to 8"),
         ({"do": "filter", "fields": ["v"]}, "fields is not a known setting"),
         ({"bnad": 5}, "bnad is not a known setting"),
         ({"key": ["a", "b", "c", "d", "e"]}, "names 5 fields, at most 4"),

@@ -20,7 +20,7 @@ def test_the_greatest_go_on_and_the_first_stands_for_the_rest() -> None:
     assert first.extensions[TO] == START_NS + 4 * 10**9
 
 
-@given(st.lists(st.integers(-20, 20), min_size=1, max_size=30), st.integers(1, 10))
+@given(st.lists(st.integers(-20, 20), min_size=1, max_size=30), st.integers(1, 8))
 def test_they_are_the_greatest(numbers: list[int], k: int) -> None:
     desk = Desk(rule("top-k", by="v", k=k, window_s=100))
     desk.take_all([reading(v, n) for n, v in enumerate(numbers)])
