@@ -1,5 +1,7 @@
 """The composition root: builds every part, runs them in one scope, stops them in order.
 
+Before anything is opened, a nearly empty battery is waited for (:mod:`whimbrel_agent.power.task`).
+
 Order of a stop: intakes finish their answers, what is staged is sealed, the uplink lets go of
 its link, the buffer is checkpointed and closed. What did not leave stays for the next start.
 """
@@ -21,6 +23,7 @@ from whimbrel_agent.buffer.values import BufferError  # noqa: A004  ours
 from whimbrel_agent.collector import spare_the_collector
 from whimbrel_agent.config import AgentConfig
 from whimbrel_agent.control import CONTROL_LIMITS, Control
+from whimbrel_agent.energy.meter import EnergyMeter
 from whimbrel_agent.intake.http import EventIntake
 from whimbrel_agent.intake.mqtt import MqttIntake
 from whimbrel_agent.keyfile import read_key
@@ -28,6 +31,9 @@ from whimbrel_agent.localhttp.limits import HttpLimits
 from whimbrel_agent.logs import facts
 from whimbrel_agent.platform import Platform, SystemPlatform
 from whimbrel_agent.ports import Service
+from whimbrel_agent.power.present import PresentPower
+from whimbrel_agent.power.task import PowerTask
+from whimbrel_agent.profiles.choosing import choose_profile
 from whimbrel_agent.rules.opening import Rules, open_rules
 from whimbrel_agent.sealing import SealingTask
 from whimbrel_agent.status import Status
@@ -41,6 +47,16 @@ from whimbrel_protocol.names import Address
 
 STOP_TIMEOUT_S: Final = 20.0
 """An orderly stop ends by then, inside systemd's 30 s; what is durable is durable anyway."""
+
+POWER_STOP_TIMEOUT_S: Final = 6.0
+"""The same at a critical charge: with closing the link and the buffer it makes less than ten
+seconds, which every battery has left that was not empty before."""
+
+LAST_FLUSH_S: Final = 3.0
+"""Of these, so long for what can still leave: a connected device needs one round trip to the
+region, and one that has to connect first two or three more."""
+
+_FLUSH_LOOK_S: Final = 0.1
 
 _STATM: Final = Path("/proc/self/statm")
 
@@ -57,6 +73,7 @@ class Parts:
     intake: EventIntake
     uplink: Uplink
     sealing: SealingTask
+    power: PresentPower
     services: list[Service] = field(default_factory=list)
     intakes: dict[str, Job] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -64,22 +81,25 @@ class Parts:
     listening: dict[str, object] = field(default_factory=dict)
 
 
-def run_agent(config: AgentConfig) -> None:
-    """Run until SIGTERM or SIGINT.
+def run_agent(config: AgentConfig) -> str:
+    """Run until SIGTERM or SIGINT, or until the battery is nearly empty.
+
+    Returns:
+        Why the charge stopped it; empty when it was told to stop.
 
     Raises:
         WhimbrelError: the agent cannot start, or its buffer broke; start it again.
     """
     spare_the_collector()
-    asyncio.run(_until_signalled(config))
+    return asyncio.run(_until_signalled(config))
 
 
-async def _until_signalled(config: AgentConfig) -> None:
+async def _until_signalled(config: AgentConfig) -> str:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve(config, stop=stop)
+    return await serve(config, stop=stop)
 
 
 async def serve(
@@ -89,21 +109,28 @@ async def serve(
     ready: Callable[[Parts], None] = lambda _: None,
     platform: Platform | None = None,
     environment: Mapping[str, str] | None = None,
-) -> None:
-    """Run until ``stop`` is set.
+) -> str:
+    """Run until ``stop`` is set, or until the battery is nearly empty.
 
     Args:
         config: all settings.
-        stop: set it for an orderly stop.
+        stop: set it for an orderly stop; it is set here when the charge asks for one.
         ready: called once intakes take events.
         platform: what it runs on; None means this machine.
         environment: where systemd's addresses are looked up; None means this process's own.
+
+    Returns:
+        Why the charge stopped it; empty when it was told to stop.
 
     Raises:
         WhimbrelError: the agent cannot start, or its buffer broke; start it again.
     """
     platform = SystemPlatform() if platform is None else platform
     key = read_key(config.device.key_file)
+    notifier = Notifier(environment)
+    power = PowerTask(platform.power_source(config.power), config.power.rules, platform.clock)
+    if not await power.wait_for_charge(stop, notifier.waiting, tell_s=notifier.ping_s):
+        return ""
     runner = platform.sql_runner()
     try:
         buffer = await Buffer.open(
@@ -116,7 +143,7 @@ async def serve(
         )
         try:
             agent = _Agent(
-                config, buffer, key=key, platform=platform, notifier=Notifier(environment)
+                config, buffer, key=key, platform=platform, notifier=notifier, power=power
             )
             await agent.run(stop, ready)
         except* WhimbrelError as errors:
@@ -125,6 +152,7 @@ async def serve(
             await buffer.close()
     finally:
         await runner.close()
+    return power.stopped_for
 
 
 class _Agent:
@@ -138,6 +166,7 @@ class _Agent:
         key: PrivateKey,
         platform: Platform,
         notifier: Notifier,
+        power: PowerTask,
     ) -> None:
         self._config = config
         self._buffer = buffer
@@ -146,14 +175,17 @@ class _Agent:
         self._clock = platform.clock
         self._random = platform.random
         self._notifier = notifier
+        self._power = power
         self._intake = EventIntake(buffer, self._clock)
         self._started_wall_ns = self._clock.wall_ns()
         self._parts: Parts | None = None
         self._rules = Rules()
+        self._meter = self._energy_meter()
 
     async def run(self, stop: asyncio.Event, ready: Callable[[Parts], None]) -> None:
         """Run every part until ``stop``; then stop them in order, within the deadline."""
         parts = self._parts = await self._build()
+        self._power.on_stop(lambda _: stop.set())
         try:
             async with asyncio.TaskGroup() as group:
                 for service in parts.services:
@@ -178,17 +210,29 @@ class _Agent:
     async def _wind_down(self, parts: Parts, intakes: list[asyncio.Task[None]]) -> None:
         for intake in intakes:
             intake.cancel()
+        timeout_s = POWER_STOP_TIMEOUT_S if self._power.stopped_for else STOP_TIMEOUT_S
         try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 for service in parts.services:
                     await service.stop()
                 if intakes:
                     await asyncio.wait(intakes)
                 await self._buffer.seal_all()
+                if self._power.stopped_for:
+                    await self._flush(parts)
         except TimeoutError:
-            _log.warning("stopping took longer than %g s and was cut short", STOP_TIMEOUT_S)
+            _log.warning("stopping took longer than %g s and was cut short", timeout_s)
         except BufferError as error:
             _log.warning("what is staged stays unsealed: %s", error)
+
+    async def _flush(self, parts: Parts) -> None:
+        """Let what can leave now leave, for a short while: the next start may be days away."""
+        parts.uplink.frames_sealed()
+        looks = round(LAST_FLUSH_S / _FLUSH_LOOK_S)
+        for _ in range(looks):
+            if not any(lane.ledger.pending for lane in (await self._buffer.stats()).lanes):
+                return
+            await asyncio.sleep(_FLUSH_LOOK_S)
 
     # ------------------------------------------------------------------ building
 
@@ -197,16 +241,19 @@ class _Agent:
         addresses = frozenset([config.device.address, *await self._buffer.addresses()])
         uplink = self._uplink(addresses)
         sealing = SealingTask(self._buffer, self._clock, uplink.frames_sealed)
-        parts = Parts(self._buffer, self._intake, uplink, sealing)
+        parts = Parts(self._buffer, self._intake, uplink, sealing, self._power.present)
         parts.counters["http"] = self._intake.counters
-        self._rules = await open_rules(config, self._buffer, self._clock, self._platform.sql_runner)
+        self._rules = await open_rules(config, self._buffer, self._platform)
         parts.jobs = {
             **self._rules.jobs(),
             "uplink": uplink.run,
             "sealing": sealing.run,
             "netwatch": lambda: self._platform.watch_network(uplink.network_returned),
             "watchdog": self._watchdog,
+            "power": self._power.run,
         }
+        if self._meter is not None:
+            parts.jobs["energy"] = self._meter.run
         self._add_intakes(parts)
         try:
             self._add_services(parts)
@@ -224,6 +271,7 @@ class _Agent:
 
     def _uplink(self, addresses: frozenset[Address]) -> Uplink:
         config = self._config
+        transport = self._platform.transport(config, addresses)
         session = Session(
             addresses=addresses,
             region_key=config.device.region_key,
@@ -237,11 +285,26 @@ class _Agent:
         return Uplink(
             session=session,
             buffer=self._buffer,
-            transport=self._platform.transport(config, addresses),
+            transport=transport if self._meter is None else self._meter.metered(transport),
             address=config.device.address,
             key=self._key,
             clock=self._clock,
             software=f"whimbrel-agent {__version__}",
+        )
+
+    def _energy_meter(self) -> EnergyMeter | None:
+        config = self._config
+        usage = self._platform.usage(config)
+        if usage is None:
+            return None
+        chosen = choose_profile(config.device.profile, beside=config.file.parent)
+        _log.info("profile %s", chosen.profile.name, extra=facts(why=chosen.reason))
+        return EnergyMeter(
+            chosen,
+            usage,
+            self._clock,
+            keepalive_s=config.uplink.access.keepalive_s,
+            commits=lambda: self._buffer.commits,
         )
 
     def _add_intakes(self, parts: Parts) -> None:
@@ -267,9 +330,8 @@ class _Agent:
             parts.counters["machine"] = machine.counters
 
     def _add_services(self, parts: Parts) -> None:
-        control = Control(
-            self._buffer, self._intake, self._status, parts.uplink.frames_sealed, self._rules
-        )
+        sealed = parts.uplink.frames_sealed
+        control = Control(self._buffer, self._intake, self._status, sealed, self._rules)
         socket_path = self._config.control.socket
         parts.services.append(
             self._platform.service(
@@ -318,8 +380,9 @@ class _Agent:
             brokers=tuple(str(url) for url in self._config.uplink.brokers),
             uplink=self._parts.uplink.figures(),
             intakes={name: dict(counters) for name, counters in self._parts.counters.items()},
-            rules=self._rules.figures(),
-            raw=self._rules.raw_figures(),
+            **self._rules.figures(),
+            power=self._power.figures(),
+            energy=None if self._meter is None else self._meter.figures(),
         )
 
 

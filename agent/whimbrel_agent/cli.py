@@ -85,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     _rules(commands)
     _raw(commands)
     _keygen(commands)
+    _profile(commands)
     return parser
 
 
@@ -321,3 +322,50 @@ def _keygen(commands: Any) -> None:
     _config(parser)
     _json(parser)
     parser.add_argument("--out", type=Path, help="the new key file (default: [device] key)")
+
+
+def _profile(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "profile",
+        "profile",
+        "look at firmware profiles: what this hardware can bear, and what work costs on it",
+        "examples:\n  whimbrel-agent profile detect\n  whimbrel-agent profile show pi-4\n"
+        "  whimbrel-agent profile check my-board.toml\n"
+        "  whimbrel-agent profile calibrate log.csv --base pi-4 --out my-board.toml",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
+    texts = {
+        "detect": "say which shipped profile fits this board, and why",
+        "show": "show a profile with the source of every figure (default: the detected one)",
+        "check": "check a profile of your own",
+        "calibrate": "fit a profile's energy constants to a power meter's log",
+    }
+    added = {
+        name: actions.add_parser(name, help=text, formatter_class=_HELP_FORM)
+        for name, text in texts.items()
+    }
+    for name, action in added.items():
+        _json(action)
+        if name != "check":
+            root_help = "where proc lies (default: /)"
+            action.add_argument(
+                "--root", type=Path, default=Path("/"), metavar="FOLDER", help=root_help
+            )
+    added["show"].add_argument("profile", nargs="?", help="a name, or the path of a file")
+    added["check"].add_argument("file", type=Path, help="the profile's TOML file")
+    action = added["calibrate"]
+    action.add_argument(
+        "log", type=Path, help="CSV: time_s, watts, radio_wakes, bytes_up, cpu_s, bytes_written"
+    )
+    action.add_argument(
+        "--base", help="the profile that gives all else (default: the detected one)"
+    )
+    action.add_argument("--out", type=Path, required=True, help="the new profile's file")
+    action.add_argument(
+        "--window",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="join readings to windows of so long, several of the radio's tails (default: 60)",
+    )

@@ -16,6 +16,7 @@ from whimbrel_protocol.names import Address
 
 from .brokers import BrokerUrl
 from .buffer.values import BufferConfig
+from .power.settings import PowerConfig
 from .rules.values import RuleConfig
 
 MIB: Final = 1024 * 1024
@@ -32,11 +33,13 @@ class DeviceConfig:
         address: tenant, region, store and device.
         key_file: file with the device's private key, readable by its owner only.
         region_key: the public key that every word of the region must be signed with.
+        profile: name of a firmware profile, or the path of one's file; None detects.
     """
 
     address: Address
     key_file: Path
     region_key: PublicKey
+    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,3 +163,4 @@ class AgentConfig:
     machine: MachineIntakeConfig | None = None
     rules: tuple[RuleConfig, ...] = ()
     raw_max_bytes: int = DEFAULT_RAW_BYTES
+    power: PowerConfig = field(default_factory=PowerConfig)

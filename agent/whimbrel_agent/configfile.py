@@ -28,6 +28,9 @@ from .config import (
     TopicRule,
     UplinkConfig,
 )
+from .power.settings import power_config
+from .profiles.defaults import with_defaults
+from .profiles.library import UnknownProfileError, load_profile
 from .rules.values import RuleConfig
 from .settings import ConfigError, Table
 
@@ -55,8 +58,13 @@ def load_config(file: Path) -> AgentConfig:
     Raises:
         ConfigError: naming file, table, setting, problem and remedy.
     """
-    top = Table(file, "", read_toml(file))
+    values = read_toml(file)
+    top = Table(file, "", values)
     device = _device(top.required_table("device"))
+    if device.profile is not None:
+        profile = load_profile(device.profile, beside=file.parent)
+        top = Table(file, "", {**with_defaults(values, profile), "device": {}})
+        top.required_table("device")  # read above
     buffer = _buffer(top.required_table("buffer"), top.table("lanes"))
     uplink = _uplink(top.required_table("uplink"))
     control = _control(top.table("control"), file, buffer)
@@ -72,6 +80,7 @@ def load_config(file: Path) -> AgentConfig:
         machine=_machine(intake and intake.table("machine")),
         rules=_rules(top),
         raw_max_bytes=_raw(top.table("raw")),
+        power=power_config(top.table("power")),
     )
     if intake is not None:
         intake.finish()
@@ -118,8 +127,20 @@ def _device(table: Table) -> DeviceConfig:
         raise table.error(
             "region_key", f"is not a public key ({error}); copy it from whimbrel-aggregator keygen"
         ) from error
+    profile = _profile(table)
     table.finish()
-    return DeviceConfig(address=address, key_file=key_file, region_key=region_key)
+    return DeviceConfig(address=address, key_file=key_file, region_key=region_key, profile=profile)
+
+
+def _profile(table: Table) -> str | None:
+    """Take the profile's name or path, and check that it can be used."""
+    wanted = table.optional_text("profile")
+    if wanted is not None:
+        try:
+            load_profile(wanted, beside=table.file.parent)
+        except UnknownProfileError as error:
+            raise table.error("profile", f"is wrong: {error}") from error
+    return wanted
 
 
 def _buffer(table: Table, lanes: Table | None) -> BufferConfig:

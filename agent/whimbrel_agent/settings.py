@@ -54,6 +54,10 @@ class Table:
         """Return the error for a setting of this table, ready to be raised."""
         return ConfigError(self.file, self.name, key, problem)
 
+    def has(self, key: str) -> bool:
+        """Whether the file sets this key, which is known from now on."""
+        return self._take(key) is not None
+
     def optional_text(self, key: str) -> str | None:
         """Take a text, or None when it is not set."""
         value = self._take(key)

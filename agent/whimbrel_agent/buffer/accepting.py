@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from whimbrel_agent.buffer import capacity
+from whimbrel_agent.buffer import capacity, overflow
 from whimbrel_agent.buffer.database import DiskFullError
 from whimbrel_agent.buffer.idempotency import KEY_BYTES, KeyEntry, KeyStore, hash_key
 from whimbrel_agent.buffer.places import PlaceCollector, Places, Run
@@ -262,7 +262,7 @@ class Commit:
         """Commit, then answer the tickets."""
         state = self._state
         pages = self._pages()
-        capacity.make_room(state, pages, self._least_urgent())
+        overflow.make_room(state, pages, self._least_urgent())
         with state.database.transaction(takes=pages) as connection:
             if any(t.keys or (t.aside and t.aside.keys) for t in self._group):
                 self._keys.trim(connection, self._stamp.wall_ns)

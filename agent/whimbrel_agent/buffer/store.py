@@ -6,8 +6,9 @@ Every method hands one function to the database thread; nothing here touches SQL
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 from whimbrel_agent.buffer import resuming, sending, settling
@@ -37,7 +38,7 @@ from whimbrel_agent.buffer.verifying import verify_state
 from whimbrel_agent.ports import Clock, Random, SqlRunner, SqlWork
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.keys import PrivateKey
-from whimbrel_protocol.lanes import LANE_NUMBERS
+from whimbrel_protocol.lanes import LANE_NUMBERS, LANES
 from whimbrel_protocol.messages import Receipt, ResumeAnswer, StreamQuestion
 from whimbrel_protocol.names import Address
 
@@ -117,6 +118,11 @@ class Buffer:
     def epoch(self) -> int:
         """This process's numbering."""
         return self._state.epoch
+
+    @property
+    def commits(self) -> int:
+        """Transactions since it was opened, each a sync of the disk."""
+        return self._state.database.commits
 
     async def accept(
         self,
@@ -215,9 +221,14 @@ class Buffer:
         """Give the frame's bytes, checked; None when it is gone or was damaged (a gap now)."""
         return await self._run(lambda: sending.load(self._state, frame_id))
 
-    async def load_many(self, frame_ids: Sequence[int]) -> list[bytes | None]:
-        """Load several frames in one trip to the database, each as :meth:`load` does."""
-        return await self._run(lambda: [sending.load(self._state, one) for one in frame_ids])
+    async def load_many(self, frames: Sequence[FrameRef]) -> list[bytes | None]:
+        """Load several frames in one trip to the database, each as :meth:`load` does.
+
+        None also where another frame has taken the place since: a thinned one, or a gap.
+        """
+        return await self._run(
+            lambda: [sending.load(self._state, one.id, one.digest) for one in frames]
+        )
 
     async def newest_ids(self) -> dict[str, int]:
         """Give the greatest frame id per lane so far: what has one up to it is backlog."""
@@ -230,6 +241,21 @@ class Buffer:
     def on_accept(self, listener: Callable[[], None]) -> None:
         """Have ``listener`` called after each accept, so that nobody needs to look for them."""
         self._on_accept = listener
+
+    def pace(self, linger_s: Mapping[str, float], batch_events: int | None) -> None:
+        """Seal later and more at once from now on; where the configuration asks for more, it stands.
+
+        Args:
+            linger_s: floors by lane, seconds; none for lanes left out.
+            batch_events: a floor, or None.
+        """
+        for number, lane in enumerate(LANES):
+            configured = self._state.config.lanes[lane]
+            self._state.lanes[number] = replace(
+                configured,
+                linger_s=max(configured.linger_s, linger_s.get(lane, 0.0)),
+                batch_events=max(configured.batch_events, batch_events or 1),
+            )
 
     def next_freeing(self) -> asyncio.Event:
         """Give an event that is set when space is freed next.

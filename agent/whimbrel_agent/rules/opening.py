@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.config import AgentConfig
-from whimbrel_agent.ports import Clock, SqlRunner
+from whimbrel_agent.platform import Platform
 
 if TYPE_CHECKING:
     from whimbrel_agent.rules.gate import RuleGate
@@ -40,12 +40,11 @@ class Rules:
         return found
 
     def figures(self) -> dict[str, Any]:
-        """Give the account of each rule, by name."""
-        return {} if self.gate is None else self.gate.figures()
-
-    def raw_figures(self) -> dict[str, Any] | None:
-        """Give the figures of the raw events on this device; None when none are kept."""
-        return None if self.raw is None else self.raw.figures()
+        """Give what ``status`` shows: each rule's account by name, and the raw events' figures."""
+        return {
+            "rules": {} if self.gate is None else self.gate.figures(),
+            "raw": None if self.raw is None else self.raw.figures(),
+        }
 
     async def close(self) -> None:
         """Write raw events that wait, and close their file."""
@@ -54,16 +53,13 @@ class Rules:
             await self._runner.close()
 
 
-async def open_rules(
-    config: AgentConfig, buffer: Buffer, clock: Clock, runner: Callable[[], SqlRunner]
-) -> Rules:
+async def open_rules(config: AgentConfig, buffer: Buffer, platform: Platform) -> Rules:
     """Put the configured rules before the buffer.
 
     Args:
         config: all settings.
         buffer: where events go on to.
-        clock: gives the moments.
-        runner: gives a runner for the file of raw events.
+        platform: gives the clocks, and a runner for the file of raw events.
     """
     if not config.rules and not await buffer.read(_were_used):
         return Rules()
@@ -72,10 +68,10 @@ async def open_rules(
 
     raw = raw_runner = None
     if any(rule.raw_days for rule in config.rules):
-        raw_runner = runner()
+        raw_runner = platform.sql_runner()
         path = config.buffer.path.with_name(RAW_FILE)
-        raw = RawStore(path, config.raw_max_bytes, clock, raw_runner)
-    return Rules(await open_gate(buffer, config.rules, clock, raw), raw, raw_runner)
+        raw = RawStore(path, config.raw_max_bytes, platform.clock, raw_runner)
+    return Rules(await open_gate(buffer, config.rules, platform.clock, raw), raw, raw_runner)
 
 
 def _were_used(connection: sqlite3.Connection) -> bool:

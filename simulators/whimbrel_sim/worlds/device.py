@@ -25,6 +25,8 @@ from whimbrel_agent.ports import (
     Transport,
     TransportError,
 )
+from whimbrel_agent.power.reading import NoSource, PowerSource
+from whimbrel_agent.power.settings import PowerConfig
 from whimbrel_protocol.keys import PrivateKey, PublicKey
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.topics import down_filter
@@ -173,6 +175,15 @@ class DevicePlatform:
         """No kernel tells of a network here: the agent's own retries must find it."""
         del returned
         await asyncio.Event().wait()
+
+    def power_source(self, config: PowerConfig) -> PowerSource:
+        """No battery is in a world's device: it is on mains, or without any power."""
+        del config
+        return NoSource()
+
+    def usage(self, config: AgentConfig) -> None:
+        """Count nothing: the kernel's counters are of the whole world's process."""
+        del config
 
 
 class _Unreached:
