@@ -45,6 +45,9 @@ RETRY_S: Final = 5.0
 """A buffer without room is asked again after this; windows stay open meanwhile."""
 
 LONGEST_WAIT_S: Final = 3600.0
+SHORTEST_WAIT_S: Final = 0.001
+"""Two clocks may differ by a rounding: that must not become a loop without a pause."""
+
 _LEAST_URGENT: Final = len(LANES) - 1
 
 _log: Final = logging.getLogger(__name__)
@@ -268,7 +271,8 @@ class RuleGate:
         self._armed_ns = self._engine.next_deadline_ns()
         if self._armed_ns is None:
             return LONGEST_WAIT_S
-        return min(LONGEST_WAIT_S, max(0.0, (self._armed_ns - self._clock.mono_ns()) / 1e9))
+        left_s = (self._armed_ns - self._clock.mono_ns()) / 1e9
+        return min(LONGEST_WAIT_S, max(SHORTEST_WAIT_S, left_s))
 
     async def _be_loaded(self) -> None:
         if not self.is_loaded:

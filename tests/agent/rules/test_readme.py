@@ -21,7 +21,8 @@ README = ROOT / "agent" / "README.md"
 def blocks() -> list[Block]:
     """The section's blocks: settings, trials, raw events."""
     page = README.read_text()
-    section = page[page.index("\n## Edge rules") : page.index("\n## What each failure")]
+    start = page.index("\n## Edge rules\n")
+    section = page[start : page.index("\n## ", start + 4)]
     return [block for block in blocks_of(README) if block.text in section]
 
 
