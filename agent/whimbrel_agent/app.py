@@ -34,6 +34,7 @@ from whimbrel_agent.ports import Service
 from whimbrel_agent.power.present import PresentPower
 from whimbrel_agent.power.task import PowerTask
 from whimbrel_agent.profiles.choosing import choose_profile
+from whimbrel_agent.rules.opening import Rules, open_rules
 from whimbrel_agent.sealing import SealingTask
 from whimbrel_agent.status import Status
 from whimbrel_agent.systemd import Notifier
@@ -178,6 +179,7 @@ class _Agent:
         self._intake = EventIntake(buffer, self._clock)
         self._started_wall_ns = self._clock.wall_ns()
         self._parts: Parts | None = None
+        self._rules = Rules()
         self._meter = self._energy_meter()
 
     async def run(self, stop: asyncio.Event, ready: Callable[[Parts], None]) -> None:
@@ -202,6 +204,7 @@ class _Agent:
         finally:
             for service in parts.services:
                 service.close()
+            await self._rules.close()
         _log.info("stopped")
 
     async def _wind_down(self, parts: Parts, intakes: list[asyncio.Task[None]]) -> None:
@@ -240,7 +243,9 @@ class _Agent:
         sealing = SealingTask(self._buffer, self._clock, uplink.frames_sealed)
         parts = Parts(self._buffer, self._intake, uplink, sealing, self._power.present)
         parts.counters["http"] = self._intake.counters
+        self._rules = await open_rules(config, self._buffer, self._platform)
         parts.jobs = {
+            **self._rules.jobs(),
             "uplink": uplink.run,
             "sealing": sealing.run,
             "netwatch": lambda: self._platform.watch_network(uplink.network_returned),
@@ -325,7 +330,8 @@ class _Agent:
             parts.counters["machine"] = machine.counters
 
     def _add_services(self, parts: Parts) -> None:
-        control = Control(self._buffer, self._intake, self._status, parts.uplink.frames_sealed)
+        sealed = parts.uplink.frames_sealed
+        control = Control(self._buffer, self._intake, self._status, sealed, self._rules)
         socket_path = self._config.control.socket
         parts.services.append(
             self._platform.service(
@@ -374,6 +380,7 @@ class _Agent:
             brokers=tuple(str(url) for url in self._config.uplink.brokers),
             uplink=self._parts.uplink.figures(),
             intakes={name: dict(counters) for name, counters in self._parts.counters.items()},
+            **self._rules.figures(),
             power=self._power.figures(),
             energy=None if self._meter is None else self._meter.figures(),
         )

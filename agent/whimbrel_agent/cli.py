@@ -82,6 +82,8 @@ def build_parser() -> argparse.ArgumentParser:
     _import(commands)
     _buffer(commands)
     _drain(commands)
+    _rules(commands)
+    _raw(commands)
     _keygen(commands)
     _profile(commands)
     return parser
@@ -265,6 +267,46 @@ def _drain(commands: Any) -> None:
     parser.add_argument(
         "--timeout", type=float, default=60.0, metavar="SECONDS", help="default: 60"
     )
+
+
+def _rules(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "rules",
+        "rules",
+        "check edge aggregation rules, or try them on a file of events",
+        "examples:\n  whimbrel-agent rules check\n"
+        "  whimbrel-agent rules try readings.ndjson --config agent.toml\n"
+        "  whimbrel-agent rules try readings.ndjson --out > sent.ndjson\n\n"
+        "Lines of the file have the form of POST /v1/events. A trial needs only the [[rules]] of\n"
+        "the configuration, and sends nothing.",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
+    check = actions.add_parser("check", help="read the rules", formatter_class=_HELP_FORM)
+    trial = actions.add_parser(
+        "try", help="show what would be sent, and what is saved", formatter_class=_HELP_FORM
+    )
+    trial.add_argument("file", type=Path, help="events as NDJSON; - for standard input")
+    trial.add_argument("--out", action="store_true", help="print what would be sent as NDJSON")
+    for action in (check, trial):
+        _config(action)
+        _json(action)
+
+
+def _raw(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "raw",
+        "raw",
+        "show raw events that rules with raw_days kept on this device",
+        "example:\n  whimbrel-agent raw --source cold-1 --from 2026-11-22T09:00:00Z \\\n"
+        "      --to 2026-11-22T10:00:00Z --json",
+    )
+    _config(parser)
+    _json(parser)
+    parser.add_argument("--source", required=True, help="the events' source")
+    parser.add_argument("--from", required=True, dest="begin", help="RFC 3339, included")
+    parser.add_argument("--to", required=True, dest="end", help="RFC 3339, not included")
 
 
 def _keygen(commands: Any) -> None:

@@ -16,6 +16,7 @@ from whimbrel_protocol.names import Address, check_name
 from .brokers import BrokerUrl, BrokerUrlError
 from .buffer.values import MIN_BUFFER_BYTES, BufferConfig, LaneConfig, Overflow, default_lanes
 from .config import (
+    DEFAULT_RAW_BYTES,
     MIB,
     AgentConfig,
     BrokerAccess,
@@ -30,6 +31,7 @@ from .config import (
 from .power.settings import power_config
 from .profiles.defaults import with_defaults
 from .profiles.library import UnknownProfileError, load_profile
+from .rules.values import RuleConfig
 from .settings import ConfigError, Table
 
 _ORDERS: Final = {"in-order": Order.IN_ORDER, "live-first": Order.LIVE_FIRST}
@@ -56,7 +58,7 @@ def load_config(file: Path) -> AgentConfig:
     Raises:
         ConfigError: naming file, table, setting, problem and remedy.
     """
-    values = _read(file)
+    values = read_toml(file)
     top = Table(file, "", values)
     device = _device(top.required_table("device"))
     if device.profile is not None:
@@ -76,6 +78,8 @@ def load_config(file: Path) -> AgentConfig:
         http=_http(intake and intake.table("http")),
         mqtt=_mqtt(intake and intake.table("mqtt")),
         machine=_machine(intake and intake.table("machine")),
+        rules=_rules(top),
+        raw_max_bytes=_raw(top.table("raw")),
         power=power_config(top.table("power")),
     )
     if intake is not None:
@@ -84,7 +88,12 @@ def load_config(file: Path) -> AgentConfig:
     return config
 
 
-def _read(file: Path) -> dict[str, object]:
+def read_toml(file: Path) -> dict[str, object]:
+    """Read a configuration file as it stands.
+
+    Raises:
+        ConfigError: it cannot be read, or is no TOML.
+    """
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
@@ -328,6 +337,22 @@ def _machine(table: Table | None) -> MachineIntakeConfig | None:
     )
     table.finish()
     return config
+
+
+def _rules(top: Table) -> tuple[RuleConfig, ...]:
+    if top.items("rules") is None:
+        return ()
+    from .rules.settings import read_rules  # noqa: PLC0415  memory of agents without rules
+
+    return read_rules(top)
+
+
+def _raw(table: Table | None) -> int:
+    if table is None:
+        return DEFAULT_RAW_BYTES
+    max_bytes = table.size("max_bytes", DEFAULT_RAW_BYTES, MIB, MAX_BUFFER_BYTES)
+    table.finish()
+    return max_bytes
 
 
 def _zone(table: Table) -> str | None:

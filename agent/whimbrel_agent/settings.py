@@ -102,6 +102,10 @@ class Table:
             raise self._wrong(key, value, f"a number from {low:g} to {high:g}")
         return float(value)
 
+    def optional_number(self, key: str, low: float, high: float) -> float | None:
+        """Take a number within ``low..high``, or None when it is not set."""
+        return None if self._take(key) is None else self.number(key, low, low, high)
+
     def size(self, key: str, default: int, low: int, high: int) -> int:
         """Take a size in bytes: a whole number, or a text such as "64 MiB"."""
         value = self._take(key, default)

@@ -38,6 +38,8 @@ class Status:
         brokers: the configured brokers, in order.
         uplink: the session's figures; None before it has started.
         intakes: counters by intake.
+        rules: the account of each edge rule, by name.
+        raw: figures of the raw events that rules keep on the device; None when none do.
         power: mode, reason and reading; None where nobody asked.
         energy: estimated consumption and flash wear; None where they are not counted.
     """
@@ -54,6 +56,8 @@ class Status:
     brokers: tuple[str, ...] = ()
     uplink: SessionFigures | None = None
     intakes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any] | None = None
     power: PowerFigures | None = None
     energy: EnergyFigures | None = None
 
@@ -86,6 +90,8 @@ def status_table(status: Mapping[str, Any]) -> str:
             *_buffer(status["buffer"], status["wall_ns"]),
             *_outlook(status["buffer"]),
             *_intakes(status["intakes"]),
+            *_rules(status.get("rules", {})),
+            *_raw(status.get("raw")),
             *_energy(status.get("energy")),
         ]
     )
@@ -205,6 +211,26 @@ def _intakes(intakes: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     for name, counters in intakes.items():
         shown = ", ".join(f"{count} {counter}" for counter, count in sorted(counters.items()))
         yield _line(f"intake {name}", shown or "nothing yet")
+
+
+def _rules(rules: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for name, rule in rules.items():
+        held = ", ".join(f"{count} {reason}" for reason, count in rule["suppressed"].items())
+        yield _line(
+            f"rule {name}",
+            f"{rule['do']}: {rule['taken']} taken, {rule['passed']} passed, {rule['sent']} sent "
+            f"for others, suppressed: {held or 'none'}; {rule['held']} held in {rule['series']} "
+            "series",
+        )
+
+
+def _raw(raw: Mapping[str, Any] | None) -> Iterator[str]:
+    if raw is not None:
+        yield _line(
+            "raw events",
+            f"{_size(raw['size_bytes'])} of {_size(raw['max_bytes'])}, {raw['kept']} kept, "
+            f"{raw['lost']} lost; {raw['durability']}",
+        )
 
 
 def _energy(energy: Mapping[str, Any] | None) -> Iterator[str]:
