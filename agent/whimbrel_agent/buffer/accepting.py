@@ -378,6 +378,7 @@ def _write_checkpoint(connection: sqlite3.Connection, name: str, value: bytes) -
         (name, value, row_sum(name, value)),
     )
     connection.execute(
-        "DELETE FROM checkpoints WHERE id <= (SELECT max(id) FROM checkpoints) - ?",
+        "DELETE FROM checkpoints WHERE id <= (SELECT id FROM checkpoints ORDER BY id DESC LIMIT 1 "
+        "OFFSET ?)",
         (MAX_CHECKPOINTS,),
     )
