@@ -18,11 +18,13 @@ import pytest
 
 from servers.mosquitto import MosquittoServer
 from servers.waiting import eventually, wait_until
-from whimbrel_agent.app import Parts, resident_bytes, serve
+from whimbrel_agent.app import serve
 from whimbrel_agent.buffer.values import BufferLockedError
 from whimbrel_agent.configfile import load_config
 from whimbrel_agent.keyfile import KeyFileError, create_key, read_key
 from whimbrel_agent.localhttp.client import LocalClient
+from whimbrel_agent.parts import Parts
+from whimbrel_agent.reporting import resident_bytes
 from whimbrel_agent.status import status_table
 from whimbrel_protocol.keys import PrivateKey
 from worlds.region import BrokerRegion

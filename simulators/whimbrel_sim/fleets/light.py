@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from whimbrel_agent.app import Parts, serve
+from whimbrel_agent.app import serve
 from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import (
@@ -29,6 +29,7 @@ from whimbrel_agent.config import AgentConfig
 from whimbrel_agent.intake.idempotency import keys_of
 from whimbrel_agent.localhttp.connection import Handler
 from whimbrel_agent.localhttp.limits import HttpLimits
+from whimbrel_agent.parts import Parts
 from whimbrel_agent.ports import Clock, Random, Service, SqlRunner, Transport
 from whimbrel_agent.power.reading import NoSource, PowerSource
 from whimbrel_agent.power.settings import PowerConfig

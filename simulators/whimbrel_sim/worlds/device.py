@@ -10,12 +10,13 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from whimbrel_agent.app import Parts, serve
+from whimbrel_agent.app import serve
 from whimbrel_agent.brokers import BrokerUrl
 from whimbrel_agent.buffer.values import BufferConfig, LaneConfig
 from whimbrel_agent.config import AgentConfig, ControlConfig, DeviceConfig, UplinkConfig
 from whimbrel_agent.localhttp.connection import Handler
 from whimbrel_agent.localhttp.limits import HttpLimits
+from whimbrel_agent.parts import Parts
 from whimbrel_agent.ports import (
     Delivery,
     Link,

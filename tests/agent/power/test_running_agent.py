@@ -18,9 +18,10 @@ from servers.mosquitto import MosquittoServer
 from servers.waiting import eventually, wait_until
 from supplies.tree import SysfsTree
 from whimbrel_agent import exits
-from whimbrel_agent.app import Parts, serve
+from whimbrel_agent.app import serve
 from whimbrel_agent.configfile import load_config
 from whimbrel_agent.keyfile import read_key
+from whimbrel_agent.parts import Parts
 from whimbrel_agent.power.modes import Mode
 from whimbrel_protocol.keys import PrivateKey
 from worlds.region import BrokerRegion
