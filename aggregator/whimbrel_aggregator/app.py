@@ -96,7 +96,7 @@ class Aggregator:
             config.forwards,
             journal=journal,
             reader=self._reader,
-            runner=self._decoder,
+            runner_for=platform.runner,
             clock=clock,
             random=random,
         )
@@ -168,6 +168,7 @@ class Aggregator:
 
     async def close(self) -> None:
         """Let the threads end."""
+        await self._forwarders.close()
         await self._workers.close()
         await self._decoder.close()
 

@@ -20,6 +20,9 @@ DEFAULT_RETENTION_DAYS: Final = 30.0
 
 BROKER_SCHEMES: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 FORWARD_KINDS: Final = ("files", "webhook", "postgres")
+HANG_S: Final = {"files": 60.0, "webhook": 600.0, "postgres": 300.0}
+"""A sync of a slow disk; some 20 requests of a batch with refused events, each at its own limit of
+30 s; four transactions that wait for each other, each at its own limit of 60 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +180,23 @@ class PostgresSinkConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardConfig:
-    """One forwarder: its name is its consumer's name in the journal."""
+    """One forwarder.
+
+    Attributes:
+        name: also its consumer's name in the journal.
+        sink: where events go.
+        select: which events.
+        start: where it begins when the journal does not know it yet.
+        hang_s: a call to the sink that did not return within so many seconds counts as hanging.
+            Every sink has shorter time limits of its own for whatever it asks of a network, and
+            one call may take several of them.
+    """
 
     name: str
     sink: FilesSinkConfig | WebhookSinkConfig | PostgresSinkConfig
     select: Selection = field(default_factory=Selection)
     start: Literal["oldest", "newest"] = "oldest"
+    hang_s: float = 300.0
 
     @property
     def kind(self) -> str:

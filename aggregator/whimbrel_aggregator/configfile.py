@@ -15,6 +15,7 @@ from .config import (
     DEFAULT_MIN_FREE_BYTES,
     DEFAULT_RETENTION_DAYS,
     FORWARD_KINDS,
+    HANG_S,
     MIB,
     AggregatorConfig,
     ApiConfig,
@@ -287,6 +288,7 @@ def _forward(table: Table) -> ForwardConfig:
         sink=sink,
         select=_selection(table.table("select")),
         start="newest" if start == "newest" else "oldest",
+        hang_s=table.number("hang_s", HANG_S[kind], low=1, high=3_600),
     )
     table.done()
     return config

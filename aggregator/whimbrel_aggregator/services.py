@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from whimbrel_aggregator.forward.worker import ForwarderStatus
+from whimbrel_aggregator.forward.status import ForwarderStatus
 from whimbrel_aggregator.ingest.strangers import Stranger
 from whimbrel_aggregator.journal.port import Journal
 from whimbrel_aggregator.ports import Clock

@@ -35,7 +35,7 @@ async def main(journal_path: Path, kind: str, target: Path) -> None:
         [ForwardConfig(name="out", sink=sink)],
         journal=journal,
         reader=reader_of(journal, runner),
-        runner=runner,
+        runner_for=ThreadRunner,
         clock=SystemClock(),
         random=random.Random(),
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 from whimbrel_aggregator import exits
 from whimbrel_aggregator.commands.access import ask_once, ask_pages
 from whimbrel_aggregator.commands.failures import guarded
-from whimbrel_aggregator.commands.tables import table
+from whimbrel_aggregator.commands.tables import size_text, table
 from whimbrel_aggregator.configfile import load_config
 
 
@@ -33,13 +35,21 @@ def _list(options: argparse.Namespace) -> int:
             one["parked"],
             one["retries"],
             one["lag_frames"],
+            None if one["lag_bytes"] is None else size_text(one["lag_bytes"]),
+            breaker_text(one),
             one["reason"],
         )
         for one in answer["forwarders"]
     ]
-    heads = ("NAME", "STATE", "GUARANTEE", "DELIVERED", "PARKED", "RETRIES", "LAG", "REASON")
-    print(table(heads, rows))
+    heads = ("NAME", "STATE", "GUARANTEE", "DELIVERED", "PARKED", "RETRIES", "LAG", "BEHIND")
+    print(table((*heads, "BREAKER", "REASON"), rows))
     return exits.DONE
+
+
+def breaker_text(forwarder: Mapping[str, Any]) -> str:
+    """Return the state of a sink's breaker, and when the next probe goes."""
+    state = str(forwarder["breaker"] or "")
+    return f"{state}, probe in {forwarder['retry_in_s']:.0f} s" if state == "open" else state
 
 
 def _parked(options: argparse.Namespace) -> int:

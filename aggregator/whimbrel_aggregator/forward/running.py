@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from whimbrel_aggregator.config import (
     FilesSinkConfig,
@@ -11,9 +11,11 @@ from whimbrel_aggregator.config import (
     PostgresSinkConfig,
     WebhookSinkConfig,
 )
+from whimbrel_aggregator.forward.gate import SinkRunner
 from whimbrel_aggregator.forward.port import Sink
 from whimbrel_aggregator.forward.selection import Selection
-from whimbrel_aggregator.forward.worker import Forwarder, ForwarderStatus
+from whimbrel_aggregator.forward.status import ForwarderStatus
+from whimbrel_aggregator.forward.worker import Forwarder
 from whimbrel_aggregator.journal.port import Journal
 from whimbrel_aggregator.ports import Clock, Random, Runner
 from whimbrel_aggregator.reading import QUARANTINE, EventReader
@@ -22,6 +24,9 @@ from whimbrel_protocol.errors import FieldError
 
 class Forwarders:
     """The forwarders of one aggregator.
+
+    ``runner_for`` gives each sink a thread of its own, so that one whose disk hangs holds up
+    nobody else.
 
     Raises:
         FieldError: a name is reserved or a selection can match nothing.
@@ -33,19 +38,23 @@ class Forwarders:
         *,
         journal: Journal,
         reader: EventReader,
-        runner: Runner,
+        runner_for: Callable[[str], Runner],
         clock: Clock,
         random: Random,
     ) -> None:
+        self._runners = {
+            config.name: SinkRunner(runner_for(f"forward.{config.name}")) for config in configs
+        }
         self._forwarders = [
             Forwarder(
                 config.name,
-                make_sink(config, runner, clock),
+                make_sink(config, self._runners[config.name], clock),
                 selection_of(config),
                 journal=journal,
                 reader=reader,
                 clock=clock,
                 random=random,
+                hang_s=config.hang_s,
                 from_newest=config.start == "newest",
             )
             for config in configs
@@ -65,10 +74,15 @@ class Forwarders:
         """Run all until cancelled; one that stops leaves the others alone."""
         async with asyncio.TaskGroup() as group:
             for forwarder in self._forwarders:
-                name = forwarder.status.name
+                name = forwarder.name
                 group.create_task(
                     self._run_again(forwarder, self._wakers[name]), name=f"forward.{name}"
                 )
+
+    async def close(self) -> None:
+        """Let the sinks' threads end; one that is stuck is left behind."""
+        for runner in self._runners.values():
+            await runner.close()
 
     async def _run_again(self, forwarder: Forwarder, waker: asyncio.Event) -> None:
         while True:

@@ -3,8 +3,8 @@
 Partitions with something new wait in one queue; a few tasks take them in turn, a page of
 frames at a time, so that no store starves another and memory stays flat. What a sink settles is
 written to the journal's cursor; what it refuses is parked first. A partition whose delivery
-failed waits by the policy and goes to the queue's end. Whatever goes wrong here stops or slows
-this forwarder only.
+failed waits by the policy and goes to the queue's end; when the sink itself is down, all wait for
+its breaker (:mod:`.gate`). Whatever goes wrong here stops or slows this forwarder only.
 """
 
 from __future__ import annotations
@@ -12,29 +12,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
-from whimbrel_aggregator.forward.cloudevents import to_json_line
-from whimbrel_aggregator.forward.policy import MAX_ANSWER_CHARACTERS, Backoff, Refusals
-from whimbrel_aggregator.forward.port import (
-    Batch,
-    Guarantee,
-    Outcome,
-    Poison,
-    Sink,
-    SinkConfigError,
-    SinkError,
-)
+from whimbrel_aggregator.forward.gate import CLOSE_S, Gate, SinkHungError
+from whimbrel_aggregator.forward.policy import Backoff
+from whimbrel_aggregator.forward.port import Outcome, Sink, SinkConfigError, SinkError
+from whimbrel_aggregator.forward.positions import Positions
 from whimbrel_aggregator.forward.selection import Selection
+from whimbrel_aggregator.forward.settling import ReceiverRefusesError, Settler, reason_of
+from whimbrel_aggregator.forward.status import Backlog, ForwarderStatus
 from whimbrel_aggregator.journal.port import (
-    Cursor,
     CursorGenerationError,
     FrameRecord,
     Journal,
     JournalError,
     ParkedFullError,
-    ParkedRecord,
     PartitionKey,
     UnknownConsumerError,
 )
@@ -46,7 +39,6 @@ from whimbrel_aggregator.reading import (
     EventReader,
     Position,
 )
-from whimbrel_protocol.errors import WhimbrelError
 
 PARTITIONS_IN_FLIGHT: Final = 4
 """Deliveries at once: hides the round trip of a distant receiver, bounds memory and its load."""
@@ -57,17 +49,10 @@ POLL_S: Final = 5.0
 SETTLE_S: Final = 0.05
 """Least time between two looks at all partitions: a burst of commits is one look."""
 
-MAX_PARKED_BODY_BYTES: Final = 120_000
-"""What the journal takes beside a parked record; an event is 64 KiB before it becomes JSON."""
-
 SKIP_EVERY_S: Final = 60.0
 """How often cursors of partitions that are not selected move on, so that retention may too."""
 
 _log = logging.getLogger("whimbrel.forward")
-
-
-class ReceiverRefusesError(WhimbrelError):
-    """The receiver refuses everything; the text says what to do."""
 
 
 _STOPPING: Final = (
@@ -78,31 +63,6 @@ _STOPPING: Final = (
     UnknownConsumerError,
 )
 """What only an operator can put right."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForwarderStatus:
-    """What an operator sees of a forwarder.
-
-    Attributes:
-        name: as configured; also its consumer name in the journal.
-        guarantee: what its sink promises.
-        state: ``starting``, ``running``, ``retrying`` or ``stopped``.
-        reason: why it retries or stopped; empty when it runs.
-        delivered: events delivered since the start.
-        parked: events parked since the start.
-        retries: deliveries that must be repeated, since the start.
-        lag_frames: frames of selected partitions that are not handled yet.
-    """
-
-    name: str
-    guarantee: Guarantee
-    state: str = "starting"
-    reason: str = ""
-    delivered: int = 0
-    parked: int = 0
-    retries: int = 0
-    lag_frames: int = 0
 
 
 class Forwarder:
@@ -118,6 +78,7 @@ class Forwarder:
         reader: EventReader,
         clock: Clock,
         random: Random,
+        hang_s: float,
         from_newest: bool = False,
         in_flight: int = PARTITIONS_IN_FLIGHT,
     ) -> None:
@@ -131,35 +92,50 @@ class Forwarder:
         self._random = random
         self._from_newest = from_newest
         self._in_flight = in_flight
-        self._positions: dict[PartitionKey, Position] = {}
-        self._heads: dict[PartitionKey, int] = {}
+        self._gate = Gate(clock=clock, random=random, hang_s=hang_s)
+        self._positions = Positions(name, journal, selection.takes_partition)
         self._backoffs: dict[PartitionKey, Backoff] = {}
         self._busy: set[PartitionKey] = set()
         self._queue: asyncio.Queue[PartitionKey] = asyncio.Queue()
-        self._refusals = Refusals()
+        self._settler = Settler(
+            name, sink, gate=self._gate, positions=self._positions, journal=journal, clock=clock
+        )
         self._skipped_at_ns: int | None = None
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        return self._name
 
     @property
     def status(self) -> ForwarderStatus:
         """How it is doing now."""
-        start = Position(1)
-        lag = sum(
-            max(0, head + 1 - self._positions.get(partition, start).offset)
-            for partition, head in self._heads.items()
-            if self._selection.takes_partition(partition.tenant, partition.store)
+        breaker = self._gate.breaker
+        return replace(
+            self._status,
+            delivered=self._settler.delivered,
+            parked=self._settler.parked,
+            backlog=self.backlog,
+            breaker=breaker.state,
+            breaker_opened=breaker.opened,
+            retry_in_s=self._gate.retry_in_s,
         )
-        return replace(self._status, lag_frames=lag)
+
+    @property
+    def backlog(self) -> Backlog:
+        """What it has not handled yet."""
+        return self._positions.backlog(now_ns=self._clock.wall_ns())
 
     async def run(self) -> None:
         """Forward for ever; returns only when an operator must act (``status`` says why)."""
-        backoff = Backoff()
+        restarts = Backoff()
         while True:
+            delivered = self._settler.delivered
             failure = await self._forward_until_failure()
             if isinstance(failure, _STOPPING):
                 self._set_state("stopped", str(failure))
                 _log.error("forwarder %s stopped: %s", self._name, failure)
                 return
-            backoff = backoff.failed(self._random)
             if self._status.state != "retrying":
                 expected = isinstance(failure, SinkError | JournalError | OSError)
                 # a defect in one sink must not stop the others, but its trace must be seen
@@ -169,8 +145,14 @@ class Forwarder:
                     failure,
                     exc_info=None if expected else failure,
                 )
-            self._set_state("retrying", str(failure) or type(failure).__name__)
-            await asyncio.sleep(backoff.delay_s)
+            reason = str(failure) or type(failure).__name__
+            self._set_state("retrying", reason)
+            if self._settler.delivered > delivered:
+                restarts = Backoff()
+            restarts = restarts.failed(self._random)
+            if not isinstance(failure, JournalError):
+                self._gate.failed(reason, hung=isinstance(failure, SinkHungError))
+            await asyncio.sleep(self._gate.retry_in_s or restarts.delay_s)
 
     async def _forward_until_failure(self) -> Exception:
         failure: Exception | None = None
@@ -180,31 +162,31 @@ class Forwarder:
             leaves = list(_leaves(group))
             failure = next((leaf for leaf in leaves if isinstance(leaf, _STOPPING)), leaves[0])
         finally:
-            await self._sink.close()
+            await self._close()
         if failure is None:
             raise AssertionError("a forwarder ended without a failure")
         return failure
 
+    async def _close(self) -> None:
+        try:
+            await self._gate.timely(self._sink.close(), "closing the sink", limit_s=CLOSE_S)
+        except SinkHungError as error:
+            _log.warning("forwarder %s: %s", self._name, error)
+
     async def _forward(self) -> None:
-        self._positions.clear()
         self._backoffs.clear()
-        self._refusals = Refusals()
+        self._settler.begin()
         self._busy.clear()
         self._queue = asyncio.Queue()
-        await self._attach()
-        await self._sink.open(self._journal.generation)
-        self._set_state("running")
+        await self._positions.attach(from_newest=self._from_newest)
+        opening = self._sink.open(self._journal.generation)
+        await self._gate.timely(opening, "opening the sink")
+        if self._gate.closed:
+            self._set_state("running")
         async with asyncio.TaskGroup() as group:
             for number in range(self._in_flight):
                 group.create_task(self._deliver_in_turn(), name=f"forward.{self._name}.{number}")
             group.create_task(self._watch(), name=f"forward.{self._name}.watch")
-
-    async def _attach(self) -> None:
-        known = self._name in await self._journal.consumers()
-        await self._journal.attach(self._name)
-        if self._from_newest and not known:
-            for state in await self._journal.partitions():
-                await self._put_cursor(state.key, state.head + 1)
 
     async def _watch(self) -> None:
         """Queue each partition that has something new."""
@@ -212,33 +194,26 @@ class Forwarder:
         while True:
             seen = await self._journal.wait_any(seen, POLL_S)
             states = await self._journal.partitions()
+            self._positions.note_heads(states, now_ns=self._clock.wall_ns())
             for state in states:
-                self._heads[state.key] = state.head
-                if self._selection.takes_partition(state.key.tenant, state.key.store):
+                if self._positions.selects(state.key):
                     self._offer(state.key)
             await self._skip_unselected()
-            await self._sink.idle()
+            await self._gate.timely(self._sink.idle(), "the sink's housekeeping")
             await asyncio.sleep(SETTLE_S)
 
     def _offer(self, partition: PartitionKey) -> None:
-        position = self._positions.get(partition)
-        if partition not in self._busy and (position is None or self._has_more(partition)):
+        fresh = self._positions.known(partition) is None
+        if partition not in self._busy and (fresh or self._positions.has_more(partition)):
             self._busy.add(partition)
             self._queue.put_nowait(partition)
-
-    def _has_more(self, partition: PartitionKey) -> bool:
-        return self._positions[partition].offset <= self._heads[partition]
 
     async def _skip_unselected(self) -> None:
         now_ns = self._clock.mono_ns()
         if self._skipped_at_ns is not None and now_ns - self._skipped_at_ns < SKIP_EVERY_S * 1e9:
             return
         self._skipped_at_ns = now_ns
-        for partition, head in self._heads.items():
-            taken = self._selection.takes_partition(partition.tenant, partition.store)
-            if not taken and self._positions.get(partition) != Position(head + 1):
-                await self._put_cursor(partition, head + 1)
-                self._positions[partition] = Position(head + 1)
+        await self._positions.pass_unselected()
 
     async def _deliver_in_turn(self) -> None:
         while True:
@@ -246,31 +221,38 @@ class Forwarder:
             outcome = await self._deliver_page(partition)
             if outcome is not None:
                 await self._wait(partition, outcome)
-            elif self._backoffs.pop(partition, None) is not None and not self._backoffs:
-                self._set_state("running")
-                _log.info("forwarder %s delivers again", self._name)
-            if outcome is not None or self._has_more(partition):
+            else:
+                self._backoffs.pop(partition, None)
+                self._recover()
+            if outcome is not None or self._positions.has_more(partition):
                 self._queue.put_nowait(partition)
             else:
                 self._busy.discard(partition)
+
+    def _recover(self) -> None:
+        if self._status.state == "retrying" and self._gate.closed and not self._backoffs:
+            self._set_state("running")
+            _log.info("forwarder %s delivers again", self._name)
 
     async def _wait(self, partition: PartitionKey, outcome: Outcome) -> None:
         before = self._backoffs.get(partition, Backoff())
         backoff = before.failed(self._random, wish_s=outcome.wish_s)
         self._backoffs[partition] = backoff
-        reason = outcome.retry or "the sink settled nothing"
+        reason = reason_of(outcome)
         level = logging.DEBUG if self._status.state == "retrying" else logging.WARNING
         _log.log(level, "forwarder %s: %s: %s", self._name, partition, reason)
         self._status = replace(self._status, retries=self._status.retries + 1)
         self._set_state("retrying", f"{partition}: {reason}")
-        await asyncio.sleep(backoff.delay_s)
+        if self._gate.closed:  # else all wait for the breaker, and longer than this
+            await asyncio.sleep(backoff.delay_s)
 
     async def _deliver_page(self, partition: PartitionKey) -> Outcome | None:
         """Deliver up to a page of frames; the outcome that asks for a retry, or None."""
-        start = await self._position(partition)
+        start = await self._positions.learn(partition, self._ask_position)
         page = await self._journal.read(
             partition, start.offset, limit_frames=READ_FRAMES, limit_bytes=READ_BYTES
         )
+        self._positions.note_page(partition, page)
         pending: list[CommittedEvent] = []
         async for frame in self._reader.decode(page, self._wants_frame):
             for event in frame.events:
@@ -281,84 +263,20 @@ class Forwarder:
                     after = Position(event.position.offset, event.position.place + 1)
                     if event is frame.events[-1]:
                         after = Position(frame.offset + 1)
-                    unsettled = await self._settle(partition, pending, after)
+                    unsettled = await self._settler.settle(partition, pending, after)
                     if unsettled is not None:
                         return unsettled
                     pending = []
         after = Position(max(page.next_offset, start.offset))
         if pending:
-            return await self._settle(partition, pending, after)
-        await self._reach(partition, after)
+            return await self._settler.settle(partition, pending, after)
+        await self._positions.reach(partition, after)
         return None
 
-    async def _settle(
-        self, partition: PartitionKey, events: list[CommittedEvent], after: Position
-    ) -> Outcome | None:
-        batch = Batch(
-            partition=partition,
-            generation=self._journal.generation,
-            events=tuple(events),
-            next=after,
+    async def _ask_position(self, partition: PartitionKey) -> Position | None:
+        return await self._gate.timely(
+            self._sink.position(partition), "asking the sink for its position"
         )
-        outcome = await self._sink.deliver(batch)
-        if outcome.poison:
-            await self._park(outcome.poison)
-        accepted = outcome.settled - len(outcome.poison)
-        self._status = replace(
-            self._status,
-            delivered=self._status.delivered + accepted,
-            parked=self._status.parked + len(outcome.poison),
-        )
-        whole = outcome.settled == len(events)
-        await self._reach(partition, after if whole else events[outcome.settled].position)
-        self._refusals = self._refusals.after(accepted=accepted, refused=len(outcome.poison))
-        stop_reason = self._refusals.stop_reason()
-        if stop_reason is not None:
-            raise ReceiverRefusesError(stop_reason)
-        return None if whole else outcome
-
-    async def _park(self, poison: tuple[Poison, ...]) -> None:
-        """Keep refused events and the answers durably, before any cursor passes them."""
-        now_ns = self._clock.wall_ns()
-        await self._journal.park(
-            [
-                ParkedRecord(
-                    consumer=self._name,
-                    partition=one.event.partition,
-                    offset=one.event.position.offset,
-                    index=one.event.position.place,
-                    event_id=one.event.id,
-                    reason=one.answer[:MAX_ANSWER_CHARACTERS],
-                    parked_ns=now_ns,
-                    body=_body(one.event),
-                )
-                for one in poison
-            ]
-        )
-        _log.warning("forwarder %s parked %d events", self._name, len(poison))
-
-    async def _position(self, partition: PartitionKey) -> Position:
-        """Where to go on: what the sink itself says, else the cursor."""
-        known = self._positions.get(partition)
-        if known is None:
-            cursor = await self._journal.cursor(self._name, partition)
-            known = Position(max(cursor.offset, 1))
-            outside = await self._sink.position(partition)
-            if outside is not None:
-                # its own word wins, behind the cursor too: it may have been restored
-                known = outside
-            self._positions[partition] = known
-        return known
-
-    async def _reach(self, partition: PartitionKey, position: Position) -> None:
-        before = self._positions[partition]
-        self._positions[partition] = position
-        if position.offset > before.offset:
-            await self._put_cursor(partition, position.offset)
-
-    async def _put_cursor(self, partition: PartitionKey, offset: int) -> None:
-        cursor = Cursor(self._journal.generation, offset)
-        await self._journal.put_cursor(self._name, partition, cursor)
 
     def _set_state(self, state: str, reason: str = "") -> None:
         self._status = replace(self._status, state=state, reason=reason)
@@ -368,12 +286,6 @@ class Forwarder:
 
     def _wants(self, committed: CommittedEvent) -> bool:
         return self._selection.takes_event(committed.event.zone, committed.event.type)
-
-
-def _body(committed: CommittedEvent) -> bytes:
-    """What would have been sent; an event too big for the parking place is named only."""
-    body = to_json_line(committed).encode()
-    return body if len(body) <= MAX_PARKED_BODY_BYTES else b""
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:

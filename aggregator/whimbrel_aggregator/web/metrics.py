@@ -11,7 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from whimbrel_aggregator.forward.worker import ForwarderStatus
+from whimbrel_aggregator.forward.breaker import BreakerState
+from whimbrel_aggregator.forward.status import ForwarderStatus
 from whimbrel_aggregator.journal.port import ConsumerCursor, JournalSize
 from whimbrel_aggregator.services import Services
 
@@ -132,6 +133,30 @@ class _Reading(Collector):
             for name in _STATES:
                 state.add_metric([status.name, name], float(status.state == name))
         yield from (delivered, parked, retries, state, lag)
+        yield from self._backlogs()
+
+    def _backlogs(self) -> Iterable[Metric]:
+        size = GaugeMetricFamily(
+            "whimbrel_forward_lag_bytes", "About so many bytes of them.", labels=["forwarder"]
+        )
+        age = GaugeMetricFamily(
+            "whimbrel_forward_lag_seconds", "Age of the oldest of them.", labels=["forwarder"]
+        )
+        breaker = GaugeMetricFamily(
+            "whimbrel_forward_breaker",
+            "1 for the state of the sink's breaker.",
+            labels=["forwarder", "state"],
+        )
+        opened = CounterMetricFamily(
+            "whimbrel_forward_breaker_opened", "Times that it opened.", labels=["forwarder"]
+        )
+        for status in self._figures.forwarders:
+            size.add_metric([status.name], status.backlog.size_bytes)
+            age.add_metric([status.name], status.backlog.age_s)
+            opened.add_metric([status.name], status.breaker_opened)
+            for state in BreakerState:
+                breaker.add_metric([status.name, state.value], float(status.breaker is state))
+        yield from (size, age, breaker, opened)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -158,6 +158,11 @@ def _schemas() -> dict[str, Any]:
                 **dict.fromkeys(("name", "state", "reason"), TEXT),
                 "guarantee": MAYBE_TEXT,
                 **dict.fromkeys(("delivered", "parked", "retries", "lag_frames"), COUNT),
+                "lag_bytes": {"type": ["integer", "null"], "minimum": 0},
+                "lag_age_s": {"type": ["number", "null"], "minimum": 0},
+                "breaker": {"enum": ["closed", "open", "half-open", None]},
+                "breaker_opened": COUNT,
+                "retry_in_s": {"type": "number", "minimum": 0},
             },
         },
         "Parked": {

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from whimbrel_aggregator.forward.worker import ForwarderStatus
+from whimbrel_aggregator.forward.status import ForwarderStatus
 from whimbrel_aggregator.journal.port import (
     ConsumerCursor,
     DeviceKey,
@@ -211,6 +211,11 @@ def forwarder_to_json(status: ForwarderStatus, cursors: Sequence[ConsumerCursor]
         "parked": status.parked,
         "retries": status.retries,
         "lag_frames": status.lag_frames,
+        "lag_bytes": status.backlog.size_bytes,
+        "lag_age_s": round(status.backlog.age_s, 3),
+        "breaker": status.breaker.value,
+        "breaker_opened": status.breaker_opened,
+        "retry_in_s": round(status.retry_in_s, 3),
         "cursors": sum(one.consumer == status.name for one in cursors),
     }
 
@@ -227,6 +232,11 @@ def consumer_to_json(name: str, cursors: Sequence[ConsumerCursor]) -> dict[str, 
         "parked": 0,
         "retries": 0,
         "lag_frames": sum(one.lag_frames for one in own),
+        "lag_bytes": None,
+        "lag_age_s": None,
+        "breaker": None,
+        "breaker_opened": 0,
+        "retry_in_s": 0.0,
         "cursors": len(own),
     }
 

@@ -23,7 +23,7 @@ from whimbrel_aggregator.config import (
 from whimbrel_aggregator.forward import policy
 from whimbrel_aggregator.forward.policy import MAX_REFUSED_IN_A_ROW
 from whimbrel_aggregator.forward.running import Forwarders
-from whimbrel_aggregator.forward.worker import ForwarderStatus
+from whimbrel_aggregator.forward.status import ForwarderStatus
 from whimbrel_aggregator.journal.port import Cursor, PartitionKey
 from whimbrel_aggregator.journal.runner import ThreadRunner
 from whimbrel_aggregator.journal.sqlite import SqliteJournal
@@ -48,7 +48,7 @@ class Region:
             configs,
             journal=self.journal,
             reader=self._reader,
-            runner=self._runner,
+            runner_for=lambda _: self._runner,
             clock=SystemClock(),
             random=random.Random(1),
         )
