@@ -87,8 +87,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     adders = (
-        *(_run, _events, _devices, _forwarders, _status, _verify, _backup, _restore, _salvage),
-        _keygen,
+        *(_run, _events, _devices, _forwarders, _usage, _status, _verify, _backup, _restore),
+        *(_salvage, _keygen),
     )
     for add in adders:
         add(commands)
@@ -231,6 +231,26 @@ def _forwarders(commands: Any) -> None:
     for action in (listed, parked, rebind, detach):
         _config(action)
         _json(action)
+
+
+def _usage(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "usage",
+        "usage",
+        "show what tenants, stores and devices delivered in a month",
+        "examples:\n"
+        "  whimbrel-aggregator usage --per tenant\n"
+        "  whimbrel-aggregator usage --month 2026-10 --tenant acme --json\n\n"
+        "Counts what was committed, by UTC calendar month, with the quota where there is one.",
+    )
+    parser.add_argument("--month", metavar="YYYY-MM", help="default: the present one")
+    parser.add_argument(
+        "--per", choices=("region", "tenant", "store", "device"), help="only of this kind"
+    )
+    parser.add_argument("--tenant", help="only of this tenant")
+    _config(parser)
+    _json(parser)
 
 
 def _status(commands: Any) -> None:

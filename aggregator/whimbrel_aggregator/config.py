@@ -126,6 +126,47 @@ class IngestConfig:
     verify_threads: int = 2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturningConfig:
+    """How many devices that come back together may start in a second.
+
+    Attributes:
+        share_per_s: the part of the enrolled devices. Waits are whole seconds, so that any one
+            second may see twice as many: the default keeps within a twentieth of the fleet.
+        least_per_s: so many may always; a region answers more than ten times as many.
+    """
+
+    share_per_s: float = 0.025
+    least_per_s: float = 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitConfig:
+    """A rate and quotas for each region, tenant, store or device that it fits.
+
+    Attributes:
+        per: ``region``, ``tenant``, ``store`` or ``device``: what is counted together.
+        tenants: patterns of the tenants that it fits; empty means all.
+        stores: patterns of the stores.
+        devices: patterns of the devices.
+        bytes_per_s: the rate of what comes in; None without one.
+        burst_bytes: what may come at once.
+        monthly_bytes: committed bytes in a calendar month (UTC); None without a quota.
+        monthly_events: committed events in it; None without a quota.
+        over: past a quota, ``slow`` (single frames at growing intervals) or ``hold`` (nothing).
+    """
+
+    per: Literal["region", "tenant", "store", "device"]
+    tenants: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    bytes_per_s: int | None = None
+    burst_bytes: int = 0
+    monthly_bytes: int | None = None
+    monthly_events: int | None = None
+    over: Literal["slow", "hold"] = "slow"
+
+
 @dataclass(frozen=True, slots=True)
 class ApiConfig:
     """The HTTP API: where it listens, and the bearer token's file (required off loopback)."""
@@ -190,6 +231,8 @@ class ForwardConfig:
         hang_s: a call to the sink that did not return within so many seconds counts as hanging.
             Every sink has shorter time limits of its own for whatever it asks of a network, and
             one call may take several of them.
+        max_backlog_bytes: so far behind, it holds back the devices whose events it selects; None:
+            not before the journal is nearly full.
     """
 
     name: str
@@ -197,6 +240,7 @@ class ForwardConfig:
     select: Selection = field(default_factory=Selection)
     start: Literal["oldest", "newest"] = "oldest"
     hang_s: float = 300.0
+    max_backlog_bytes: int | None = None
 
     @property
     def kind(self) -> str:
@@ -220,4 +264,6 @@ class AggregatorConfig:
     ingest: IngestConfig = field(default_factory=IngestConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     forwards: tuple[ForwardConfig, ...] = ()
+    returning: ReturningConfig = field(default_factory=ReturningConfig)
+    limits: tuple[LimitConfig, ...] = ()
     log_level: str = "info"

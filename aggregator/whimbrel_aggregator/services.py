@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from whimbrel_aggregator.flow.control import FlowFigures
+from whimbrel_aggregator.flow.limits import Limits
+from whimbrel_aggregator.flow.usage import UsageRow
 from whimbrel_aggregator.forward.status import ForwarderStatus
 from whimbrel_aggregator.ingest.strangers import Stranger
 from whimbrel_aggregator.journal.port import Journal
@@ -28,6 +31,14 @@ def _ready() -> str:
     return ""
 
 
+ReadUsage = Callable[[str | None], Awaitable[tuple[str, Sequence[UsageRow]]]]
+"""Returns a month (``2026-11``; None: the one in force) and what was counted in it."""
+
+
+async def _no_usage(month: str | None) -> tuple[str, Sequence[UsageRow]]:
+    return month or "", ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Ports and sources of figures.
@@ -44,6 +55,9 @@ class Services:
         not_ready: why no events can be taken now; empty when they can.
         operated: called after an operator mended a forwarder's cursors or parked events.
         enrolled: called after devices changed, so that ingest forgets what it remembered.
+        flow: credit and returns; None where nothing runs.
+        usage: the counts of a month, None for the one in force.
+        limits: the configured limits.
     """
 
     region: str
@@ -57,3 +71,6 @@ class Services:
     not_ready: Callable[[], str] = field(default=_ready)
     operated: Callable[[], None] = field(default=lambda: None)
     enrolled: Callable[[], None] = field(default=lambda: None)
+    flow: Callable[[], FlowFigures | None] = field(default=lambda: None)
+    usage: ReadUsage = field(default=_no_usage)
+    limits: Limits = field(default_factory=lambda: Limits(()))

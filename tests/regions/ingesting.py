@@ -13,6 +13,8 @@ from typing import TypeVar
 from regions.frames import START_NS, Device
 from whimbrel_aggregator.clock import SystemClock
 from whimbrel_aggregator.config import IngestConfig, JournalConfig
+from whimbrel_aggregator.flow.control import FlowControl
+from whimbrel_aggregator.flow.limits import Limits
 from whimbrel_aggregator.ingest.admission import Delivery
 from whimbrel_aggregator.ingest.answers import Answerer
 from whimbrel_aggregator.ingest.commit import Committer
@@ -70,6 +72,7 @@ class Region:
     config: IngestConfig = field(default_factory=IngestConfig)
     answers: list[tuple[str, Message]] = field(default_factory=list)
     connected: bool = True
+    limits: Limits = field(default_factory=lambda: Limits(()))
 
     def __post_init__(self) -> None:
         self.counters = Counters()
@@ -88,6 +91,13 @@ class Region:
 
     def ingest(self) -> tuple[Ingest, Answerer]:
         committer = Committer(self.journal, random=random.Random(1), counters=self.counters)
+        flow = FlowControl(
+            self.config,
+            journal=self.journal,
+            clock=SystemClock(),
+            queued_bytes=lambda: ingest.queued_bytes,
+            limits=self.limits,
+        )
         ingest = Ingest(
             self.config,
             region="eu-1",
@@ -95,6 +105,7 @@ class Region:
             committer=committer,
             workers=DirectWorkers(),
             counters=self.counters,
+            admits=flow.admit,
         )
         answerer = Answerer(
             self.config,
@@ -104,7 +115,7 @@ class Region:
             counters=self.counters,
             strangers=self.strangers,
             publish=self.publish,
-            queued_bytes=lambda: ingest.queued_bytes,
+            flow=flow,
         )
         return ingest, answerer
 

@@ -55,11 +55,16 @@ class Forwarders:
                 clock=clock,
                 random=random,
                 hang_s=config.hang_s,
+                max_backlog_bytes=config.max_backlog_bytes,
                 from_newest=config.start == "newest",
             )
             for config in configs
         ]
         self._wakers = {config.name: asyncio.Event() for config in configs}
+
+    def routes(self) -> Sequence[Forwarder]:
+        """Return the forwarders as credit looks at them."""
+        return self._forwarders
 
     def statuses(self) -> list[ForwarderStatus]:
         """Return the state of each forwarder, in the order of the configuration."""

@@ -66,7 +66,12 @@ _STOPPING: Final = (
 
 
 class Forwarder:
-    """Delivers what is selected of the journal to one sink, until it is cancelled."""
+    """Delivers what is selected of the journal to one sink, until it is cancelled.
+
+    Attributes:
+        name: as configured; also its consumer name in the journal.
+        max_backlog_bytes: so far behind, it holds devices back; None: not by itself.
+    """
 
     def __init__(
         self,
@@ -79,11 +84,13 @@ class Forwarder:
         clock: Clock,
         random: Random,
         hang_s: float,
+        max_backlog_bytes: int | None = None,
         from_newest: bool = False,
         in_flight: int = PARTITIONS_IN_FLIGHT,
     ) -> None:
         self._status = ForwarderStatus(name=name, guarantee=sink.guarantee)
-        self._name = name
+        self.name = name
+        self.max_backlog_bytes = max_backlog_bytes
         self._sink = sink
         self._selection = selection
         self._journal = journal
@@ -101,11 +108,6 @@ class Forwarder:
             name, sink, gate=self._gate, positions=self._positions, journal=journal, clock=clock
         )
         self._skipped_at_ns: int | None = None
-
-    @property
-    def name(self) -> str:
-        """As configured."""
-        return self._name
 
     @property
     def status(self) -> ForwarderStatus:
@@ -126,6 +128,10 @@ class Forwarder:
         """What it has not handled yet."""
         return self._positions.backlog(now_ns=self._clock.wall_ns())
 
+    def selects(self, partition: PartitionKey) -> bool:
+        """Say whether it wants anything of a partition."""
+        return self._positions.selects(partition)
+
     async def run(self) -> None:
         """Forward for ever; returns only when an operator must act (``status`` says why)."""
         restarts = Backoff()
@@ -134,14 +140,14 @@ class Forwarder:
             failure = await self._forward_until_failure()
             if isinstance(failure, _STOPPING):
                 self._set_state("stopped", str(failure))
-                _log.error("forwarder %s stopped: %s", self._name, failure)
+                _log.error("forwarder %s stopped: %s", self.name, failure)
                 return
             if self._status.state != "retrying":
                 expected = isinstance(failure, SinkError | JournalError | OSError)
                 # a defect in one sink must not stop the others, but its trace must be seen
                 _log.warning(
                     "forwarder %s tries again: %s",
-                    self._name,
+                    self.name,
                     failure,
                     exc_info=None if expected else failure,
                 )
@@ -171,7 +177,7 @@ class Forwarder:
         try:
             await self._gate.timely(self._sink.close(), "closing the sink", limit_s=CLOSE_S)
         except SinkHungError as error:
-            _log.warning("forwarder %s: %s", self._name, error)
+            _log.warning("forwarder %s: %s", self.name, error)
 
     async def _forward(self) -> None:
         self._backoffs.clear()
@@ -185,8 +191,8 @@ class Forwarder:
             self._set_state("running")
         async with asyncio.TaskGroup() as group:
             for number in range(self._in_flight):
-                group.create_task(self._deliver_in_turn(), name=f"forward.{self._name}.{number}")
-            group.create_task(self._watch(), name=f"forward.{self._name}.watch")
+                group.create_task(self._deliver_in_turn(), name=f"forward.{self.name}.{number}")
+            group.create_task(self._watch(), name=f"forward.{self.name}.watch")
 
     async def _watch(self) -> None:
         """Queue each partition that has something new."""
@@ -232,7 +238,7 @@ class Forwarder:
     def _recover(self) -> None:
         if self._status.state == "retrying" and self._gate.closed and not self._backoffs:
             self._set_state("running")
-            _log.info("forwarder %s delivers again", self._name)
+            _log.info("forwarder %s delivers again", self.name)
 
     async def _wait(self, partition: PartitionKey, outcome: Outcome) -> None:
         before = self._backoffs.get(partition, Backoff())
@@ -240,7 +246,7 @@ class Forwarder:
         self._backoffs[partition] = backoff
         reason = reason_of(outcome)
         level = logging.DEBUG if self._status.state == "retrying" else logging.WARNING
-        _log.log(level, "forwarder %s: %s: %s", self._name, partition, reason)
+        _log.log(level, "forwarder %s: %s: %s", self.name, partition, reason)
         self._status = replace(self._status, retries=self._status.retries + 1)
         self._set_state("retrying", f"{partition}: {reason}")
         if self._gate.closed:  # else all wait for the breaker, and longer than this

@@ -11,6 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from whimbrel_aggregator.flow.control import FlowFigures
+from whimbrel_aggregator.flow.usage import UsageRow
 from whimbrel_aggregator.forward.breaker import BreakerState
 from whimbrel_aggregator.forward.status import ForwarderStatus
 from whimbrel_aggregator.journal.port import ConsumerCursor, JournalSize
@@ -35,6 +37,8 @@ class Figures:
     ingest: Mapping[str, int]
     forwarders: Sequence[ForwarderStatus]
     unreadable: int
+    flow: FlowFigures | None
+    usage: Sequence[UsageRow]
 
 
 async def read_figures(services: Services) -> Figures:
@@ -53,6 +57,8 @@ async def read_figures(services: Services) -> Figures:
         ingest=services.ingest(),
         forwarders=services.forwarders(),
         unreadable=services.reader.unreadable_frames,
+        flow=services.flow(),
+        usage=(await services.usage(None))[1],
     )
 
 
@@ -80,6 +86,8 @@ class _Reading(Collector):
         yield from self._journal()
         yield from self._ingest()
         yield from self._forwarders()
+        yield from self._flow()
+        yield from self._usage()
 
     def _journal(self) -> Iterable[Metric]:
         size = self._figures.size
@@ -157,6 +165,57 @@ class _Reading(Collector):
             for state in BreakerState:
                 breaker.add_metric([status.name, state.value], float(status.breaker is state))
         yield from (size, age, breaker, opened)
+
+    def _flow(self) -> Iterable[Metric]:
+        flow = self._figures.flow
+        if flow is None:
+            return
+        yield _gauge(
+            "whimbrel_credit_bytes",
+            "What a device may have in flight that no route and no limit concerns.",
+            flow.grant.size_bytes,
+        )
+        holding = GaugeMetricFamily(
+            "whimbrel_forward_holds_devices",
+            "Whether the forwarder holds devices back.",
+            labels=["forwarder"],
+        )
+        for status in self._figures.forwarders:
+            holding.add_metric([status.name], float(status.name in flow.holding))
+        yield holding
+        yield _gauge(
+            "whimbrel_starved_devices", "Devices told that there is no credit.", flow.starved
+        )
+        back = flow.returning
+        yield _gauge("whimbrel_returning_devices", "Devices that wait to start.", back.waiting)
+        yield _gauge(
+            "whimbrel_returning_seconds", "Until the last of them may start.", back.last_start_s
+        )
+        yield CounterMetricFamily(
+            "whimbrel_device_starts", "Starts of devices that were away.", value=back.started
+        )
+
+    def _usage(self) -> Iterable[Metric]:
+        # stores and devices are too many for labels: the API has them
+        texts = {"frames": "Frames", "events": "Events", "bytes": "Bytes"}
+        for key, text in texts.items():
+            family = GaugeMetricFamily(
+                f"whimbrel_usage_{key}",
+                f"{text} committed for a tenant in this month (UTC).",
+                labels=["tenant"],
+            )
+            for row in self._figures.usage:
+                if len(row.scope) == 1:
+                    family.add_metric([row.scope[0]], _counts(row)[key])
+            yield family
+
+
+def _counts(row: UsageRow) -> dict[str, int]:
+    return {
+        "frames": row.usage.frames,
+        "events": row.usage.events,
+        "bytes": row.usage.size_bytes,
+    }
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -19,12 +19,13 @@ from whimbrel_aggregator.journal.port import (
 from whimbrel_aggregator.registry.records import device_of, device_to_json, stranger_to_json
 from whimbrel_aggregator.services import Services
 from whimbrel_aggregator.timetext import format_time
-from whimbrel_aggregator.web import metrics, openapi
+from whimbrel_aggregator.web import metrics, schemas
 from whimbrel_aggregator.web.answers import RefusedError, answer
+from whimbrel_aggregator.web.flow import flow_to_json
 from whimbrel_aggregator.web.parameters import flag_of, integer_of, limit_of, object_of, query_of
 from whimbrel_protocol.names import check_name
 
-_DEVICE_PLACE: Final = re.compile(openapi.DEVICE_PLACE["pattern"][1:-1])
+_DEVICE_PLACE: Final = re.compile(schemas.DEVICE_PLACE["pattern"][1:-1])
 MAX_ID: Final = 2**53 - 1
 
 
@@ -75,6 +76,7 @@ class ResourceRoutes:
                     "disk_free_bytes": size.disk_free_bytes,
                     "full": size.full,
                 },
+                "flow": flow_to_json(figures.flow),
                 "ingest": dict(figures.ingest),
                 "forwarders": [
                     forwarder_to_json(one, figures.cursors) for one in figures.forwarders
