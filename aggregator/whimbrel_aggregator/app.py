@@ -19,6 +19,7 @@ from whimbrel_aggregator.flow.keeping import UsageKeeper, keep_counted, keep_fed
 from whimbrel_aggregator.flow.limits import limits_of
 from whimbrel_aggregator.flow.usagefile import usage_path
 from whimbrel_aggregator.forward.running import Forwarders
+from whimbrel_aggregator.forward.skipped import skipped_path
 from whimbrel_aggregator.housekeeping import (
     keep_checkpoints,
     keep_retention,
@@ -85,6 +86,7 @@ class Aggregator:
             runner_for=platform.runner,
             clock=clock,
             random=random,
+            skipped=skipped_path(config.journal.path),
         )
         self._usage = usage
         self._limits = limits_of(config.limits)
@@ -136,6 +138,7 @@ class Aggregator:
             flow=self._flow.figures,
             usage=self._usage.rows,
             limits=self._limits,
+            skipped=self._forwarders.skipped,
         )
 
     def _not_ready(self) -> str:

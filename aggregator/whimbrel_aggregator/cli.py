@@ -214,6 +214,8 @@ def _forwarders(commands: Any) -> None:
         "  whimbrel-aggregator forwarders detach old-webhook\n\n"
         "parked: events that the receiver refused for good, with its answer and what was sent;\n"
         "  frames that nobody can read are parked under the name 'unreadable'.\n"
+        "skipped: frames that a route passed on a lower rung of its ladder; they are in the journal,\n"
+        "  and 'events --tenant T --store S --since SINCE --until UNTIL' prints them.\n"
         "rebind: after a restore, go on from where the backup stood. Events forwarded after the\n"
         "  backup was made may come again; a Postgres sink recognises them by their identity.\n"
         "detach: forget a forwarder's cursors; it no longer holds retention back. Configured\n"
@@ -224,11 +226,14 @@ def _forwarders(commands: Any) -> None:
     parked = actions.add_parser("parked", help="show or drop parked events")
     parked.add_argument("name", nargs="?", help="only of this forwarder")
     parked.add_argument("--drop", type=int, metavar="ID", help="forget this one for good")
+    skipped = actions.add_parser("skipped", help="show or drop what was left out under load")
+    skipped.add_argument("name", nargs="?", help="only of this forwarder")
+    skipped.add_argument("--drop", type=int, metavar="ID", help="forget this run")
     rebind = actions.add_parser("rebind", help="accept the journal's present generation")
     detach = actions.add_parser("detach", help="forget a forwarder's cursors")
     for action in (rebind, detach):
         action.add_argument("name")
-    for action in (listed, parked, rebind, detach):
+    for action in (listed, parked, skipped, rebind, detach):
         _config(action)
         _json(action)
 

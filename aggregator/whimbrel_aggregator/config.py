@@ -220,6 +220,25 @@ class PostgresSinkConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LadderConfig:
+    """From which age of its backlog (seconds) a route leaves what out; None: never.
+
+    Attributes:
+        sampled_after_s: one event in ``sample_one_in`` of the lanes normal and bulk.
+        summarised_after_s: one summary a frame of them.
+        store_only_after_s: nothing of them.
+        shed_after_s: nothing of the lane high either; ``critical`` is never left out.
+        sample_one_in: how many events one stands for.
+    """
+
+    sampled_after_s: float | None = None
+    summarised_after_s: float | None = None
+    store_only_after_s: float | None = None
+    shed_after_s: float | None = None
+    sample_one_in: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardConfig:
     """One forwarder.
 
@@ -233,6 +252,7 @@ class ForwardConfig:
             one call may take several of them.
         max_backlog_bytes: so far behind, it holds back the devices whose events it selects; None:
             not before the journal is nearly full.
+        ladder: what it leaves out when it cannot keep up; nothing by default.
     """
 
     name: str
@@ -241,6 +261,7 @@ class ForwardConfig:
     start: Literal["oldest", "newest"] = "oldest"
     hang_s: float = 300.0
     max_backlog_bytes: int | None = None
+    ladder: LadderConfig = field(default_factory=LadderConfig)
 
     @property
     def kind(self) -> str:

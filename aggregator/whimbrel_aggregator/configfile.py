@@ -30,7 +30,7 @@ from .config import (
     Selection,
     WebhookSinkConfig,
 )
-from .flowsettings import read_limits, read_returning
+from .flowsettings import read_ladder, read_limits, read_returning
 from .settings import ConfigError, Table
 
 
@@ -285,6 +285,7 @@ def _forward(table: Table) -> ForwardConfig:
         start="newest" if start == "newest" else "oldest",
         hang_s=table.number("hang_s", HANG_S[kind], low=1, high=3_600),
         max_backlog_bytes=table.integer("max_backlog_bytes", 0, low=0, high=2**46) or None,
+        ladder=read_ladder(table.table("ladder")),
     )
     table.done()
     return config

@@ -1,16 +1,19 @@
-"""The tables ``[returning]`` and ``[[limit]]`` of aggregator.toml; see :mod:`.configfile`."""
+"""The tables ``[returning]``, ``[[limit]]`` and ``[forward.ladder]`` of aggregator.toml; see :mod:`.configfile`."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
-from .config import MIB, LimitConfig, ReturningConfig
+from .config import MIB, LadderConfig, LimitConfig, ReturningConfig
 from .flow.limits import OVERS, PERS
 from .settings import Table
 
 USUAL_BURST_S: Final = 10
 """The burst when none is set, in seconds of the rate: devices that wait for half of it lose nothing
 by coming a few seconds late."""
+
+MOST_AGE_S: Final = 366 * 86_400.0
 
 LEAST_RATE: Final = 1024
 LEAST_BURST: Final = MIB // 8
@@ -30,6 +33,25 @@ def read_returning(table: Table) -> ReturningConfig:
     )
     table.done()
     return config
+
+
+def read_ladder(table: Table) -> LadderConfig:
+    """Read ``[forward.ladder]``.
+
+    Raises:
+        ConfigError: it breaks a rule.
+    """
+    names = ("sampled_after_s", "summarised_after_s", "store_only_after_s", "shed_after_s")
+    ages = {name: table.number(name, 0.0, low=0.0, high=MOST_AGE_S) or None for name in names}
+    given = [(name, age_s) for name, age_s in ages.items() if age_s is not None]
+    for (above, least_s), (name, age_s) in pairwise(given):
+        if age_s <= least_s:
+            raise table.error(
+                name, f"is {age_s:g}, not above {above} ({least_s:g})", "let the ages rise"
+            )
+    one_in = table.integer("sample_one_in", LadderConfig().sample_one_in, low=2, high=100_000)
+    table.done()
+    return LadderConfig(**ages, sample_one_in=one_in)
 
 
 def read_limits(tables: list[Table]) -> tuple[LimitConfig, ...]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from whimbrel_aggregator.flow.control import FlowFigures
 from whimbrel_aggregator.flow.limits import Limits
 from whimbrel_aggregator.flow.usage import UsageRow
+from whimbrel_aggregator.forward.skipped import Skipped
 from whimbrel_aggregator.forward.status import ForwarderStatus
 from whimbrel_aggregator.ingest.strangers import Stranger
 from whimbrel_aggregator.journal.port import Journal
@@ -39,6 +41,32 @@ async def _no_usage(month: str | None) -> tuple[str, Sequence[UsageRow]]:
     return month or "", ()
 
 
+class SkippedRuns(Protocol):
+    """Runs of frames that routes did not forward in full."""
+
+    async def rows(self, forwarder: str | None, after_id: int) -> Sequence[Skipped]:
+        """Return runs (of one forwarder), oldest first."""
+        ...
+
+    async def drop(self, number: int) -> bool:
+        """Forget a run; False when there is none of this id."""
+        ...
+
+
+class NothingSkipped:
+    """No runs."""
+
+    async def rows(self, forwarder: str | None, after_id: int) -> Sequence[Skipped]:
+        """Return none."""
+        del forwarder, after_id
+        return ()
+
+    async def drop(self, number: int) -> bool:
+        """Find none."""
+        del number
+        return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Ports and sources of figures.
@@ -58,6 +86,7 @@ class Services:
         flow: credit and returns; None where nothing runs.
         usage: the counts of a month, None for the one in force.
         limits: the configured limits.
+        skipped: what routes left out on lower rungs of their ladders.
     """
 
     region: str
@@ -74,3 +103,4 @@ class Services:
     flow: Callable[[], FlowFigures | None] = field(default=lambda: None)
     usage: ReadUsage = field(default=_no_usage)
     limits: Limits = field(default_factory=lambda: Limits(()))
+    skipped: SkippedRuns = field(default_factory=NothingSkipped)

@@ -9,8 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from whimbrel_aggregator.config import JournalConfig
+from whimbrel_aggregator.forward.ladder import Rungs
 from whimbrel_aggregator.forward.port import Batch, Guarantee, Outcome
 from whimbrel_aggregator.forward.selection import Selection
+from whimbrel_aggregator.forward.skipped import skipped_path
+from whimbrel_aggregator.forward.thinning import SkippedKeeper, Thinning
 from whimbrel_aggregator.forward.worker import Forwarder
 from whimbrel_aggregator.journal.port import PartitionKey
 from whimbrel_aggregator.journal.runner import DirectRunner
@@ -110,9 +113,15 @@ async def loop_journal(folder: Path) -> AsyncIterator[SqliteJournal]:
 
 
 def forwarder_over(
-    journal: SqliteJournal, name: str, sink: ScriptedSink, *, hang_s: float = 10.0
+    journal: SqliteJournal,
+    name: str,
+    sink: ScriptedSink,
+    *,
+    hang_s: float = 10.0,
+    rungs: Rungs | None = None,
 ) -> Forwarder:
     clock = LoopClock()
+    keeper = SkippedKeeper(skipped_path(journal.path), DirectRunner())
     return Forwarder(
         name,
         sink,
@@ -121,6 +130,7 @@ def forwarder_over(
         reader=EventReader(journal, DirectRunner(), clock),
         clock=clock,
         random=random.Random(name),
+        thinning=Thinning(name, rungs or Rungs(), keeper, clock),
         hang_s=hang_s,
     )
 

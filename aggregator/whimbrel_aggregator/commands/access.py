@@ -24,6 +24,8 @@ from whimbrel_aggregator.config import AggregatorConfig
 from whimbrel_aggregator.flow.limits import limits_of
 from whimbrel_aggregator.flow.usage import UsageRow, month_of
 from whimbrel_aggregator.flow.usagefile import read_usage, usage_path
+from whimbrel_aggregator.forward.skipped import skipped_path
+from whimbrel_aggregator.forward.thinning import SkippedKeeper
 from whimbrel_aggregator.journal.runner import ThreadRunner
 from whimbrel_aggregator.journal.sqlite import SqliteJournal
 from whimbrel_aggregator.reading import EventReader
@@ -137,6 +139,7 @@ async def _opened(config: AggregatorConfig) -> AsyncIterator[Region]:
         reader=ThreadRunner("journal.read"),
     )
     runner = ThreadRunner("decode")
+    skipped = SkippedKeeper(skipped_path(config.journal.path), ThreadRunner("skipped"))
     services = Services(
         region=config.region.name,
         version=version("whimbrel"),
@@ -146,6 +149,7 @@ async def _opened(config: AggregatorConfig) -> AsyncIterator[Region]:
         not_ready=lambda: "the aggregator does not run",
         usage=partial(_stored_usage, config, clock),
         limits=limits_of(config.limits),
+        skipped=skipped,
     )
     token = secrets.token_urlsafe(32)
     server = web.AppRunner(make_app(services, runner, token=token), access_log=None)
@@ -157,6 +161,7 @@ async def _opened(config: AggregatorConfig) -> AsyncIterator[Region]:
             yield Region(session, f"http://127.0.0.1:{port}", running=False)
     finally:
         await server.cleanup()
+        await skipped.close()
         await runner.close()
         await journal.close()
 

@@ -17,7 +17,13 @@ from whimbrel_aggregator.configfile import load_config
 
 def run(options: argparse.Namespace) -> int:
     """Show forwarders and what they parked; rebind or detach one."""
-    actions = {"list": _list, "parked": _parked, "rebind": _rebind, "detach": _detach}
+    actions = {
+        "list": _list,
+        "parked": _parked,
+        "skipped": _skipped,
+        "rebind": _rebind,
+        "detach": _detach,
+    }
     return guarded(lambda: actions[options.action](options))
 
 
@@ -37,12 +43,13 @@ def _list(options: argparse.Namespace) -> int:
             one["lag_frames"],
             None if one["lag_bytes"] is None else size_text(one["lag_bytes"]),
             breaker_text(one),
-            one["reason"],
+            one["rung"],
+            one["reason"] or one["rung_reason"],
         )
         for one in answer["forwarders"]
     ]
     heads = ("NAME", "STATE", "GUARANTEE", "DELIVERED", "PARKED", "RETRIES", "LAG", "BEHIND")
-    print(table((*heads, "BREAKER", "REASON"), rows))
+    print(table((*heads, "BREAKER", "RUNG", "REASON"), rows))
     return exits.DONE
 
 
@@ -70,6 +77,25 @@ def _parked(options: argparse.Namespace) -> int:
         for one in parked
     ]
     print(table(("ID", "FORWARDER", "PARKED", "EVENT", "ANSWER"), rows))
+    return exits.DONE
+
+
+def _skipped(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
+    if options.drop is not None:
+        answer = ask_once(config, "DELETE", f"/v1/skipped/{options.drop}")
+        print(json.dumps(answer) if options.json else f"run {options.drop} is dropped")
+        return exits.DONE
+    params = {"limit": "500"}
+    if options.name is not None:
+        params["forwarder"] = options.name
+    skipped = ask_pages(config, "/v1/skipped", "skipped", "after", params)
+    if options.json:
+        print(json.dumps({"skipped": skipped}))
+        return exits.DONE
+    keys = ("id", "forwarder", "rung", "tenant", "store", "frames", "events", "since", "until")
+    rows = [tuple(one[key] for key in keys) for one in skipped]
+    print(table([key.upper() for key in keys], rows))
     return exits.DONE
 
 

@@ -13,8 +13,9 @@ from whimbrel_aggregator.logs import Streak
 from whimbrel_aggregator.ports import Clock, Runner
 
 from .control import FlowControl
+from .sidefile import SideFileError
 from .usage import UsageBook, UsageRow
-from .usagefile import UsageFile, UsageFileError
+from .usagefile import UsageFile
 
 STORE_EVERY_S: Final = 10.0
 """What a ``kill -9`` may take from the counts."""
@@ -47,7 +48,7 @@ class UsageKeeper:
         try:
             self._file = await self._runner.run(partial(UsageFile, self._path))
             rows = await self._runner.run(self._file.rows)
-        except UsageFileError as error:
+        except SideFileError as error:
             self._fail(error)
         else:
             self.book = UsageBook(rows, now_ns=self._clock.wall_ns())
@@ -59,9 +60,9 @@ class UsageKeeper:
             return
         try:
             if self._file is None:
-                raise UsageFileError(f"{self._path} was not opened")  # noqa: TRY301 - one path
+                raise SideFileError(f"{self._path} was not opened")  # noqa: TRY301 - one path
             await self._runner.run(partial(self._file.store, changed))
-        except UsageFileError as error:
+        except SideFileError as error:
             self.book.give_back(changed)
             self._fail(error)
         else:
@@ -73,7 +74,7 @@ class UsageKeeper:
         """Return a month (None: the one in force) and its counts.
 
         Raises:
-            UsageFileError: an earlier month cannot be read.
+            SideFileError: an earlier month cannot be read.
         """
         if month is None or month == self.book.month:
             return self.book.month, self.book.rows()
@@ -93,7 +94,7 @@ class UsageKeeper:
             self._file = None
         await self._runner.close()
 
-    def _fail(self, error: UsageFileError) -> None:
+    def _fail(self, error: SideFileError) -> None:
         self._failed = True
         self._streak.failed("usage counts are kept in memory only", error=str(error))
 

@@ -3,14 +3,15 @@
 A call that does not return in its time is cancelled and raises :class:`SinkHungError`; the
 forwarder then closes the sink and opens it anew, as after a crash, and reads back what is there.
 Work in a thread cannot be cancelled: while a thread's call has not returned, nothing more is
-handed to it, so that a disk that never answers costs one thread and one batch.
+handed to it (whoever wants to waits, within a limit of its own), so that a disk that never answers
+costs one thread and one batch.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
 from whimbrel_aggregator.ports import Clock, Runner
@@ -32,12 +33,17 @@ class SinkHungError(SinkError):
     """A call to the sink did not return in its time."""
 
 
+class GateClosedError(SinkError):
+    """A delivery may not pass now: the sink's breaker is open, or a probe is on its way."""
+
+
 class SinkRunner:
     """A sink's own thread; implements ``Runner``, and knows whether a call is stuck in it."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._begun = self._ended = self._left = 0
+        self._freed = asyncio.Event()
 
     @property
     def stuck(self) -> bool:
@@ -45,15 +51,13 @@ class SinkRunner:
         return self._left > 0 and self._begun > self._ended
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run work in the thread.
-
-        Raises:
-            SinkHungError: an earlier call is stuck there.
-        """
-        if self.stuck:
-            raise SinkHungError("an earlier call has still not returned: is its disk there?")
+        """Run work in the thread, once nothing is stuck there."""
+        while self.stuck:
+            self._freed.clear()
+            await self._freed.wait()
         self._left = 0
         wanted = [work]
+        loop = asyncio.get_running_loop()
 
         def watched() -> T:
             self._begun += 1
@@ -61,6 +65,9 @@ class SinkRunner:
                 return wanted.pop()()  # empty where it was given up just now: nobody looks
             finally:
                 self._ended += 1
+                if self._left:
+                    with suppress(RuntimeError):  # the loop is over
+                        loop.call_soon_threadsafe(self._freed.set)
 
         try:
             return await self._runner.run(watched)
@@ -101,26 +108,43 @@ class Gate:
             return 0.0
         return max(0.0, self.breaker.retry_s - self._now_s)
 
-    @asynccontextmanager
-    async def passing(self) -> AsyncIterator[None]:
-        """Wait until a delivery may pass. Say :meth:`settled` or :meth:`failed` inside."""
-        while True:
-            changed = self._changed
-            breaker, wait_s = self.breaker.entering(now_s=self._now_s)
-            self._become(breaker)
-            if wait_s == 0:
-                break
-            try:
-                async with asyncio.timeout(wait_s):
-                    await changed.wait()
-            except TimeoutError:
-                continue
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Let a delivery pass. Say :meth:`settled` or :meth:`failed` inside.
+
+        Raises:
+            GateClosedError: it may not pass now.
+        """
+        breaker, wait_s = self.breaker.entering(now_s=self._now_s)
+        self._become(breaker)
+        if wait_s != 0:
+            raise GateClosedError(f"the breaker is {breaker.state.value}: {breaker.reason}")
         probe = not self.closed
         try:
             yield
         finally:
             if probe:  # it failed by something that is not the sink's, or was cancelled
                 self._become(self.breaker.abandoned(now_s=self._now_s))
+
+    async def opens(self) -> bool:
+        """Wait until a delivery may pass; True: any, False: one, as a probe."""
+        while not self.closed:
+            changed, wait_s = self._changed, None
+            if self.breaker.state is BreakerState.OPEN:
+                wait_s = self.retry_in_s
+                if wait_s == 0:
+                    return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await changed.wait()
+        return True
+
+    async def changes(self, limit_s: float) -> None:
+        """Wait until the breaker's state changes, for so long at the most."""
+        changed = self._changed
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await changed.wait()
 
     def settled(self) -> None:
         """Note that a delivery settled something."""

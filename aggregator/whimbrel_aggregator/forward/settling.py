@@ -1,6 +1,6 @@
 """One batch at a time to a sink: what it settles moves the cursor, what it refuses is parked first.
 
-Deliveries pass the sink's gate, so that they wait while its breaker is open.
+Deliveries pass the sink's gate: while its breaker is open, none is made.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class Settler:
         Raises:
             ReceiverRefusesError: nothing is accepted any more.
             SinkHungError: the sink did not answer in its time.
+            GateClosedError: its breaker lets nothing pass now.
         """
         batch = Batch(
             partition=partition,
@@ -92,7 +93,7 @@ class Settler:
         return None if whole else outcome
 
     async def _deliver(self, batch: Batch) -> Outcome:
-        async with self._gate.passing():
+        with self._gate.passing():
             call = self._sink.deliver(batch)
             try:
                 outcome = await self._gate.timely(call, f"delivering {batch.partition}")

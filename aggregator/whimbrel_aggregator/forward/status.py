@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .breaker import BreakerState
+from .ladder import Rung
 from .port import Guarantee
 
 
@@ -40,6 +41,10 @@ class ForwarderStatus:
         breaker: whether deliveries pass to the sink.
         breaker_opened: how often the breaker opened since the start.
         retry_in_s: how long an open breaker waits before its next probe.
+        rung: where the route stands on its ladder.
+        rung_reason: why not on the top; empty when it does.
+        skipped_frames: frames passed without forwarding all of them, since the start.
+        skipped_events: the events in these frames.
     """
 
     name: str
@@ -53,6 +58,10 @@ class ForwarderStatus:
     breaker: BreakerState = BreakerState.CLOSED
     breaker_opened: int = 0
     retry_in_s: float = 0.0
+    rung: Rung = Rung.FULL
+    rung_reason: str = ""
+    skipped_frames: int = 0
+    skipped_events: int = 0
 
     @property
     def lag_frames(self) -> int:

@@ -3,8 +3,8 @@
 Partitions with something new wait in one queue; a few tasks take them in turn, a page of
 frames at a time, so that no store starves another and memory stays flat. What a sink settles is
 written to the journal's cursor; what it refuses is parked first. A partition whose delivery
-failed waits by the policy and goes to the queue's end; when the sink itself is down, all wait for
-its breaker (:mod:`.gate`). Whatever goes wrong here stops or slows this forwarder only.
+failed waits by the policy and goes to the queue's end; when the sink itself is down, those that have
+something to deliver wait for its breaker (:mod:`.blocked`). Whatever goes wrong here stops or slows this forwarder only.
 """
 
 from __future__ import annotations
@@ -13,15 +13,20 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
-from whimbrel_aggregator.forward.gate import CLOSE_S, Gate, SinkHungError
+from whimbrel_aggregator.flow.sidefile import SideFileError
+from whimbrel_aggregator.forward.blocked import BlockedPartitions
+from whimbrel_aggregator.forward.gate import CLOSE_S, Gate, GateClosedError, SinkHungError
+from whimbrel_aggregator.forward.ladder import Rung
 from whimbrel_aggregator.forward.policy import Backoff
 from whimbrel_aggregator.forward.port import Outcome, Sink, SinkConfigError, SinkError
 from whimbrel_aggregator.forward.positions import Positions
 from whimbrel_aggregator.forward.selection import Selection
 from whimbrel_aggregator.forward.settling import ReceiverRefusesError, Settler, reason_of
 from whimbrel_aggregator.forward.status import Backlog, ForwarderStatus
+from whimbrel_aggregator.forward.thinning import Thinning
 from whimbrel_aggregator.journal.port import (
     CursorGenerationError,
     FrameRecord,
@@ -83,6 +88,7 @@ class Forwarder:
         reader: EventReader,
         clock: Clock,
         random: Random,
+        thinning: Thinning,
         hang_s: float,
         max_backlog_bytes: int | None = None,
         from_newest: bool = False,
@@ -101,7 +107,9 @@ class Forwarder:
         self._in_flight = in_flight
         self._gate = Gate(clock=clock, random=random, hang_s=hang_s)
         self._positions = Positions(name, journal, selection.takes_partition)
+        self._thinning = thinning
         self._backoffs: dict[PartitionKey, Backoff] = {}
+        self._blocked = BlockedPartitions()
         self._busy: set[PartitionKey] = set()
         self._queue: asyncio.Queue[PartitionKey] = asyncio.Queue()
         self._settler = Settler(
@@ -121,6 +129,10 @@ class Forwarder:
             breaker=breaker.state,
             breaker_opened=breaker.opened,
             retry_in_s=self._gate.retry_in_s,
+            rung=self._thinning.ladder.rung,
+            rung_reason=self._thinning.ladder.reason,
+            skipped_frames=self._thinning.frames,
+            skipped_events=self._thinning.events,
         )
 
     @property
@@ -143,7 +155,7 @@ class Forwarder:
                 _log.error("forwarder %s stopped: %s", self.name, failure)
                 return
             if self._status.state != "retrying":
-                expected = isinstance(failure, SinkError | JournalError | OSError)
+                expected = isinstance(failure, SinkError | JournalError | SideFileError | OSError)
                 # a defect in one sink must not stop the others, but its trace must be seen
                 _log.warning(
                     "forwarder %s tries again: %s",
@@ -156,7 +168,7 @@ class Forwarder:
             if self._settler.delivered > delivered:
                 restarts = Backoff()
             restarts = restarts.failed(self._random)
-            if not isinstance(failure, JournalError):
+            if not isinstance(failure, JournalError | SideFileError):  # not the sink's
                 self._gate.failed(reason, hung=isinstance(failure, SinkHungError))
             await asyncio.sleep(self._gate.retry_in_s or restarts.delay_s)
 
@@ -183,6 +195,7 @@ class Forwarder:
         self._backoffs.clear()
         self._settler.begin()
         self._busy.clear()
+        self._blocked = BlockedPartitions()
         self._queue = asyncio.Queue()
         await self._positions.attach(from_newest=self._from_newest)
         opening = self._sink.open(self._journal.generation)
@@ -193,6 +206,8 @@ class Forwarder:
             for number in range(self._in_flight):
                 group.create_task(self._deliver_in_turn(), name=f"forward.{self.name}.{number}")
             group.create_task(self._watch(), name=f"forward.{self.name}.watch")
+            releasing = self._blocked.release(self._gate, self._queue.put_nowait)
+            group.create_task(releasing, name=f"forward.{self.name}.release")
 
     async def _watch(self) -> None:
         """Queue each partition that has something new."""
@@ -201,6 +216,8 @@ class Forwarder:
             seen = await self._journal.wait_any(seen, POLL_S)
             states = await self._journal.partitions()
             self._positions.note_heads(states, now_ns=self._clock.wall_ns())
+            if self._thinning.look(self.backlog):
+                self._blocked.release_all(self._queue.put_nowait)  # there may be less to deliver
             for state in states:
                 if self._positions.selects(state.key):
                     self._offer(state.key)
@@ -224,7 +241,11 @@ class Forwarder:
     async def _deliver_in_turn(self) -> None:
         while True:
             partition = await self._queue.get()
-            outcome = await self._deliver_page(partition)
+            try:
+                outcome = await self._deliver_page(partition)
+            except GateClosedError:
+                self._blocked.add(partition)
+                continue
             if outcome is not None:
                 await self._wait(partition, outcome)
             else:
@@ -259,10 +280,12 @@ class Forwarder:
             partition, start.offset, limit_frames=READ_FRAMES, limit_bytes=READ_BYTES
         )
         self._positions.note_page(partition, page)
+        rung = await self._thinning.note(partition, page)
         pending: list[CommittedEvent] = []
-        async for frame in self._reader.decode(page, self._wants_frame):
-            for event in frame.events:
-                if event.position < start or not self._wants(event):
+        async for frame in self._reader.decode(page, partial(self._wants_frame, rung)):
+            wanted = [event for event in frame.events if self._wants(event)]
+            for event in self._thinning.leaves(wanted, rung):
+                if event.position < start:
                     continue
                 pending.append(event)
                 if len(pending) == self._sink.max_batch_events:
@@ -287,8 +310,9 @@ class Forwarder:
     def _set_state(self, state: str, reason: str = "") -> None:
         self._status = replace(self._status, state=state, reason=reason)
 
-    def _wants_frame(self, record: FrameRecord) -> bool:
-        return self._selection.takes_zones(record.zones)
+    def _wants_frame(self, rung: Rung, record: FrameRecord) -> bool:
+        wanted = self._selection.takes_zones(record.zones)
+        return wanted and not self._thinning.passes(record, rung)
 
     def _wants(self, committed: CommittedEvent) -> bool:
         return self._selection.takes_event(committed.event.zone, committed.event.type)

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from whimbrel_aggregator.flow.control import FlowFigures
 from whimbrel_aggregator.flow.limits import PERS, Limit, Limits
+from whimbrel_aggregator.flow.sidefile import SideFileError
 from whimbrel_aggregator.flow.usage import UsageRow
-from whimbrel_aggregator.flow.usagefile import UsageFileError
 from whimbrel_aggregator.services import Services
 from whimbrel_aggregator.web import schemas
 from whimbrel_aggregator.web.answers import RefusedError, answer
@@ -44,7 +44,7 @@ class FlowRoutes:
         limit = limit_of(given)
         try:
             month, rows = await self._services.usage(month)
-        except UsageFileError as error:
+        except SideFileError as error:
             raise RefusedError(503, "usage", "failed", str(error)) from error
         found = [
             row

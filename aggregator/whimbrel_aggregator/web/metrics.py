@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from whimbrel_aggregator.flow.control import FlowFigures
 from whimbrel_aggregator.flow.usage import UsageRow
 from whimbrel_aggregator.forward.breaker import BreakerState
+from whimbrel_aggregator.forward.ladder import Rung
 from whimbrel_aggregator.forward.status import ForwarderStatus
 from whimbrel_aggregator.journal.port import ConsumerCursor, JournalSize
 from whimbrel_aggregator.services import Services
@@ -158,13 +159,26 @@ class _Reading(Collector):
         opened = CounterMetricFamily(
             "whimbrel_forward_breaker_opened", "Times that it opened.", labels=["forwarder"]
         )
+        skipped = CounterMetricFamily(
+            "whimbrel_forward_skipped_events",
+            "Events in frames of which not all was forwarded, on a lower rung.",
+            labels=["forwarder"],
+        )
+        rung = GaugeMetricFamily(
+            "whimbrel_forward_rung",
+            "1 for the rung of its ladder on which the route stands.",
+            labels=["forwarder", "rung"],
+        )
         for status in self._figures.forwarders:
+            skipped.add_metric([status.name], status.skipped_events)
+            for one in Rung:
+                rung.add_metric([status.name, one.value], float(status.rung is one))
             size.add_metric([status.name], status.backlog.size_bytes)
             age.add_metric([status.name], status.backlog.age_s)
             opened.add_metric([status.name], status.breaker_opened)
             for state in BreakerState:
                 breaker.add_metric([status.name, state.value], float(status.breaker is state))
-        yield from (size, age, breaker, opened)
+        yield from (size, age, breaker, opened, skipped, rung)
 
     def _flow(self) -> Iterable[Metric]:
         flow = self._figures.flow

@@ -75,6 +75,15 @@ def document(*, version: str, region: str) -> dict[str, Any]:
                     TEXT,
                 )
             },
+            "/v1/skipped": {"get": _list_skipped()},
+            "/v1/skipped/{id}": {
+                "delete": _act(
+                    "Forget a run of skipped frames: it was replayed, or is not wanted.",
+                    [_path("id", {"type": "integer", "minimum": 1, "maximum": 2**53 - 1})],
+                    "dropped",
+                    COUNT,
+                )
+            },
             "/v1/usage": {"get": _usage()},
             "/v1/flow": {"get": _get("What devices may send now.", _ref("Flow"))},
             "/v1/parked": {"get": _list_parked()},
@@ -204,6 +213,20 @@ def _list_parked() -> dict[str, Any]:
             _query("forwarder", NAME, "Of this forwarder; 'unreadable' for frames."),
             _query("after", {**COUNT, "maximum": 2**53 - 1}, "The next of the page before."),
             _query("limit", LIMIT, "Events in a page."),
+        ],
+    )
+
+
+def _list_skipped() -> dict[str, Any]:
+    schema = _list_of("skipped", "Skipped")
+    schema["properties"]["next"] = {"type": ["integer", "null"]}
+    return _get(
+        "Runs of frames that routes passed on lower rungs of their ladders, oldest first.",
+        schema,
+        parameters=[
+            _query("forwarder", NAME, "Of this forwarder."),
+            _query("after", {**COUNT, "maximum": 2**53 - 1}, "The next of the page before."),
+            _query("limit", LIMIT, "Runs in a page."),
         ],
     )
 

@@ -218,6 +218,10 @@ def forwarder_to_json(status: ForwarderStatus, cursors: Sequence[ConsumerCursor]
         "breaker": status.breaker.value,
         "breaker_opened": status.breaker_opened,
         "retry_in_s": round(status.retry_in_s, 3),
+        "rung": status.rung.value,
+        "rung_reason": status.rung_reason,
+        "skipped_frames": status.skipped_frames,
+        "skipped_events": status.skipped_events,
         "cursors": sum(one.consumer == status.name for one in cursors),
     }
 
@@ -239,6 +243,10 @@ def consumer_to_json(name: str, cursors: Sequence[ConsumerCursor]) -> dict[str, 
         "breaker": None,
         "breaker_opened": 0,
         "retry_in_s": 0.0,
+        "rung": None,
+        "rung_reason": "",
+        "skipped_frames": 0,
+        "skipped_events": 0,
         "cursors": len(own),
     }
 

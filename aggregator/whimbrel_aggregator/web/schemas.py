@@ -98,8 +98,19 @@ def schemas() -> dict[str, Any]:
                 "lag_bytes": MAYBE_COUNT,
                 "lag_age_s": {"type": ["number", "null"], "minimum": 0},
                 "breaker": {"enum": ["closed", "open", "half-open", None]},
-                "breaker_opened": COUNT,
+                **dict.fromkeys(("breaker_opened", "skipped_frames", "skipped_events"), COUNT),
+                "rung": MAYBE_TEXT,
+                "rung_reason": TEXT,
                 "retry_in_s": {"type": "number", "minimum": 0},
+            },
+        },
+        "Skipped": {
+            "type": "object",
+            "required": ["id", "forwarder", "tenant", "store", "rung", "frames", "events"],
+            "properties": {
+                **dict.fromkeys(("id", "first_offset", "last_offset", "frames", "events"), COUNT),
+                **dict.fromkeys(("forwarder", "tenant", "store", "rung"), TEXT),
+                **dict.fromkeys(("since", "until"), MOMENT),
             },
         },
         "Usage": {

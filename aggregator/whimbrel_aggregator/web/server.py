@@ -20,6 +20,7 @@ from whimbrel_aggregator.web.answers import RefusedError, answer
 from whimbrel_aggregator.web.events import HEARTBEAT_S, EventRoutes
 from whimbrel_aggregator.web.flow import FlowRoutes
 from whimbrel_aggregator.web.resources import ResourceRoutes
+from whimbrel_aggregator.web.skipped import SkippedRoutes
 from whimbrel_protocol.errors import FieldError
 
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -43,6 +44,7 @@ def make_app(
     events = EventRoutes(services, runner, heartbeat_s=heartbeat_s)
     rest = ResourceRoutes(services)
     flow = FlowRoutes(services)
+    skipped = SkippedRoutes(services)
     document = openapi.document(version=services.version, region=services.region)
 
     async def describe(_: web.Request) -> web.Response:
@@ -63,6 +65,8 @@ def make_app(
             web.get("/v1/forwarders", rest.list_forwarders),
             web.delete("/v1/forwarders/{name}", rest.detach),
             web.post("/v1/forwarders/{name}/rebind", rest.rebind),
+            web.get("/v1/skipped", skipped.list),
+            web.delete("/v1/skipped/{id}", skipped.drop),
             web.get("/v1/usage", flow.usage),
             web.get("/v1/flow", flow.flow),
             web.get("/v1/parked", rest.list_parked),

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from whimbrel_aggregator.flow.sidefile import SideFileError
 from whimbrel_aggregator.flow.usage import Usage, UsageRow
 from whimbrel_aggregator.flow.usagefile import (
     MONTHS_KEPT,
     UsageFile,
-    UsageFileError,
     read_usage,
     usage_path,
 )
@@ -88,11 +88,11 @@ def test_a_newer_programs_file_is_left_unchanged(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(UsageFileError, match="schema version 99"):
+    with pytest.raises(SideFileError, match="schema version 99"):
         UsageFile(path)
     assert path.read_bytes() == before
 
 
 def test_a_disk_that_says_no_is_an_error_that_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UsageFileError, match="cannot be opened"):
+    with pytest.raises(SideFileError, match="cannot be opened"):
         UsageFile(tmp_path / "no" / "such" / "folder")

@@ -20,7 +20,7 @@ from committed.sinks import (
 )
 from servers.waiting import eventually
 from whimbrel_aggregator.forward.breaker import OPEN_AFTER_FAILURES, BreakerState
-from whimbrel_aggregator.forward.gate import Gate, SinkHungError, SinkRunner
+from whimbrel_aggregator.forward.gate import Gate, GateClosedError, SinkHungError, SinkRunner
 from whimbrel_aggregator.forward.worker import Forwarder
 from whimbrel_aggregator.journal.runner import ThreadRunner
 from worlds.virtual import in_virtual_time
@@ -59,36 +59,32 @@ async def test_a_time_out_of_the_sinks_own_is_not_taken_for_ours() -> None:
 
 
 @in_virtual_time
-async def test_behind_an_open_breaker_one_passes_and_the_others_wait_for_it() -> None:
+async def test_an_open_breaker_lets_one_pass_when_its_time_is_over() -> None:
     door = gate()
     for _ in range(OPEN_AFTER_FAILURES):
         door.failed("down")
     opens_s = door.breaker.retry_s
-    passed: list[float] = []
-
-    async def deliver() -> None:
-        async with door.passing():
-            passed.append(now_s())
-            await asyncio.sleep(5)
-            door.settled()
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(4):
-            group.create_task(deliver())
-    assert passed[0] == pytest.approx(opens_s, abs=0.01)
-    assert passed[1:] == pytest.approx([opens_s + 5] * 3, abs=0.01)
+    with pytest.raises(GateClosedError, match="the breaker is open: down"), door.passing():
+        pass
+    assert not await door.opens()
+    assert now_s() == pytest.approx(opens_s, abs=0.01)
+    with door.passing():
+        with pytest.raises(GateClosedError, match="half-open"), door.passing():
+            pass
+        door.settled()
+    assert await door.opens()
+    assert door.closed
 
 
 @in_virtual_time
 async def test_a_probe_that_ends_without_a_word_lets_the_next_one_pass() -> None:
     door = gate()
     door.failed("hung", hung=True)
-    with pytest.raises(OSError):
-        async with door.passing():
-            raise OSError
-    async with asyncio.timeout(1):
-        async with door.passing():
-            door.settled()
+    await door.opens()
+    with pytest.raises(OSError), door.passing():
+        raise OSError
+    with door.passing():
+        door.settled()
     assert door.closed
 
 
@@ -99,12 +95,15 @@ async def test_nothing_more_is_handed_to_a_thread_in_which_a_call_is_stuck() -> 
         async with asyncio.timeout(0.05):
             await runner.run(release.wait)
     assert is_stuck(runner)
-    with pytest.raises(SinkHungError, match="still not returned"):
-        await runner.run(lambda: None)
+    done: list[int] = []
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await runner.run(lambda: done.append(1))
     await runner.close()  # does not wait for it
     release.set()
     await eventually(lambda: not runner.stuck, timeout_s=20, what="the call to return")
     assert await runner.run(lambda: 7) == 7
+    assert done == []
     await runner.close()
 
 

@@ -23,6 +23,7 @@ from whimbrel_aggregator.config import (
 from whimbrel_aggregator.forward import policy
 from whimbrel_aggregator.forward.policy import MAX_REFUSED_IN_A_ROW
 from whimbrel_aggregator.forward.running import Forwarders
+from whimbrel_aggregator.forward.skipped import skipped_path
 from whimbrel_aggregator.forward.status import ForwarderStatus
 from whimbrel_aggregator.journal.port import Cursor, PartitionKey
 from whimbrel_aggregator.journal.runner import ThreadRunner
@@ -51,6 +52,7 @@ class Region:
             runner_for=lambda _: self._runner,
             clock=SystemClock(),
             random=random.Random(1),
+            skipped=skipped_path(self.journal.path),
         )
 
     @asynccontextmanager

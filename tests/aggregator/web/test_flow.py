@@ -12,9 +12,10 @@ from whimbrel_aggregator.flow.control import FlowFigures
 from whimbrel_aggregator.flow.credit import Grant
 from whimbrel_aggregator.flow.limits import Limit, Limits
 from whimbrel_aggregator.flow.returning import ReturnFigures
+from whimbrel_aggregator.flow.sidefile import SideFileError
 from whimbrel_aggregator.flow.usage import Usage, UsageRow
-from whimbrel_aggregator.flow.usagefile import UsageFileError
 from whimbrel_aggregator.forward.breaker import BreakerState
+from whimbrel_aggregator.forward.ladder import Rung
 from whimbrel_aggregator.forward.port import Guarantee
 from whimbrel_aggregator.forward.status import Backlog, ForwarderStatus
 from whimbrel_aggregator.services import Services
@@ -28,12 +29,16 @@ STATUS = ForwarderStatus(
     breaker=BreakerState.OPEN,
     breaker_opened=2,
     retry_in_s=4.0,
+    rung=Rung.STORE_ONLY,
+    rung_reason="the backlog is 100 s old",
+    skipped_frames=6,
+    skipped_events=60,
 )
 
 
 async def usage(month: str | None) -> tuple[str, Sequence[UsageRow]]:
     if month == "1999-01":
-        raise UsageFileError("the file is gone")
+        raise SideFileError("the file is gone")
     return month or "2026-11", ROWS if month in (None, "2026-11") else ()
 
 
@@ -131,6 +136,9 @@ async def test_figures_are_exposed(client: aiohttp.ClientSession, url: str) -> N
         'whimbrel_forward_lag_seconds{forwarder="hook"} 12.5',
         'whimbrel_forward_holds_devices{forwarder="hook"} 1.0',
         "whimbrel_credit_bytes 99.0",
+        'whimbrel_forward_rung{forwarder="hook",rung="store-only"} 1.0',
+        'whimbrel_forward_rung{forwarder="hook",rung="full"} 0.0',
+        'whimbrel_forward_skipped_events_total{forwarder="hook"} 60.0',
         "whimbrel_starved_devices 4.0",
         "whimbrel_returning_devices 7.0",
         "whimbrel_returning_seconds 31.5",
