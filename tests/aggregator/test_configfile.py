@@ -7,6 +7,7 @@ import pytest
 from whimbrel_aggregator.config import (
     BrokerUrl,
     FilesSinkConfig,
+    LadderConfig,
     LimitConfig,
     PostgresSinkConfig,
     ReturningConfig,
@@ -96,6 +97,10 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
             dsn_file = "dsn"
             hang_s = 7
             max_backlog_bytes = 1000000
+            [forward.ladder]
+            sampled_after_s = 60
+            store_only_after_s = 3600.5
+            sample_one_in = 4
             [returning]
             share_per_s = 0.5
             least_per_s = 20
@@ -127,6 +132,11 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
     assert config.forwards[1].start == "newest"
     assert [forward.hang_s for forward in config.forwards] == [60, 600, 7]
     assert [forward.max_backlog_bytes for forward in config.forwards] == [None, None, 1_000_000]
+    assert [forward.ladder for forward in config.forwards] == [
+        LadderConfig(),
+        LadderConfig(),
+        LadderConfig(sampled_after_s=60, store_only_after_s=3600.5, sample_one_in=4),
+    ]
     assert config.returning == ReturningConfig(share_per_s=0.5, least_per_s=20)
     assert config.limits == (
         LimitConfig(per="tenant", tenants=("acme",), bytes_per_s=100_000, burst_bytes=1_000_000),
@@ -190,6 +200,16 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         (
             ("[journal]", '[[limit]]\nper = "tenant"\nbytes_per_s = 9\n[journal]'),
             "bytes_per_s is 9, below 1024; raise it",
+        ),
+        (
+            (
+                "[journal]",
+                (
+                    '[[forward]]\nname = "a"\nkind = "files"\ndir = "o"\n[forward.ladder]\n'
+                    "sampled_after_s = 60\nstore_only_after_s = 60\n[journal]"
+                ),
+            ),
+            r"store_only_after_s is 60, not above sampled_after_s \(60\); let the ages rise",
         ),
         (
             ("[journal]", "[returning]\nshare_per_s = 0\n[journal]"),

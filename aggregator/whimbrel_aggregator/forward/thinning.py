@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -100,12 +100,14 @@ class Thinning:
         self.frames = 0
         self.events = 0
 
-    def look(self, backlog: Backlog) -> bool:
+    def look(self, backlog: Callable[[], Backlog]) -> bool:
         """Step up or down by the backlog's age; say whether that changed anything."""
+        if len(self._rungs.ages) == 1:
+            return False
         now_s = self._clock.mono_ns() / _NS
         before, self.ladder = (
             self.ladder,
-            self.ladder.moved(self._rungs, backlog.age_s, now_s=now_s),
+            self.ladder.moved(self._rungs, backlog().age_s, now_s=now_s),
         )
         if self.ladder is before:
             return False

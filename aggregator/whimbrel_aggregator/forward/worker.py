@@ -13,13 +13,12 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 from whimbrel_aggregator.flow.sidefile import SideFileError
 from whimbrel_aggregator.forward.blocked import BlockedPartitions
 from whimbrel_aggregator.forward.gate import CLOSE_S, Gate, GateClosedError, SinkHungError
-from whimbrel_aggregator.forward.ladder import Rung
+from whimbrel_aggregator.forward.pages import Pages
 from whimbrel_aggregator.forward.policy import Backoff
 from whimbrel_aggregator.forward.port import Outcome, Sink, SinkConfigError, SinkError
 from whimbrel_aggregator.forward.positions import Positions
@@ -29,7 +28,6 @@ from whimbrel_aggregator.forward.status import Backlog, ForwarderStatus
 from whimbrel_aggregator.forward.thinning import Thinning
 from whimbrel_aggregator.journal.port import (
     CursorGenerationError,
-    FrameRecord,
     Journal,
     JournalError,
     ParkedFullError,
@@ -37,13 +35,7 @@ from whimbrel_aggregator.journal.port import (
     UnknownConsumerError,
 )
 from whimbrel_aggregator.ports import Clock, Random
-from whimbrel_aggregator.reading import (
-    READ_BYTES,
-    READ_FRAMES,
-    CommittedEvent,
-    EventReader,
-    Position,
-)
+from whimbrel_aggregator.reading import EventReader
 
 PARTITIONS_IN_FLIGHT: Final = 4
 """Deliveries at once: hides the round trip of a distant receiver, bounds memory and its load."""
@@ -98,9 +90,7 @@ class Forwarder:
         self.name = name
         self.max_backlog_bytes = max_backlog_bytes
         self._sink = sink
-        self._selection = selection
         self._journal = journal
-        self._reader = reader
         self._clock = clock
         self._random = random
         self._from_newest = from_newest
@@ -114,6 +104,16 @@ class Forwarder:
         self._queue: asyncio.Queue[PartitionKey] = asyncio.Queue()
         self._settler = Settler(
             name, sink, gate=self._gate, positions=self._positions, journal=journal, clock=clock
+        )
+        self._pages = Pages(
+            sink,
+            selection,
+            journal=journal,
+            reader=reader,
+            gate=self._gate,
+            positions=self._positions,
+            thinning=thinning,
+            settler=self._settler,
         )
         self._skipped_at_ns: int | None = None
 
@@ -216,7 +216,7 @@ class Forwarder:
             seen = await self._journal.wait_any(seen, POLL_S)
             states = await self._journal.partitions()
             self._positions.note_heads(states, now_ns=self._clock.wall_ns())
-            if self._thinning.look(self.backlog):
+            if self._thinning.look(lambda: self.backlog):
                 self._blocked.release_all(self._queue.put_nowait)  # there may be less to deliver
             for state in states:
                 if self._positions.selects(state.key):
@@ -242,7 +242,7 @@ class Forwarder:
         while True:
             partition = await self._queue.get()
             try:
-                outcome = await self._deliver_page(partition)
+                outcome = await self._pages.deliver(partition)
             except GateClosedError:
                 self._blocked.add(partition)
                 continue
@@ -273,49 +273,8 @@ class Forwarder:
         if self._gate.closed:  # else all wait for the breaker, and longer than this
             await asyncio.sleep(backoff.delay_s)
 
-    async def _deliver_page(self, partition: PartitionKey) -> Outcome | None:
-        """Deliver up to a page of frames; the outcome that asks for a retry, or None."""
-        start = await self._positions.learn(partition, self._ask_position)
-        page = await self._journal.read(
-            partition, start.offset, limit_frames=READ_FRAMES, limit_bytes=READ_BYTES
-        )
-        self._positions.note_page(partition, page)
-        rung = await self._thinning.note(partition, page)
-        pending: list[CommittedEvent] = []
-        async for frame in self._reader.decode(page, partial(self._wants_frame, rung)):
-            wanted = [event for event in frame.events if self._wants(event)]
-            for event in self._thinning.leaves(wanted, rung):
-                if event.position < start:
-                    continue
-                pending.append(event)
-                if len(pending) == self._sink.max_batch_events:
-                    after = Position(event.position.offset, event.position.place + 1)
-                    if event is frame.events[-1]:
-                        after = Position(frame.offset + 1)
-                    unsettled = await self._settler.settle(partition, pending, after)
-                    if unsettled is not None:
-                        return unsettled
-                    pending = []
-        after = Position(max(page.next_offset, start.offset))
-        if pending:
-            return await self._settler.settle(partition, pending, after)
-        await self._positions.reach(partition, after)
-        return None
-
-    async def _ask_position(self, partition: PartitionKey) -> Position | None:
-        return await self._gate.timely(
-            self._sink.position(partition), "asking the sink for its position"
-        )
-
     def _set_state(self, state: str, reason: str = "") -> None:
         self._status = replace(self._status, state=state, reason=reason)
-
-    def _wants_frame(self, rung: Rung, record: FrameRecord) -> bool:
-        wanted = self._selection.takes_zones(record.zones)
-        return wanted and not self._thinning.passes(record, rung)
-
-    def _wants(self, committed: CommittedEvent) -> bool:
-        return self._selection.takes_event(committed.event.zone, committed.event.type)
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
