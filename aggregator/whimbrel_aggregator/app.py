@@ -136,6 +136,7 @@ class Aggregator:
             not_ready=self._not_ready,
             enrolled=self._enrolled,
             flow=self._flow.figures,
+            tenant_usage=lambda: self._usage.book.rows(longest=1),
             usage=self._usage.rows,
             limits=self._limits,
             skipped=self._forwarders.skipped,

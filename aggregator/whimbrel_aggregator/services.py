@@ -84,6 +84,7 @@ class Services:
         operated: called after an operator mended a forwarder's cursors or parked events.
         enrolled: called after devices changed, so that ingest forgets what it remembered.
         flow: credit and returns; None where nothing runs.
+        tenant_usage: the counts of this month by tenant.
         usage: the counts of a month, None for the one in force.
         limits: the configured limits.
         skipped: what routes left out on lower rungs of their ladders.
@@ -101,6 +102,7 @@ class Services:
     operated: Callable[[], None] = field(default=lambda: None)
     enrolled: Callable[[], None] = field(default=lambda: None)
     flow: Callable[[], FlowFigures | None] = field(default=lambda: None)
+    tenant_usage: Callable[[], Sequence[UsageRow]] = field(default=lambda: ())
     usage: ReadUsage = field(default=_no_usage)
     limits: Limits = field(default_factory=lambda: Limits(()))
     skipped: SkippedRuns = field(default_factory=NothingSkipped)

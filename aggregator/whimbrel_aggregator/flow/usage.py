@@ -119,9 +119,13 @@ class UsageBook:
         """Return the usage of the month in force."""
         return self._usage.get(scope, Usage())
 
-    def rows(self) -> list[UsageRow]:
-        """Return every count of the month in force, in the order of the names."""
-        return sorted(self._rows(self._usage), key=lambda row: row.scope)
+    def rows(self, *, longest: int = 3) -> list[UsageRow]:
+        """Return the counts of the month in force, in the order of the names.
+
+        ``longest`` is how many names a scope may have: 1 leaves stores and devices out.
+        """
+        scopes = [scope for scope in self._usage if len(scope) <= longest]
+        return self._rows(sorted(scopes))
 
     def take_changed(self) -> list[UsageRow]:
         """Return what changed since the last call."""

@@ -146,6 +146,12 @@ class Forwarder:
 
     async def run(self) -> None:
         """Forward for ever; returns only when an operator must act (``status`` says why)."""
+        try:
+            await self._run()
+        finally:
+            await self._close()
+
+    async def _run(self) -> None:
         restarts = Backoff()
         while True:
             delivered = self._settler.delivered
@@ -154,34 +160,35 @@ class Forwarder:
                 self._set_state("stopped", str(failure))
                 _log.error("forwarder %s stopped: %s", self.name, failure)
                 return
-            if self._status.state != "retrying":
-                expected = isinstance(failure, SinkError | JournalError | SideFileError | OSError)
-                # a defect in one sink must not stop the others, but its trace must be seen
-                _log.warning(
-                    "forwarder %s tries again: %s",
-                    self.name,
-                    failure,
-                    exc_info=None if expected else failure,
-                )
-            reason = str(failure) or type(failure).__name__
-            self._set_state("retrying", reason)
+            self._note(failure)
+            await self._close()
             if self._settler.delivered > delivered:
                 restarts = Backoff()
             restarts = restarts.failed(self._random)
-            if not isinstance(failure, JournalError | SideFileError):  # not the sink's
-                self._gate.failed(reason, hung=isinstance(failure, SinkHungError))
             await asyncio.sleep(self._gate.retry_in_s or restarts.delay_s)
 
+    def _note(self, failure: Exception) -> None:
+        if self._status.state != "retrying":
+            expected = isinstance(failure, SinkError | JournalError | SideFileError | OSError)
+            # a defect in one sink must not stop the others, but its trace must be seen
+            _log.warning(
+                "forwarder %s tries again: %s",
+                self.name,
+                failure,
+                exc_info=None if expected else failure,
+            )
+        reason = str(failure) or type(failure).__name__
+        self._set_state("retrying", reason)
+        if not isinstance(failure, JournalError | SideFileError):  # not the sink's
+            self._gate.failed(reason, hung=isinstance(failure, SinkHungError))
+
     async def _forward_until_failure(self) -> Exception:
-        failure: Exception | None = None
         try:
             await self._forward()
         except* Exception as group:  # noqa: BLE001 - classified by the caller, never swallowed
             leaves = list(_leaves(group))
             failure = next((leaf for leaf in leaves if isinstance(leaf, _STOPPING)), leaves[0])
-        finally:
-            await self._close()
-        if failure is None:
+        else:
             raise AssertionError("a forwarder ended without a failure")
         return failure
 

@@ -59,7 +59,7 @@ async def read_figures(services: Services) -> Figures:
         forwarders=services.forwarders(),
         unreadable=services.reader.unreadable_frames,
         flow=services.flow(),
-        usage=(await services.usage(None))[1],
+        usage=services.tenant_usage(),
     )
 
 

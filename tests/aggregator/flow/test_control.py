@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -7,6 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from committed.journal import Committer, events
+from committed.sinks import (
+    LoopClock,
+    ScriptedSink,
+    forwarder_over,
+    hang,
+    loop_journal,
+    running,
+    take,
+)
 from regions.frames import Device
 from regions.ingesting import direct_journal, enrol
 from whimbrel_aggregator.config import IngestConfig, ReturningConfig
@@ -16,6 +27,7 @@ from whimbrel_aggregator.forward.status import Backlog
 from whimbrel_aggregator.journal.port import JournalFailedError, PartitionKey
 from whimbrel_aggregator.journal.sqlite import SqliteJournal
 from whimbrel_protocol.names import Address
+from worlds.virtual import in_virtual_time
 
 MIB = 2**20
 
@@ -162,3 +174,46 @@ async def test_the_rate_of_a_return_follows_the_number_of_enrolled_devices(
         await enrol(journal, Device(f"till-{number}"))
     await flow.fleet()
     assert flow.figures().returning.starts_per_s == 5
+
+
+@in_virtual_time
+async def test_credit_goes_with_a_sink_that_hangs_and_comes_back_with_it(tmp_path: Path) -> None:
+    async with loop_journal(tmp_path) as journal:
+        sink = ScriptedSink()
+        forwarder = forwarder_over(journal, "warehouse", sink, hang_s=5)
+        forwarder.max_backlog_bytes = 20_000
+        region = FlowControl(
+            IngestConfig(),
+            journal=journal,
+            clock=LoopClock(),
+            queued_bytes=lambda: 0,
+            routes=lambda: [forwarder],
+        )
+        committer = Committer(journal)
+        sent = 0
+
+        async def send_for(seconds: int) -> None:
+            """A device sends a frame every second while it has credit."""
+            nonlocal sent
+            for _ in range(seconds):
+                await region.look()
+                if region.grant(at()).size_bytes:
+                    await committer.commit([events(sent, 50)])
+                    sent += 50
+                await asyncio.sleep(1)
+
+        async with running(forwarder):
+            await send_for(30)
+            assert sent == 1500
+            sink.behave = hang
+            await send_for(120)
+            held = sent
+            assert "forwarder warehouse is" in region.grant(at()).reason
+            assert 10_000 < forwarder.backlog.size_bytes < 25_000
+            await send_for(120)
+            assert sent == held  # bounded, however long it lasts
+            sink.behave = take
+            await send_for(120)
+            assert sent > held + 2_000
+            await asyncio.sleep(30)
+        assert sink.numbers == list(range(sent))

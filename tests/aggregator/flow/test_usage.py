@@ -37,6 +37,7 @@ def test_a_device_counts_for_its_store_its_tenant_and_the_region() -> None:
     assert counted["acme", "store-1"] == 2
     assert counted["acme", "store-1", "till-1"] == 1
     assert {row.month for row in book.rows()} == {"2026-11"}
+    assert [row.scope for row in book.rows(longest=1)] == [(), ("acme",)]
 
 
 def test_a_new_month_begins_at_nothing_and_the_old_one_is_still_stored() -> None:

@@ -46,6 +46,7 @@ async def usage(month: str | None) -> tuple[str, Sequence[UsageRow]]:
 def services(services: Services) -> Services:
     return replace(
         services,
+        tenant_usage=lambda: [row for row in ROWS if len(row.scope) <= 1],
         usage=usage,
         limits=Limits([Limit(per="tenant", monthly_bytes=1000)]),
         flow=lambda: FlowFigures(
