@@ -79,27 +79,10 @@ class Aggregator:
         self._decoder = platform.runner("decode")
         self._workers = platform.workers(config.ingest.verify_threads, "verify")
         self._reader = EventReader(journal, self._decoder, clock)
-        self._forwarders = Forwarders(
-            config.forwards,
-            journal=journal,
-            reader=self._reader,
-            runner_for=platform.runner,
-            clock=clock,
-            random=random,
-            skipped=skipped_path(config.journal.path),
-        )
         self._usage = usage
         self._limits = limits_of(config.limits)
-        self._flow = FlowControl(
-            config.ingest,
-            journal=journal,
-            clock=clock,
-            queued_bytes=lambda: self.ingest.queued_bytes,
-            routes=self._forwarders.routes,
-            limits=self._limits,
-            returning=config.returning,
-            book=usage.book,
-        )
+        self._forwarders = self._make_forwarders()
+        self._flow = self._make_flow()
         self.ingest = Ingest(
             config.ingest,
             region=config.region.name,
@@ -119,6 +102,29 @@ class Aggregator:
             strangers=self.strangers,
             publish=self.feed.publish,
             flow=self._flow,
+        )
+
+    def _make_forwarders(self) -> Forwarders:
+        return Forwarders(
+            self._config.forwards,
+            journal=self.journal,
+            reader=self._reader,
+            runner_for=self._platform.runner,
+            clock=self._clock,
+            random=self._platform.random,
+            skipped=skipped_path(self._config.journal.path),
+        )
+
+    def _make_flow(self) -> FlowControl:
+        return FlowControl(
+            self._config.ingest,
+            journal=self.journal,
+            clock=self._clock,
+            queued_bytes=lambda: self.ingest.queued_bytes,
+            routes=self._forwarders.routes,
+            limits=self._limits,
+            returning=self._config.returning,
+            book=self._usage.book,
         )
 
     def services(self) -> Services:

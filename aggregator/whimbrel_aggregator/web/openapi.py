@@ -59,46 +59,52 @@ def document(*, version: str, region: str) -> dict[str, Any]:
                     _list_of("strangers", "Stranger"),
                 )
             },
-            "/v1/forwarders": {
-                "get": _get("Every consumer of the journal.", _list_of("forwarders", "Forwarder"))
-            },
-            "/v1/forwarders/{name}": {
-                "delete": _act(
-                    "Forget a consumer and its cursors.", [_path("name", NAME)], "detached", TEXT
-                )
-            },
-            "/v1/forwarders/{name}/rebind": {
-                "post": _act(
-                    "Bind its cursors to the journal's present generation, after a restore.",
-                    [_path("name", NAME)],
-                    "rebound",
-                    TEXT,
-                )
-            },
-            "/v1/skipped": {"get": _list_skipped()},
-            "/v1/skipped/{id}": {
-                "delete": _act(
-                    "Forget a run of skipped frames: it was replayed, or is not wanted.",
-                    [_path("id", {"type": "integer", "minimum": 1, "maximum": 2**53 - 1})],
-                    "dropped",
-                    COUNT,
-                )
-            },
+            **_forwarding(),
             "/v1/usage": {"get": _usage()},
             "/v1/flow": {"get": _get("What devices may send now.", _ref("Flow"))},
-            "/v1/parked": {"get": _list_parked()},
-            "/v1/parked/{id}": {
-                "delete": _act(
-                    "Forget a parked event.",
-                    [_path("id", {"type": "integer", "minimum": 1, "maximum": 2**53 - 1})],
-                    "unparked",
-                    COUNT,
-                )
-            },
         },
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": schemas(),
+        },
+    }
+
+
+def _forwarding() -> dict[str, Any]:
+    return {
+        "/v1/forwarders": {
+            "get": _get("Every consumer of the journal.", _list_of("forwarders", "Forwarder"))
+        },
+        "/v1/forwarders/{name}": {
+            "delete": _act(
+                "Forget a consumer and its cursors.", [_path("name", NAME)], "detached", TEXT
+            )
+        },
+        "/v1/forwarders/{name}/rebind": {
+            "post": _act(
+                "Bind its cursors to the journal's present generation, after a restore.",
+                [_path("name", NAME)],
+                "rebound",
+                TEXT,
+            )
+        },
+        "/v1/skipped": {"get": _list_skipped()},
+        "/v1/skipped/{id}": {
+            "delete": _act(
+                "Forget a run of skipped frames: it was replayed, or is not wanted.",
+                [_path("id", {"type": "integer", "minimum": 1, "maximum": 2**53 - 1})],
+                "dropped",
+                COUNT,
+            )
+        },
+        "/v1/parked": {"get": _list_parked()},
+        "/v1/parked/{id}": {
+            "delete": _act(
+                "Forget a parked event.",
+                [_path("id", {"type": "integer", "minimum": 1, "maximum": 2**53 - 1})],
+                "unparked",
+                COUNT,
+            )
         },
     }
 

@@ -88,6 +88,13 @@ def schemas() -> dict[str, Any]:
                 **dict.fromkeys(("first_heard", "last_heard"), MOMENT),
             },
         },
+        **_forwarding(),
+        **_flow(),
+    }
+
+
+def _forwarding() -> dict[str, Any]:
+    return {
         "Forwarder": {
             "type": "object",
             "required": ["name", "state", "reason", "lag_frames"],
@@ -113,6 +120,19 @@ def schemas() -> dict[str, Any]:
                 **dict.fromkeys(("since", "until"), MOMENT),
             },
         },
+        "Parked": {
+            "type": "object",
+            "required": ["id", "forwarder", "tenant", "store", "event_id", "reason"],
+            "properties": {
+                "id": COUNT,
+                **dict.fromkeys(("forwarder", "tenant", "store", "event_id", "reason"), TEXT),
+            },
+        },
+    }
+
+
+def _flow() -> dict[str, Any]:
+    return {
         "Usage": {
             "type": "object",
             "description": "Committed in one month (UTC) by a tenant, store or device.",
@@ -132,14 +152,6 @@ def schemas() -> dict[str, Any]:
                 "reason": TEXT,
                 "holding": {"type": "object", "additionalProperties": TEXT},
                 "returning": {"type": "object"},
-            },
-        },
-        "Parked": {
-            "type": "object",
-            "required": ["id", "forwarder", "tenant", "store", "event_id", "reason"],
-            "properties": {
-                "id": COUNT,
-                **dict.fromkeys(("forwarder", "tenant", "store", "event_id", "reason"), TEXT),
             },
         },
     }
