@@ -108,6 +108,13 @@ class Gate:
             return 0.0
         return max(0.0, self.breaker.retry_s - self._now_s)
 
+    @property
+    def passable(self) -> bool:
+        """Whether a delivery could pass now."""
+        if self.breaker.state is BreakerState.OPEN:
+            return self.retry_in_s == 0
+        return self.closed
+
     @contextmanager
     def passing(self) -> Iterator[None]:
         """Let a delivery pass. Say :meth:`settled` or :meth:`failed` inside.

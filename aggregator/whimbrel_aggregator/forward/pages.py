@@ -13,7 +13,7 @@ from whimbrel_aggregator.reading import (
     Position,
 )
 
-from .gate import Gate
+from .gate import Gate, GateClosedError
 from .ladder import Rung
 from .port import Outcome, Sink
 from .positions import Positions
@@ -55,6 +55,8 @@ class Pages:
             SideFileError: what is left out cannot be noted.
             SinkHungError: the sink did not answer in its time.
         """
+        if not self._gate.passable and not self._thinning.skips:
+            raise GateClosedError("nothing may pass, so that there is nothing to read for")
         start = await self._positions.learn(partition, self._ask_position)
         page = await self._journal.read(
             partition, start.offset, limit_frames=READ_FRAMES, limit_bytes=READ_BYTES

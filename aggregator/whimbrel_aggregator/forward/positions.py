@@ -53,6 +53,7 @@ class Positions:
         self._takes = takes
         self._positions: dict[PartitionKey, Position] = {}
         self._cursors: dict[PartitionKey, int] = {}
+        self._attached = False
         self._heads: dict[PartitionKey, int] = {}
         self._selected: dict[PartitionKey, bool] = {}
         self._behind: dict[PartitionKey, _Waiting] = {}
@@ -88,6 +89,9 @@ class Positions:
         self._positions.clear()
         known = self._name in await self._journal.consumers()
         await self._journal.attach(self._name)
+        if self._attached:  # they only moved by our own hand since
+            return
+        self._attached = True
         with suppress(JournalDamagedError):  # another's row, maybe; its own is met at its turn
             self._cursors = {
                 one.partition: one.cursor.offset

@@ -100,6 +100,11 @@ class Thinning:
         self.frames = 0
         self.events = 0
 
+    @property
+    def skips(self) -> bool:
+        """Whether whole lanes are passed, so that pages may pass without their sink."""
+        return bool(silent_lanes(self.ladder.rung))
+
     def look(self, backlog: Callable[[], Backlog]) -> bool:
         """Step up or down by the backlog's age; say whether that changed anything."""
         if len(self._rungs.ages) == 1:

@@ -10,7 +10,7 @@ from aiohttp import web
 from whimbrel_aggregator.flow.control import FlowFigures
 from whimbrel_aggregator.flow.limits import PERS, Limit, Limits
 from whimbrel_aggregator.flow.sidefile import SideFileError
-from whimbrel_aggregator.flow.usage import UsageRow
+from whimbrel_aggregator.flow.usage import Scope, UsageRow
 from whimbrel_aggregator.services import Services
 from whimbrel_aggregator.web import schemas
 from whimbrel_aggregator.web.answers import RefusedError, answer
@@ -49,19 +49,31 @@ class FlowRoutes:
         found = [
             row
             for row in rows
-            if (after is None or row.scope > tuple(after.split("/")))
+            if (after is None or row.scope > _scope_at(after))
             and (per is None or PERS[len(row.scope)] == per)
             and ("tenant" not in given or row.scope[:1] == (given["tenant"],))
         ]
         page = found[:limit]
-        more = "/".join(page[-1].scope) if len(found) > limit else None
+        more = _place_of(page[-1].scope) if len(found) > limit else None
         listed = [usage_to_json(row, self._services.limits) for row in page]
-        return answer({"month": month, "usage": listed, "next": more or None})
+        return answer({"month": month, "usage": listed, "next": more})
 
     async def flow(self, request: web.Request) -> web.Response:
         """Answer what devices may send now, and why not more."""
         query_of(request, ())
         return answer(flow_to_json(self._services.flow()))
+
+
+_REGION: Final = "all"
+"""The region's place in the order of the names, of which none may be called so."""
+
+
+def _place_of(scope: Scope) -> str:
+    return "/".join(scope) or _REGION
+
+
+def _scope_at(place: str) -> Scope:
+    return () if place == _REGION else tuple(place.split("/"))
 
 
 def usage_to_json(row: UsageRow, limits: Limits) -> dict[str, Any]:

@@ -4,11 +4,13 @@ import asyncio
 import random
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from committed.journal import Committer, address, events
 from committed.sinks import (
+    Behaviour,
     LoopClock,
     ScriptedSink,
     fail,
@@ -22,7 +24,9 @@ from servers.waiting import eventually
 from whimbrel_aggregator.forward.breaker import OPEN_AFTER_FAILURES, BreakerState
 from whimbrel_aggregator.forward.gate import Gate, GateClosedError, SinkHungError, SinkRunner
 from whimbrel_aggregator.forward.worker import Forwarder
+from whimbrel_aggregator.journal.port import PartitionKey
 from whimbrel_aggregator.journal.runner import ThreadRunner
+from whimbrel_aggregator.journal.sqlite import SqliteJournal
 from worlds.virtual import in_virtual_time
 
 
@@ -129,6 +133,31 @@ async def test_a_sink_that_fails_is_left_alone_and_found_again(tmp_path: Path) -
             assert breaker_of(forwarder) is BreakerState.CLOSED
             assert forwarder.status.breaker_opened == 1
         assert sorted(sink.numbers) == list(range(200))
+
+
+@pytest.mark.parametrize("behave", [hang, fail])
+@in_virtual_time
+async def test_while_a_sink_is_down_its_backlog_is_not_read_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behave: Behaviour
+) -> None:
+    reads: list[PartitionKey] = []
+    read = SqliteJournal.read
+
+    async def counted(
+        self: SqliteJournal, partition: PartitionKey, *given: Any, **named: Any
+    ) -> Any:
+        reads.append(partition)
+        return await read(self, partition, *given, **named)
+
+    async with loop_journal(tmp_path) as journal:
+        committer = Committer(journal)
+        for store in range(40):
+            await committer.commit([events(store * 10, 10)], address(f"store-{store}"))
+        monkeypatch.setattr(SqliteJournal, "read", counted)
+        async with running(forwarder_over(journal, "hook", ScriptedSink(behave))):
+            await asyncio.sleep(900)
+    # some twenty probes in a quarter of an hour, each with the deliveries that are in flight
+    assert len(reads) < 40 * 4
 
 
 @in_virtual_time
