@@ -89,6 +89,10 @@ class SideFile:
         self.connection.close()
 
     def _open(self) -> sqlite3.Connection:
+        try:
+            self._path.touch(mode=0o600)  # names of stores and what they sell are nobody else's
+        except OSError as error:
+            raise SideFileError(f"{self._path} cannot be opened: {error.strerror}") from error
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")

@@ -33,6 +33,11 @@ def test_it_lies_beside_the_journal() -> None:
     assert usage_path(Path("/data/journal.db")) == Path("/data/journal.db.usage")
 
 
+def test_it_is_its_owners_alone(tmp_path: Path) -> None:
+    stored(tmp_path / "usage", ROWS)
+    assert (tmp_path / "usage").stat().st_mode & 0o077 == 0
+
+
 def test_totals_survive_and_replace_each_other(tmp_path: Path) -> None:
     path = tmp_path / "usage"
     stored(path, ROWS)
