@@ -1,12 +1,10 @@
 """What stands for events that are not forwarded one by one: samples and summaries. Pure.
 
-A summary stands for the events of one frame that have the same type, source and zone. It takes
-the place and the sequence of the last of them, and says so: ``id`` ends in ``/summary``, the
-extension ``summaryof`` is how many events it stands for, and ``data`` is::
-
-    {"count": 3, "from_ns": ..., "until_ns": ..., "fields": {"celsius": {"min", "max", "mean", "last"}}}
-
-with one entry for each number in the events' own data.
+A summary stands for the events of one frame that have the same type, source and zone. It has the
+form of the edge's window rule: ``data`` is ``count``, and ``<field>_min``, ``_max``, ``_mean`` and
+``_last`` for each number in the events' own data. It takes the place, the sequence and the time of the
+last of them, and says so: its type and its ``id`` end in ``.summary`` and ``/summary``, and the
+extensions ``summaryof`` and ``summaryfromns`` are their number and the time of the first.
 """
 
 from __future__ import annotations
@@ -57,27 +55,17 @@ def _summary(group: Sequence[CommittedEvent]) -> CommittedEvent:
         for name, value in one.event.data.items():
             if type(value) in (int, float):
                 fields.setdefault(name, []).append(value)
-    data: dict[str, Any] = {
-        "count": len(group),
-        "from_ns": min(times_ns),
-        "until_ns": max(times_ns),
-        "fields": {
-            name: {
-                "min": min(values),
-                "max": max(values),
-                "mean": sum(values) / len(values),
-                "last": values[-1],
-            }
-            for name, values in sorted(fields.items())[:MAX_FIELDS]
-        },
-    }
+    data: dict[str, Any] = {"count": len(group)}
+    for name, values in sorted(fields.items())[:MAX_FIELDS]:
+        data[f"{name}_min"], data[f"{name}_max"] = min(values), max(values)
+        data[f"{name}_mean"], data[f"{name}_last"] = sum(values) / len(values), values[-1]
     event = Event(
-        type=last.event.type,
+        type=f"{last.event.type}.summary",
         source=last.event.source,
-        time_ns=last.event.time_ns,
+        time_ns=max(times_ns),
         zone=last.event.zone,
         lane=last.event.lane,
         data=data,
-        extensions={"summaryof": len(group)},
+        extensions={"summaryof": len(group), "summaryfromns": str(min(times_ns))},
     )
     return replace(last, id=f"{last.identity}/summary", event=event)

@@ -44,12 +44,15 @@ def test_a_summary_stands_for_the_events_of_one_source_in_the_place_of_the_last(
     second, first = summarised(EVENTS)
     assert (first.sequence, first.position) == (4, Position(7, 3))
     assert first.id == f"{EVENTS[3].identity}/summary"
-    assert first.event.extensions == {"summaryof": 3}
+    assert first.event.type == "climate.summary"
+    assert first.event.time_ns == 4_000
+    assert first.event.extensions == {"summaryof": 3, "summaryfromns": "1000"}
     assert first.event.data == {
         "count": 3,
-        "from_ns": 1_000,
-        "until_ns": 4_000,
-        "fields": {"celsius": {"min": 19, "max": 21.5, "mean": 60.5 / 3, "last": 19}},
+        "celsius_min": 19,
+        "celsius_max": 21.5,
+        "celsius_mean": 60.5 / 3,
+        "celsius_last": 19,
     }
     assert (second.event.source, second.event.data["count"]) == ("sensor-2", 1)
 
