@@ -14,6 +14,7 @@ from whimbrel_agent.intake.http import EventIntake
 from whimbrel_agent.intake.mqtt import MqttIntake
 from whimbrel_agent.localhttp.limits import HttpLimits
 from whimbrel_agent.logs import facts
+from whimbrel_agent.pacing import pace
 from whimbrel_agent.parts import Parts
 from whimbrel_agent.platform import Platform
 from whimbrel_agent.power.task import PowerTask
@@ -78,6 +79,7 @@ class Builder:
             await parts.close()
             raise
         self._add_jobs(parts, reporter)
+        power.present.on_mode(lambda _mode, settings, _reason: pace(parts, settings))
         parts.listening |= {
             "address": str(config.device.address),
             "key_id": self._key.public.key_id.hex(),
