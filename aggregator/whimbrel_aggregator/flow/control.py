@@ -232,6 +232,11 @@ class FlowControl:
         """Return a grant as a device is told it."""
         return Credit(grant.size_bytes, self._config.credit_lifetime_s)
 
+    @property
+    def starving(self) -> bool:
+        """Whether any device was told that there is nothing, and not yet that there is."""
+        return bool(self._starved)
+
     def fed_again(self, seconds: float) -> list[tuple[Address, Grant]]:
         """Return starved devices that may have something now, as many as may start meanwhile.
 

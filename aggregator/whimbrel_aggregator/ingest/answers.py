@@ -115,6 +115,8 @@ class Answerer:
 
         As many as may start in so many seconds; see :class:`..flow.control.FlowControl`.
         """
+        if not self._flow.starving:
+            return
         await self._flow.look()
         for address, grant in self._flow.fed_again(seconds):
             now_ns = self._clock.wall_ns()
