@@ -145,6 +145,10 @@ class Service(Protocol):
 class Transport(Protocol):
     """Makes links to the configured brokers, one at a time."""
 
+    def use_keepalive(self, keepalive_s: int) -> None:
+        """Ask for this keep-alive, in seconds, on links made from now on; 0 asks for none."""
+        ...
+
     async def connect(self, broker: int) -> Link:
         """Connect to the broker with this index in the configured list.
 

@@ -109,6 +109,10 @@ class Uplink:
         """Say that the machine has a network again."""
         self._put(NetworkReturned())
 
+    def use_keepalive(self, keepalive_s: int) -> None:
+        """Ask brokers for this keep-alive, in seconds, on links made from now on."""
+        self._transport.use_keepalive(keepalive_s)
+
     def figures(self) -> SessionFigures:
         """Return the session's state for status."""
         return self._session.figures(self._now())

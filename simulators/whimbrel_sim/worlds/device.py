@@ -203,6 +203,9 @@ class WorldTransport:
         suffix = f"{device.random.getrandbits(32):08x}"
         self.client_id = f"{device.name}-{suffix}"
 
+    def use_keepalive(self, keepalive_s: int) -> None:
+        """Change nothing: a world's links need no keep-alive to notice their end."""
+
     async def connect(self, broker: int) -> Link:
         """Connect to one of the configured brokers.
 
