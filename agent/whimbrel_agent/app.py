@@ -31,6 +31,7 @@ from whimbrel_agent.ports import Service
 from whimbrel_agent.sealing import SealingTask
 from whimbrel_agent.status import Status
 from whimbrel_agent.systemd import Notifier
+from whimbrel_agent.uplink.budgetfile import BudgetFile
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.shell import Uplink
 from whimbrel_agent.uplink.window import Window
@@ -40,6 +41,9 @@ from whimbrel_protocol.names import Address
 
 STOP_TIMEOUT_S: Final = 20.0
 """An orderly stop ends by then, inside systemd's 30 s; what is durable is durable anyway."""
+
+BUDGETS_NAME: Final = "budgets"
+"""Beside the buffer: what was sent this month on metered links."""
 
 _STATM: Final = Path("/proc/self/statm")
 
@@ -219,13 +223,19 @@ class _Agent:
 
     def _uplink(self, addresses: frozenset[Address]) -> Uplink:
         config = self._config
+        budgets = None
+        if any(rules.monthly_bytes for rules in config.uplink.links):
+            budgets = BudgetFile(config.buffer.path.with_name(BUDGETS_NAME))
         session = Session(
             addresses=addresses,
             region_key=config.device.region_key,
             brokers=len(config.uplink.brokers),
             lanes={name: lane.order for name, lane in config.buffer.lanes.items()},
             window=Window(
-                max_bytes=config.uplink.window_bytes, max_frames=config.uplink.window_frames
+                max_bytes=config.uplink.window_bytes,
+                max_frames=config.uplink.window_frames,
+                classes=config.uplink.links,
+                spent=budgets.before if budgets else None,
             ),
             random=self._random,
         )
@@ -237,6 +247,7 @@ class _Agent:
             key=self._key,
             clock=self._clock,
             software=f"whimbrel-agent {__version__}",
+            budgets=budgets,
         )
 
     def _add_intakes(self, parts: Parts) -> None:

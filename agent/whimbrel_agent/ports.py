@@ -104,6 +104,11 @@ class Link(Protocol):
         """How many messages that came in were dropped, since they were not read in time."""
         ...
 
+    @property
+    def interface(self) -> str:
+        """Name of the network interface that it goes out of, empty when that is unknown."""
+        ...
+
     async def publish(self, topic: str, payload: bytes) -> None:
         """Hand one message to the broker; returns when the client took it, not when it arrived.
 

@@ -11,6 +11,7 @@ No name of paho's that begins with an underscore is used. See ``decisions.md``.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from collections.abc import Sequence
@@ -93,6 +94,14 @@ class BrokerClient:
         info = self._client.publish(topic, payload, qos)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise BrokerError(f"could not publish: {paho.error_string(info.rc)}", info.rc)
+
+    def local_address(self) -> str:
+        """Return our own end's address, empty when there is no connection."""
+        if self._source is None:
+            return ""
+        # a twin of the descriptor, since paho's websocket does not show its socket
+        with socket.socket(fileno=os.dup(self._source.fileno())) as twin:
+            return str(twin.getsockname()[0])
 
     def pause_reading(self) -> None:
         """Leave what comes in to the kernel, so that TCP holds the broker back."""

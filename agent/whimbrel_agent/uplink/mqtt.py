@@ -26,6 +26,7 @@ from whimbrel_agent.config import BrokerAccess
 from whimbrel_agent.ports import Delivery, Link, LinkFailure, Random, TransportError
 from whimbrel_agent.uplink.brokerclient import BrokerClient
 from whimbrel_agent.uplink.dialing import LINK_ERRORS, Dial, Will, dial_to, transport_error
+from whimbrel_agent.uplink.interfaces import interface_of
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.topics import birth_topic, down_filter
 
@@ -66,6 +67,7 @@ class MqttLink:
     def __init__(self, client: _PipelinedClient, url: BrokerUrl) -> None:
         self._client = client
         self._url = url
+        self.interface = interface_of(client.local_address())
 
     @property
     def dropped(self) -> int:

@@ -237,6 +237,7 @@ class WorldLink:
         self._name = name
         self._connection: Connection | None = None
         self._siblings: list[Connection] = []
+        self.interface = ""
         self._inbox: deque[Delivery] = deque()
         self._changed = asyncio.Event()
         self._error: TransportError | None = None
