@@ -36,6 +36,10 @@ class SealingTask:
         self.decision = SealDecision(None, "not started")
         buffer.on_accept(self._accepted.set)
 
+    def look_again(self) -> None:
+        """Look at what is due, since other rules hold now."""
+        self._accepted.set()
+
     async def run(self) -> None:
         """Seal what is due, for ever."""
         while True:

@@ -1,8 +1,7 @@
-"""Keeping the buffer under its cap: what gives way, in which order, and when nothing may.
+"""Room under the cap: how much there is, and frames that may go without a word.
 
-Order: receipted frames kept for a restored region, oldest first; then, where the lanes'
-policies allow it, pending frames of lanes no more urgent than the new events, least urgent
-lane first, never-published ones first, oldest first. What gives way becomes a gap.
+Those are receipted frames, kept for a region that is restored. What else gives way, and in which
+order, is ``overflow``.
 """
 
 from __future__ import annotations
@@ -11,11 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 from whimbrel_agent.buffer.database import DiskFullError
-from whimbrel_agent.buffer.frames import drop_receipted, frames_with_events, walk
-from whimbrel_agent.buffer.gaps import replace_by_gap
+from whimbrel_agent.buffer.frames import drop_receipted, walk
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
-from whimbrel_agent.buffer.values import BufferFullError, Overflow
-from whimbrel_protocol.lanes import LANES, GapReason
 
 BATCH: Final = 16
 """Frames dropped in one transaction: bounds how far it grows the log."""
@@ -43,31 +39,6 @@ def has_room(state: BufferState, pages: int) -> bool:
 def is_pressing(state: BufferState) -> bool:
     """Whether room is so short that staged events should be sealed at once."""
     return not has_room(state, state.database.limits.headroom_pages)
-
-
-def make_room(state: BufferState, pages: int, lane: int) -> None:
-    """See to it that ``pages`` are free for events of ``lane`` or less urgent ones.
-
-    Raises:
-        BufferFullError: nothing more may be dropped.
-    """
-    if has_room(state, pages):
-        return
-    while (missing := pages - room(state)) > 0:
-        # a full disk is no cap: dropping events would not give it a byte back
-        at_cap = state.reserve.present
-        if not (trim_receipted(state, missing) or (at_cap and _evict(state, missing, lane))):
-            state.counters["refused_full"] += 1
-            why, remedy = (
-                ("buffer is full", "raise [buffer] max_bytes")
-                if at_cap
-                else ("the disk is full", "make room on it")
-            )
-            raise BufferFullError(
-                f"{why}: new events in lane {LANES[lane]} need {pages} pages of "
-                f"{state.database.page_bytes} bytes, {max(0, room(state))} are free, and no lane "
-                f"may drop more; wait for receipts, or {remedy}"
-            )
 
 
 def free_what_is_kept(state: BufferState) -> None:
@@ -105,41 +76,6 @@ def trim_to_share(state: BufferState) -> None:
     while (over := sum(totals.receipted_bytes for totals in state.totals) - share) > 0:
         if not trim_receipted(state, over // state.database.page_bytes + 1):
             return
-
-
-def _evict(state: BufferState, pages: int, lane: int) -> int:
-    """Turn some pending frames into gaps; returns how many."""
-    for victim in reversed(range(lane, LANE_COUNT)):
-        if state.lanes[victim].overflow is Overflow.DROP_OLDEST:
-            evicted = _evict_lane(state, pages, victim)
-            if evicted:
-                state.counters["evicted_frames"] += evicted
-                return evicted
-    return 0
-
-
-def _evict_lane(state: BufferState, pages: int, lane: int) -> int:
-    evicted = 0
-    need = pages * state.database.page_bytes
-
-    def work() -> None:
-        nonlocal evicted
-        evicted = freed = 0
-        with state.change() as connection:
-            after = state.published_through[lane]
-            rows = frames_with_events(
-                state, connection, lane, after=after, limit=BATCH
-            ) or frames_with_events(state, connection, lane, after=0, limit=BATCH)
-            for row in rows:
-                replace_by_gap(state, connection, row, GapReason.EVICTED)
-                evicted += 1
-                freed += row.size
-                if freed >= need:
-                    break
-
-    if state.totals[lane].pending_events:
-        freeing(state, work)
-    return evicted
 
 
 def freeing(state: BufferState, work: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from whimbrel_agent.buffer import capacity
 from whimbrel_agent.buffer.epochs import open_epoch
@@ -15,7 +16,8 @@ from whimbrel_agent.buffer.frames import (
     walk,
 )
 from whimbrel_agent.buffer.gaps import add_gap, put_aside, replace_by_gap
-from whimbrel_agent.buffer.sealer import LostRun, Place, SealedRun, Sealer, seal_events
+from whimbrel_agent.buffer.runs import LostRun, Place, SealedRun, seal_events
+from whimbrel_agent.buffer.sealer import Sealer
 from whimbrel_agent.buffer.staging import Stamp
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
 from whimbrel_agent.buffer.streams import Stream
@@ -26,6 +28,36 @@ from whimbrel_protocol.event import Event
 from whimbrel_protocol.frame import open_frame
 from whimbrel_protocol.header import FrameHeader
 from whimbrel_protocol.lanes import GapReason
+
+
+class Range(NamedTuple):
+    """Sequences of one epoch, from ``first`` to ``last``."""
+
+    epoch: int
+    first: int
+    last: int
+
+
+class Content(NamedTuple):
+    """A frame's header and its events with their sequences; what has none was thinned."""
+
+    header: FrameHeader
+    items: list[tuple[int, Event]]
+
+    def between(self, first: int, last: int) -> Content:
+        """Return the part of it in a range."""
+        return self._replace(items=[item for item in self.items if first <= item[0] <= last])
+
+    def moved(self, by: int) -> Content:
+        """Return it with other sequences."""
+        return self._replace(items=[(sequence + by, event) for sequence, event in self.items])
+
+
+class Cut(NamedTuple):
+    """What cutting a frame came to: frames made, and how many of its events lie in them."""
+
+    frames: int
+    events: int
 
 
 def rotate(state: BufferState, sealer: Sealer, *, above: int, forked: bool) -> None:
@@ -40,15 +72,15 @@ def rotate(state: BufferState, sealer: Sealer, *, above: int, forked: bool) -> N
     state.counters["epochs_rotated_by_fork"] += forked
 
 
-def opened(
-    state: BufferState, connection: sqlite3.Connection, row: FrameRow
-) -> tuple[FrameHeader, list[Event]] | None:
-    """Return a frame's header and events; a damaged frame becomes a gap, and None."""
+def opened(state: BufferState, connection: sqlite3.Connection, row: FrameRow) -> Content | None:
+    """Return what is in a frame; a damaged frame becomes a gap, and None."""
     data = body_of(connection, row)
     try:
         if data is not None:
             frame = open_frame(data)
-            return frame.header, decode_events(frame.columns)
+            events = decode_events(frame.columns)
+            items = list(zip(frame.header.sequences(), events, strict=True))
+            return Content(frame.header, items)
     except RemoteProtocolError as error:
         put_aside(state, connection, data or b"", str(error))
     state.counters["damaged_frames"] += 1
@@ -61,8 +93,8 @@ def cut(
     connection: sqlite3.Connection,
     row: FrameRow,
     holes: Sequence[tuple[int, int]],
-) -> int | None:
-    """Seal again only some ranges of a never-published frame; returns the frames made."""
+) -> Cut | None:
+    """Seal again only some ranges of a never-published frame; None where it was damaged."""
     if row.events == 0:
         drop_pending(state, connection, row)
         for place, (first, last) in enumerate(holes):
@@ -77,17 +109,17 @@ def cut(
                 frame_id=row.id + place,
                 wall_ns=row.wall_ns,
             )
-        return len(holes)
+        return Cut(len(holes), 0)
     content = opened(state, connection, row)
     if content is None:
         return None
-    header, events = content
     drop_pending(state, connection, row)
-    made = 0
+    made = kept = 0
     for first, last in holes:
-        part = events[first - row.first : last - row.first + 1]
-        made += _seal(state, connection, row, header, part, epoch=row.epoch, first=first, at=made)
-    return made
+        part = content.between(first, last)
+        kept += len(part.items)
+        made += seal_again(state, connection, row, part, Range(row.epoch, first, last), at=made)
+    return Cut(made, kept)
 
 
 def move_stream(state: BufferState, stream: Stream) -> int:
@@ -147,51 +179,88 @@ def _move(
             wall_ns=row.wall_ns,
         )
         return 1, row.span
-    header, events = content
-    return _seal(state, connection, row, header, events, epoch=state.epoch, first=first), len(
-        events
-    )
+    where = Range(state.epoch, first, first + row.span - 1)
+    content = content.moved(first - row.first)
+    return seal_again(state, connection, row, content, where), row.span
 
 
-def _seal(
+def seal_again(
     state: BufferState,
     connection: sqlite3.Connection,
     row: FrameRow,
-    header: FrameHeader,
-    events: Sequence[Event],
+    content: Content,
+    where: Range,
     *,
-    epoch: int,
-    first: int,
     at: int | None = None,
 ) -> int:
-    """Seal events of an old frame anew; ``at`` puts them in its place instead of at the end."""
+    """Seal events of an old frame anew; returns the frames made.
+
+    Args:
+        state: the buffer's.
+        connection: inside the caller's transaction.
+        row: the old frame, which is gone.
+        content: what of it is kept.
+        where: what the new frames cover.
+        at: puts them in the old one's place, after so many others, instead of at the end.
+    """
+    header, items = content
+    if not items:
+        _put_thinned(state, connection, row, where, at=at)
+        return 1
     stamp = Stamp(header.mono_ms * 10**6, row.wall_ns, header.clock)
-    runs = seal_events(state, Place(epoch, row.lane, first, stamp, header.boot_id), events)
+    runs = seal_events(
+        state,
+        Place(where.epoch, row.lane, where.first, stamp, header.boot_id),
+        [event for _, event in items],
+        sequences=[sequence for sequence, _ in items],
+        last=where.last,
+    )
     for number, run in enumerate(runs):
-        place = None if at is None else row.id + at + number
+        frame_id = None if at is None else row.id + at + number
         if isinstance(run, SealedRun):
             add_pending(
                 state,
                 connection,
                 run.data,
                 lane=row.lane,
-                epoch=epoch,
+                epoch=where.epoch,
                 first=run.first,
-                span=run.events,
+                span=run.span,
                 count=run.events,
                 wall_ns=row.wall_ns,
-                frame_id=place,
+                frame_id=frame_id,
             )
         elif isinstance(run, LostRun):
             state.ledger.add(row.lane, int(GapReason.DAMAGED), run.events)
             add_gap(
                 state,
                 connection,
-                epoch=epoch,
+                epoch=where.epoch,
                 lane=row.lane,
                 first=run.first,
-                span=run.events,
+                span=run.span,
                 reason=GapReason.DAMAGED,
-                frame_id=place,
+                frame_id=frame_id,
             )
     return len(runs)
+
+
+def _put_thinned(
+    state: BufferState,
+    connection: sqlite3.Connection,
+    row: FrameRow,
+    where: Range,
+    *,
+    at: int | None,
+) -> None:
+    add_gap(
+        state,
+        connection,
+        epoch=where.epoch,
+        lane=row.lane,
+        first=where.first,
+        span=where.last - where.first + 1,
+        reason=GapReason.THINNED,
+        frame_id=None if at is None else row.id + at,
+        wall_ns=row.wall_ns,
+    )

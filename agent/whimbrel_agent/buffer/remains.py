@@ -17,7 +17,7 @@ from whimbrel_agent.buffer.carve import CarvedRow, Carver
 from whimbrel_agent.buffer.frames import COLUMNS, FrameRow, digest_of, read_frame_row
 from whimbrel_agent.buffer.image import ImageReader
 from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
-from whimbrel_agent.buffer.staging import StagedRow
+from whimbrel_agent.buffer.staging import CLAIM_BYTES, StagedRow, claim_of
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.header import FrameHeader
 from whimbrel_protocol.keys import BadSignatureError, PublicKey
@@ -49,7 +49,8 @@ class Remains:
     """Everything that could be read.
 
     ``doubtful`` says that a last transaction may have come after the small rows: any frame may
-    have been published in it, and frames and staged rows of it may stand beside them.
+    have been published in it, and frames and staged rows of it may stand beside them. The last
+    staged row of an ``open_ended`` lane does not even say how many events it held.
     """
 
     epochs: list[tuple[Any, ...]] = field(default_factory=list)
@@ -60,11 +61,13 @@ class Remains:
     facts: dict[str, bytes] = field(default_factory=dict)
     keys: list[bytes] = field(default_factory=list)
     checkpoints: list[tuple[str, bytes]] = field(default_factory=list)
+    rules: list[tuple[int, bytes]] = field(default_factory=list)
     frames: dict[bytes, FoundFrame] = field(default_factory=dict)
     staged: list[StagedRow] = field(default_factory=list)
     broken_staged: list[CarvedRow] = field(default_factory=list)
     unreadable: frozenset[str] = frozenset()
     doubtful: bool = False
+    open_ended: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +122,23 @@ def gather(reader: ImageReader, carvers: Sequence[Carver], key: PublicKey) -> Re
     remains.checkpoints = [
         (row[0], row[1]) for row in _sound(reader.rows("checkpoints", "name, value, sum", "id"))
     ]
-    reader.rows("staged", "id", "id")
+    remains.open_ended = _open_ended(reader)
     remains.unreadable = frozenset(reader.unreadable)
+    # after the above: most files have no such table, and nothing of the numbering hangs on it
+    rules = reader.rows("rules", "id, body", "id")
+    remains.rules = [(row[0], row[1]) for row in rules if type(row[1]) is bytes]
     if len(remains.facts) < len(facts):
         remains.unreadable |= {"facts"}  # one that is missing may have said "published"
     for carver in carvers:
         _carve(remains, carver, key)
     return remains
+
+
+def _open_ended(reader: ImageReader) -> frozenset[int]:
+    """Return the lanes whose last staged row has lost what it says of itself."""
+    heads = reader.rows("staged", f"id, substr(CAST(body AS BLOB), 1, {CLAIM_BYTES})", "id")
+    newest = {row_id >> LANE_SHIFT: claim_of(head or b"") for row_id, head in sorted(heads)}
+    return frozenset(lane for lane, claim in newest.items() if claim is None or claim.lane != lane)
 
 
 def _sound(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -252,14 +265,28 @@ class Plan:
                 self._add(Piece(*stream, first, last, staged=row))
 
     def _fill_holes(self, bounds: dict[StreamKey, int]) -> None:
-        for stream in {*self._taken, *bounds}:
+        claims = self._claims()
+        for stream in {*self._taken, *bounds, *claims}:
             taken = self._taken[stream]
-            last = max(taken.last, self._through.get(stream, 0))
-            for carved in sorted(self._remains.broken_staged, key=lambda c: c.claim.first):
-                claim = carved.claim
-                if (claim.epoch, claim.lane) == stream and claim.first == last + 1:
-                    last += claim.count
-            if last == max(taken.last, self._through.get(stream, 0)):
+            known = last = max(taken.last, self._through.get(stream, 0))
+            for first, count in claims.get(stream, ()):
+                if first == last + 1:
+                    last += count
+            if last == known or stream[1] in self._remains.open_ended:
                 last = max(last, bounds.get(stream, 0))
             for first, end in taken.missing(1, last) if last else ():
                 self._add(Piece(*stream, first, end, reason=GapReason.DAMAGED, lost=True))
+
+    def _claims(self) -> dict[StreamKey, list[tuple[int, int]]]:
+        """Return what broken staged rows say of themselves: by stream, first and count.
+
+        Rows lie on after they were deleted; one of an epoch that nothing knows has no say.
+        """
+        remains = self._remains
+        known = {row[0] for row in remains.epochs}
+        known |= {epoch for epoch, _ in self._taken}
+        claims: defaultdict[StreamKey, list[tuple[int, int]]] = defaultdict(list)
+        for claim in (carved.claim for carved in remains.broken_staged):
+            if claim.epoch in known or "epochs" in remains.unreadable:
+                claims[claim.epoch, claim.lane].append((claim.first, claim.count))
+        return {stream: sorted(found) for stream, found in claims.items()}

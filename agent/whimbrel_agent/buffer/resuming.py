@@ -176,11 +176,13 @@ def _cover(
     with state.change() as connection:
         for row in rows:
             holes = ranges.missing(row.first, row.last)
+            delivered = row.events
             if holes:
-                made = reissuing.cut(state, connection, row, holes)
-                if made is None:
+                cut = reissuing.cut(state, connection, row, holes)
+                if cut is None:
                     continue
-                progress.resealed += made
+                progress.resealed += cut.frames
+                delivered -= cut.events
             else:
                 drop_pending(state, connection, row)
                 progress.covered += 1
@@ -191,7 +193,7 @@ def _cover(
             for first, last in settled:
                 changed.settled.add(first, last)
             if row.events:
-                state.ledger.add(row.lane, DELIVERED, settled.total)
+                state.ledger.add(row.lane, DELIVERED, delivered)
             elif row.reason == GapReason.DAMAGED:
                 # feared lost with the rows that knew of them, and delivered all along
                 state.ledger.move(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import mmap
 import sqlite3
 from collections import Counter
+from collections.abc import Container
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +26,9 @@ from whimbrel_agent.buffer.image import ImageReader, build_image
 from whimbrel_agent.buffer.ledger import ACCEPTED
 from whimbrel_agent.buffer.numbers import sync_directory
 from whimbrel_agent.buffer.remains import Piece, Plan, Remains, gather
-from whimbrel_agent.buffer.schema import row_sum
-from whimbrel_agent.buffer.sealer import insert_run, seal_part
+from whimbrel_agent.buffer.runs import insert_run
+from whimbrel_agent.buffer.schema import RULES_TABLE, row_sum
+from whimbrel_agent.buffer.sealer import seal_part
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
 from whimbrel_agent.buffer.values import DamageReport
 from whimbrel_protocol.errors import FieldError
@@ -173,6 +175,9 @@ class Builder:
                     "INSERT OR REPLACE INTO checkpoints (name, value, sum) VALUES (?, ?, ?)",
                     (name, value, row_sum(name, value)),
                 )
+            if remains.rules:
+                connection.execute(RULES_TABLE)
+                connection.executemany("INSERT INTO rules VALUES (?, ?)", remains.rules)
             if "generation" in remains.facts:
                 state.write_fact(connection, "generation", remains.facts["generation"])
 
@@ -213,8 +218,11 @@ def salvage(
         with ExitStack() as stack:
             carvers = [Carver(_mapped(image, stack), page_bytes) for image in images]
             remains = gather(reader, carvers, fresh.key.public)
-            if "staged" in remains.unreadable and not bounds:
-                bounds = _bounds_of_newest(fresh)
+            if not bounds:
+                unknown = (
+                    range(LANE_COUNT) if "staged" in remains.unreadable else remains.open_ended
+                )
+                bounds = _bounds_of_newest(fresh, unknown)
             plan = Plan(remains, bounds)
             builder = Builder(fresh, remains)
             builder.build(plan.pieces)
@@ -230,11 +238,13 @@ def _mapped(image: Path, stack: ExitStack) -> mmap.mmap:
     return stack.enter_context(closing(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)))
 
 
-def _bounds_of_newest(state: BufferState) -> dict[tuple[int, int], int]:
-    """Return how far the last process may have numbered: its reservations."""
+def _bounds_of_newest(state: BufferState, lanes: Container[int]) -> dict[tuple[int, int], int]:
+    """Return how far the last process may have numbered in some lanes: its reservations."""
     before = state.numbers.before
     newest = max(before.epochs, default=0)
-    return {key: last for key, last in before.reserved.items() if key[0] == newest}
+    return {
+        key: last for key, last in before.reserved.items() if key[0] == newest and key[1] in lanes
+    }
 
 
 def install(files: Companions, *, keep_bytes: int, wall_ns: int) -> str:

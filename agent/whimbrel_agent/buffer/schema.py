@@ -14,6 +14,8 @@ keys                  idempotency keys, one row per commit that brought some
 checkpoints           positions of importers, durable together with their events
 quarantine            what was found damaged, kept aside for people
 facts                 single values, such as the journal generation
+rules                 states of edge rules, with a checksum in each body; made when rules are
+                      first used, and in no schema version: a program without rules leaves it
 ====================  ==================================================================
 
 Ids of frames and staged rows are ``lane << 56 | n``: a lane's rows lie together and in order,
@@ -91,6 +93,8 @@ CREATE TABLE checkpoints (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, value BLOB NOT NULL, sum INTEGER NOT NULL
 );
 """
+
+RULES_TABLE: Final = "CREATE TABLE IF NOT EXISTS rules (id INTEGER PRIMARY KEY, body BLOB NOT NULL)"
 
 _STEPS: Final[dict[int, str]] = {0: _VERSION_1, 1: _VERSION_2}
 """Version found -> statements that lead to the next one."""

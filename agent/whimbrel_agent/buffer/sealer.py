@@ -6,17 +6,13 @@ damaged row costs its own events only: a gap takes their place and the bytes are
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
 from whimbrel_agent.buffer import capacity
-from whimbrel_agent.buffer.frames import add_pending
-from whimbrel_agent.buffer.gaps import add_gap, put_aside
-from whimbrel_agent.buffer.ledger import ACCEPTED
 from whimbrel_agent.buffer.recent import Recent, RecentRow
+from whimbrel_agent.buffer.runs import LostRun, Place, SealedRun, insert_run, seal_events
 from whimbrel_agent.buffer.sealing import (
     CLOSED_EPOCH_EVENTS,
     FIRST_RATIO,
@@ -26,54 +22,11 @@ from whimbrel_agent.buffer.sealing import (
     next_ratio,
     rows_to_seal,
 )
-from whimbrel_agent.buffer.staging import DamagedRowError, StagedRow, Stamp, read_row
+from whimbrel_agent.buffer.staging import DamagedRowError, StagedRow, read_row
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState, StagedSlot
-from whimbrel_protocol.batch import encode_events
-from whimbrel_protocol.errors import LocalProtocolError
 from whimbrel_protocol.event import Event
-from whimbrel_protocol.frame import seal_frame
-from whimbrel_protocol.header import FrameHeader, name_zones
-from whimbrel_protocol.lanes import LANES, GapReason
 
 _READ_AT_ONCE: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class SealedRun:
-    """One frame's bytes and what it covers."""
-
-    first: int
-    events: int
-    wall_ns: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class LostRun:
-    """Sequences whose staged row was damaged, and what is left of its bytes."""
-
-    first: int
-    events: int
-    remains: bytes
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a run of events stands: its numbers, and the clocks when its first was accepted.
-
-    ``boot_id`` is the boot that the stamp belongs to, None for the epoch's own.
-    """
-
-    epoch: int
-    lane: int
-    first: int
-    stamp: Stamp
-    boot_id: bytes | None = None
-
-    def after(self, events: int) -> Place:
-        """Return the place so many events further on."""
-        return replace(self, first=self.first + events)
 
 
 OpenRow = StagedRow | RecentRow
@@ -141,6 +94,7 @@ class Sealer:
             state.staged[lane].pop()
         sealed_bytes = sum(len(run.data) for run in runs if isinstance(run, SealedRun))
         packed_bytes = sum(slot.size_bytes for slot in slots)
+        state.sealed_meter.add(sealed_bytes, state.now_s())
         if sealed_bytes:
             self._ratio[lane] = next_ratio(
                 self._ratio[lane], frame_bytes=sealed_bytes, packed_bytes=packed_bytes
@@ -178,9 +132,11 @@ def _open(slot: StagedSlot, body: bytes) -> StagedRow | LostRun:
     try:
         row = read_row(body or b"")
     except DamagedRowError as error:
-        return LostRun(slot.first, slot.events, body, str(error))
+        return LostRun(slot.first, slot.events, slot.events, body, str(error))
     if (row.epoch, row.first, row.count) != (slot.epoch, slot.first, slot.events):
-        return LostRun(slot.first, slot.events, body, "staged row is not the one that stood here")
+        return LostRun(
+            slot.first, slot.events, slot.events, body, "staged row is not the one that stood here"
+        )
     return row
 
 
@@ -192,7 +148,7 @@ def _events_of(row: OpenRow | LostRun) -> tuple[OpenRow | LostRun, Sequence[Even
     try:
         return row, row.events()
     except DamagedRowError as error:
-        return LostRun(row.first, row.count, row.packed, str(error)), ()
+        return LostRun(row.first, row.count, row.count, row.packed, str(error)), ()
 
 
 def seal_rows(
@@ -225,83 +181,7 @@ def seal_part(
     try:
         events = row.events()
     except DamagedRowError as error:
-        return [LostRun(first, count, row.packed, str(error))]
+        return [LostRun(first, count, count, row.packed, str(error))]
     begin = first - row.first
     place = Place(row.epoch, lane, first, row.stamp)
     return seal_events(state, place, events[begin : begin + count])
-
-
-def seal_events(
-    state: BufferState, place: Place, events: Sequence[Event]
-) -> list[SealedRun | LostRun]:
-    """Seal events with rising sequences; in halves where one frame cannot hold them."""
-    try:
-        data = _frame(state, place, events)
-    except LocalProtocolError as error:
-        if len(events) == 1:
-            return [LostRun(place.first, 1, b"", f"event cannot be sealed: {error}")]
-    else:
-        return [SealedRun(place.first, len(events), place.stamp.wall_ns, data)]
-    middle = len(events) // 2
-    return [
-        *seal_events(state, place, events[:middle]),
-        *seal_events(state, place.after(middle), events[middle:]),
-    ]
-
-
-def _frame(state: BufferState, place: Place, events: Sequence[Event]) -> bytes:
-    times = [event.time_ns for event in events]
-    shared = state.epochs[place.epoch]
-    header = FrameHeader(
-        address=shared.address,
-        lane=LANES[place.lane],
-        order=shared.orders[place.lane],
-        epoch=place.epoch,
-        first=place.first,
-        span=len(events),
-        count=len(events),
-        time_min_s=min(times) // 10**9,
-        time_max_s=max(times) // 10**9,
-        mono_ms=place.stamp.mono_ns // 10**6,
-        boot_id=place.boot_id or shared.boot_id,
-        clock=place.stamp.quality,
-        zones=name_zones(event.zone for event in events),
-    )
-    return seal_frame(header, encode_events(events), state.key)
-
-
-def insert_run(
-    state: BufferState,
-    connection: sqlite3.Connection,
-    lane: int,
-    epoch: int,
-    run: SealedRun | LostRun,
-) -> None:
-    """Insert a sealed run, or the gap of a lost one, and account its events."""
-    state.ledger.add(lane, ACCEPTED, run.events)
-    if isinstance(run, SealedRun):
-        add_pending(
-            state,
-            connection,
-            run.data,
-            lane=lane,
-            epoch=epoch,
-            first=run.first,
-            span=run.events,
-            count=run.events,
-            wall_ns=run.wall_ns,
-        )
-        return
-    state.ledger.add(lane, int(GapReason.DAMAGED), run.events)
-    state.counters["damaged_rows"] += 1
-    if run.remains:
-        put_aside(state, connection, run.remains, run.why)
-    add_gap(
-        state,
-        connection,
-        epoch=epoch,
-        lane=lane,
-        first=run.first,
-        span=run.events,
-        reason=GapReason.DAMAGED,
-    )

@@ -51,13 +51,16 @@ def pending(state: BufferState, lane: int, after_id: int, limit: int) -> list[Fr
     return refs
 
 
-def load(state: BufferState, frame_id: int) -> bytes | None:
+def load(state: BufferState, frame_id: int, digest: bytes | None = None) -> bytes | None:
     """Return a pending frame's bytes, or None when it is gone.
 
-    A frame whose bytes are not what was sealed is put aside and becomes a gap.
+    A frame whose bytes are not what was sealed is put aside and becomes a gap. With a digest, one
+    that has another is not the frame that was meant.
     """
     with state.database.reading() as connection:
         row = get_pending(state, connection, frame_id)
+        if row is not None and digest not in {None, row.digest}:
+            return None
         data = None if row is None else body_of(connection, row)
     if row is None or data is not None:
         return data

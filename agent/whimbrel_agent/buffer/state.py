@@ -15,10 +15,12 @@ from typing import Final, NamedTuple
 
 from whimbrel_agent.buffer.database import Database
 from whimbrel_agent.buffer.ledger import Ledger
+from whimbrel_agent.buffer.meter import Meter
 from whimbrel_agent.buffer.numbers import NumbersFile, next_block
 from whimbrel_agent.buffer.reserve import ReserveFile
 from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
 from whimbrel_agent.buffer.streams import Streams
+from whimbrel_agent.buffer.thinning import Step
 from whimbrel_agent.buffer.values import BufferBrokenError, BufferConfig, DamageReport, LaneConfig
 from whimbrel_agent.ports import Clock, Random
 from whimbrel_protocol.keys import PrivateKey
@@ -90,7 +92,9 @@ class BufferState:
     """The state of one open buffer. See the module's docstring.
 
     Of each lane, ``published_through`` is the last frame id that may have been sent, and
-    ``window_through`` the durable bound of it, which runs ahead (see ``sending``).
+    ``window_through`` the durable bound of it, which runs ahead (see ``sending``). For each step
+    of thinning, ``thinned_through`` is the last frame that has had it in this process. The meters
+    count bytes of frames that came into being, and that the region has.
     """
 
     def __init__(
@@ -121,6 +125,7 @@ class BufferState:
         self.totals = [LaneTotals() for _ in LANES]
         self.published_through = [0] * LANE_COUNT
         self.window_through = [0] * LANE_COUNT
+        self.thinned_through = [[0] * LANE_COUNT for _ in Step]
         self.next_frame = [FRAME_STRIDE] * LANE_COUNT
         self.next_body = 1
         self.next_staged = [1] * LANE_COUNT
@@ -134,6 +139,8 @@ class BufferState:
         self.asked_once = False
         self.former_epochs: set[int] = set()
         self.counters: Counter[str] = Counter()
+        self.sealed_meter = Meter()
+        self.settled_meter = Meter()
         self.damage: DamageReport | None = None
 
     @contextmanager
@@ -175,6 +182,7 @@ class BufferState:
 
     def _load_totals(self, connection: sqlite3.Connection) -> None:
         self.totals = [LaneTotals() for _ in LANES]
+        self.thinned_through = [[0] * LANE_COUNT for _ in Step]
         self.next_frame = [FRAME_STRIDE] * LANE_COUNT
         for lane, frames, events, size, last in connection.execute(
             f"SELECT id >> {LANE_SHIFT}, count(*), sum(count), sum(size), max(id)"  # noqa: S608
@@ -234,6 +242,10 @@ class BufferState:
     def is_published(self, frame_id: int) -> bool:
         """Whether a frame may have been sent."""
         return frame_id <= self.published_through[frame_id >> LANE_SHIFT]
+
+    def now_s(self) -> float:
+        """Monotonic seconds."""
+        return self.clock.mono_ns() / 1e9
 
     def reserve_numbers(self, lane: int, last: int) -> None:
         """Make numbers durable in the numbers file before events that use them."""

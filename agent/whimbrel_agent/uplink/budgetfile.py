@@ -29,6 +29,9 @@ from typing import Final
 
 from whimbrel_agent.uplink.budget import Spent
 
+BUDGETS_NAME: Final = "budgets"
+"""The file's name."""
+
 MAX_FILE_BYTES: Final = 16 * 1024
 
 _MARK: Final = b"WBB1"

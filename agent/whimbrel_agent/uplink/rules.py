@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zoneinfo
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, tzinfo
@@ -127,6 +126,8 @@ def _minute(table: Table, key: str) -> int:
 def _zone(table: Table, name: str | None) -> tzinfo:
     if name is None:
         return UTC
+    import zoneinfo  # noqa: PLC0415  for those who name a zone; it costs memory
+
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:

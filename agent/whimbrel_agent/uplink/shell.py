@@ -234,7 +234,7 @@ class Uplink:
         try:
             for frame_id in newest.values():
                 await self._buffer.reserve_published(frame_id)
-            loaded = await self._buffer.load_many([sending.frame.id for sending in sendings])
+            loaded = await self._buffer.load_many([sending.frame for sending in sendings])
             for sending, data in zip(sendings, loaded, strict=True):
                 frame = sending.frame
                 if data is None:

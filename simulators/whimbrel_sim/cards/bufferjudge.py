@@ -62,7 +62,7 @@ async def _loaded(buffer: Buffer, lane: str) -> list[tuple[FrameRef, bytes]]:
     """Load what is pending; what is found damaged then becomes a gap, which is loaded in turn."""
     for _ in range(2):
         refs = await buffer.pending(lane, 0, _ALL)
-        data = await buffer.load_many([ref.id for ref in refs])
+        data = await buffer.load_many(refs)
         whole = [(ref, one) for ref, one in zip(refs, data, strict=True) if one is not None]
         if len(whole) == len(refs):
             return whole

@@ -188,7 +188,7 @@ class BufferWork:
         if not refs:
             return
         await self.buffer.reserve_published(refs[-1].id)
-        data = await self.buffer.load_many([ref.id for ref in refs])
+        data = await self.buffer.load_many(refs)
         sent = [ref for ref, frame in zip(refs, data, strict=True) if frame is not None]
         self._mark(["published", [_frame_mark(ref) for ref in sent]])
         self._published[lane] += sent

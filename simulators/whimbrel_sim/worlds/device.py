@@ -10,12 +10,13 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from whimbrel_agent.app import Parts, serve
+from whimbrel_agent.app import serve
 from whimbrel_agent.brokers import BrokerUrl
 from whimbrel_agent.buffer.values import BufferConfig, LaneConfig
 from whimbrel_agent.config import AgentConfig, ControlConfig, DeviceConfig, UplinkConfig
 from whimbrel_agent.localhttp.connection import Handler
 from whimbrel_agent.localhttp.limits import HttpLimits
+from whimbrel_agent.parts import Parts
 from whimbrel_agent.ports import (
     Delivery,
     Link,
@@ -25,6 +26,8 @@ from whimbrel_agent.ports import (
     Transport,
     TransportError,
 )
+from whimbrel_agent.power.reading import NoSource, PowerSource
+from whimbrel_agent.power.settings import PowerConfig
 from whimbrel_protocol.keys import PrivateKey, PublicKey
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.topics import down_filter
@@ -173,6 +176,15 @@ class DevicePlatform:
         """No kernel tells of a network here: the agent's own retries must find it."""
         del returned
         await asyncio.Event().wait()
+
+    def power_source(self, config: PowerConfig) -> PowerSource:
+        """No battery is in a world's device: it is on mains, or without any power."""
+        del config
+        return NoSource()
+
+    def usage(self, config: AgentConfig) -> None:
+        """Count nothing: the kernel's counters are of the whole world's process."""
+        del config
 
 
 class _Unreached:

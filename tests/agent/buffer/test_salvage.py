@@ -197,3 +197,31 @@ async def test_damaged_file_is_kept_aside_within_its_share(tmp_path: Path) -> No
         assert damage is not None
         assert damage.kept_as == ""
         assert not list(shop.path.parent.glob("*.damaged-*"))
+
+
+@pytest.mark.parametrize("spoilt", ["rows", "heads"])
+async def test_a_lane_of_which_only_a_broken_row_is_left_is_accounted_for(
+    tmp_path: Path, spoilt: str
+) -> None:
+    # Nothing else knows of the lane: no frame, no stream, no other row.
+    shop = Shop(tmp_path / "buffer.db")
+    async with shop.buffer() as buffer:
+        await buffer.accept(sales(8, lane="bulk"))
+        await buffer.accept(sales(5, 8))
+        epoch = buffer.epoch
+    with closing(sqlite3.connect(shop.path)) as connection, connection:
+        expression = (
+            "substr(body, 1, 60) || zeroblob(length(body) - 60)"
+            if spoilt == "rows"
+            else "zeroblob(length(body))"
+        )
+        connection.execute(f"UPDATE staged SET body = {expression} WHERE id >> 56 = 3")
+    async with shop.buffer() as buffer:
+        stats = await buffer.stats()
+        assert stats.damage is not None
+        lost = stats.lane("bulk").ledger.gapped[GapReason.DAMAGED]
+        assert lost == 8 if spoilt == "rows" else lost >= 8
+        gaps = await all_pending(buffer, "bulk")
+        assert [(gap.epoch, gap.first, gap.count) for gap in gaps] == [(epoch, 1, 0)]
+        assert sorted(await kept_numbers(buffer)) == list(range(8, 13))
+        await assert_sound(buffer)

@@ -1,0 +1,138 @@
+"""What gives way when the buffer is full, in which order, and when nothing may.
+
+Order: receipted frames kept for a restored region, oldest first; then, of lanes no more urgent
+than the new events and as their policies allow it, least urgent lane first: never-published
+numeric series are thinned, oldest first, step by step; then pending frames are dropped,
+never-published ones first, oldest first. What gives way becomes a gap.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from whimbrel_agent.buffer import capacity
+from whimbrel_agent.buffer.frames import FrameRow, drop_pending, frames_with_events
+from whimbrel_agent.buffer.gaps import replace_by_gap
+from whimbrel_agent.buffer.reissuing import Range, opened, seal_again
+from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
+from whimbrel_agent.buffer.thinning import Step, thin
+from whimbrel_agent.buffer.values import BufferFullError, Overflow
+from whimbrel_protocol.lanes import LANES, GapReason
+
+THIN_LOOKS: Final = 4
+"""Frames looked into at once: some 10 ms each on a small board, while accepts wait."""
+
+
+def make_room(state: BufferState, pages: int, lane: int) -> None:
+    """See to it that ``pages`` are free for events of ``lane`` or less urgent ones.
+
+    Raises:
+        BufferFullError: nothing more may be dropped.
+    """
+    if capacity.has_room(state, pages):
+        return
+    while (missing := pages - capacity.room(state)) > 0:
+        # a full disk is no cap: dropping events would not give it a byte back
+        at_cap = state.reserve.present
+        if not (
+            capacity.trim_receipted(state, missing)
+            or (at_cap and (_thin(state, lane) or _evict(state, missing, lane)))
+        ):
+            state.counters["refused_full"] += 1
+            why, remedy = (
+                ("buffer is full", "raise [buffer] max_bytes")
+                if at_cap
+                else ("the disk is full", "make room on it")
+            )
+            raise BufferFullError(
+                f"{why}: new events in lane {LANES[lane]} need {pages} pages of "
+                f"{state.database.page_bytes} bytes, {max(0, capacity.room(state))} are free, and "
+                f"no lane may drop more; wait for receipts, or {remedy}"
+            )
+
+
+# ---------------------------------------------------------------------- thinning
+
+
+def _thin(state: BufferState, lane: int) -> bool:
+    """Thin a few frames; say whether any got smaller."""
+    for victim in reversed(range(lane, LANE_COUNT)):
+        if state.lanes[victim].overflow is Overflow.THIN and any(
+            _thin_lane(state, victim, step) for step in Step
+        ):
+            return True
+    return False
+
+
+def _thin_lane(state: BufferState, lane: int, step: Step) -> bool:
+    """Take the next step on the oldest frames that have not had it."""
+    after = max(state.published_through[lane], state.thinned_through[step][lane])
+    with state.database.reading() as connection:
+        rows = frames_with_events(state, connection, lane, after=after, limit=THIN_LOOKS)
+    if not rows:
+        return False
+    freed = 0
+
+    def work() -> None:
+        nonlocal freed
+        freed = 0
+        for row in rows:
+            freed += _thin_frame(state, row, step)
+
+    capacity.freeing(state, work)
+    state.thinned_through[step][lane] = rows[-1].id
+    return freed > 0
+
+
+def _thin_frame(state: BufferState, row: FrameRow, step: Step) -> int:
+    """Seal a frame again with fewer events; returns the bytes saved."""
+    with state.change() as connection:
+        before = state.totals[row.lane].pending_bytes
+        content = opened(state, connection, row)
+        items = None if content is None else thin(content.items, step)
+        if content is not None and items is not None:
+            drop_pending(state, connection, row)
+            where = Range(row.epoch, row.first, row.last)
+            seal_again(state, connection, row, content._replace(items=items), where, at=0)
+            left_out = row.events - len(items)
+            state.ledger.add(row.lane, int(GapReason.THINNED), left_out)
+            state.counters["thinned_events"] += left_out
+    return before - state.totals[row.lane].pending_bytes
+
+
+# ---------------------------------------------------------------------- dropping
+
+
+def _evict(state: BufferState, pages: int, lane: int) -> int:
+    """Turn some pending frames into gaps; returns how many."""
+    for victim in reversed(range(lane, LANE_COUNT)):
+        if state.lanes[victim].overflow is not Overflow.REFUSE:
+            evicted = _evict_lane(state, pages, victim)
+            if evicted:
+                state.counters["evicted_frames"] += evicted
+                return evicted
+    return 0
+
+
+def _evict_lane(state: BufferState, pages: int, lane: int) -> int:
+    evicted = 0
+    need = pages * state.database.page_bytes
+
+    def work() -> None:
+        nonlocal evicted
+        evicted = freed = 0
+        with state.change() as connection:
+            after = state.published_through[lane]
+            rows = frames_with_events(
+                state, connection, lane, after=after, limit=capacity.BATCH
+            ) or frames_with_events(state, connection, lane, after=0, limit=capacity.BATCH)
+            for row in rows:
+                replace_by_gap(state, connection, row, GapReason.EVICTED)
+                evicted += 1
+                freed += row.size
+                if freed >= need:
+                    break
+
+    if state.totals[lane].pending_events:
+        capacity.freeing(state, work)
+    return evicted

@@ -1,0 +1,7 @@
+"""``scripts/soak worlds|images|check``."""
+
+import sys
+
+from .command import main
+
+sys.exit(main())
