@@ -23,6 +23,7 @@ from whimbrel_agent.reporting import Reporter
 from whimbrel_agent.rules.opening import open_rules
 from whimbrel_agent.sealing import SealingTask
 from whimbrel_agent.systemd import Notifier
+from whimbrel_agent.uplink.budgetfile import BUDGETS_NAME, BudgetFile
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.shell import Uplink
 from whimbrel_agent.uplink.window import Window
@@ -104,13 +105,19 @@ class Builder:
     def _uplink(self, addresses: frozenset[Address], meter: EnergyMeter | None) -> Uplink:
         config = self._config
         transport = self._platform.transport(config, addresses)
+        budgets = None
+        if any(rules.monthly_bytes for rules in config.uplink.links):
+            budgets = BudgetFile(config.buffer.path.with_name(BUDGETS_NAME))
         session = Session(
             addresses=addresses,
             region_key=config.device.region_key,
             brokers=len(config.uplink.brokers),
             lanes={name: lane.order for name, lane in config.buffer.lanes.items()},
             window=Window(
-                max_bytes=config.uplink.window_bytes, max_frames=config.uplink.window_frames
+                max_bytes=config.uplink.window_bytes,
+                max_frames=config.uplink.window_frames,
+                classes=config.uplink.links,
+                spent=budgets.before if budgets else None,
             ),
             random=self._platform.random,
         )
@@ -122,6 +129,7 @@ class Builder:
             key=self._key,
             clock=self._platform.clock,
             software=f"whimbrel-agent {__version__}",
+            budgets=budgets,
         )
 
     def _energy_meter(self) -> EnergyMeter | None:

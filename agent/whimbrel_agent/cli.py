@@ -21,7 +21,7 @@ __all__ = ["main"]
 DEFAULT_CONFIG: Final = Path("/etc/whimbrel/agent.toml")
 
 _EXTRA_MODULES: Final = frozenset(
-    {"aiomqtt", "cbor2", "h11", "lz4", "nacl", "paho", "psutil", "zeroconf", "zstandard"}
+    {"cbor2", "h11", "lz4", "nacl", "paho", "psutil", "zeroconf", "zstandard"}
 )
 
 _HELP_FORM: Final = partial(argparse.RawDescriptionHelpFormatter, width=78)

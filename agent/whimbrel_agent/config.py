@@ -18,6 +18,7 @@ from .brokers import BrokerUrl
 from .buffer.values import BufferConfig
 from .power.settings import PowerConfig
 from .rules.values import RuleConfig
+from .uplink.limits import LinkRules
 
 MIB: Final = 1024 * 1024
 
@@ -75,12 +76,14 @@ class UplinkConfig:
         access: user, password, certificates.
         window_bytes: at most so many bytes wait for receipts; the region's credit may say less.
         window_frames: at most so many frames wait for receipts.
+        links: rules by class of link, the last one for any.
     """
 
     brokers: tuple[BrokerUrl, ...]
     access: BrokerAccess = field(default_factory=BrokerAccess)
     window_bytes: int = 2 * MIB  # 120 full frames; fills 100 Mbit/s at 150 ms to the receipt
     window_frames: int = 256  # one receipt message names at most this many
+    links: tuple[LinkRules, ...] = (LinkRules(),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

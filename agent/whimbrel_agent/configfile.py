@@ -33,6 +33,7 @@ from .profiles.defaults import with_defaults
 from .profiles.library import UnknownProfileError, load_profile
 from .rules.values import RuleConfig
 from .settings import ConfigError, Table
+from .uplink.rules import link_classes
 
 _ORDERS: Final = {"in-order": Order.IN_ORDER, "live-first": Order.LIVE_FIRST}
 
@@ -191,6 +192,7 @@ def _uplink(table: Table) -> UplinkConfig:
         access=_access(table),
         window_bytes=table.size("window_bytes", default.window_bytes, 128 * 1024, 64 * MIB),
         window_frames=table.integer("window_frames", default.window_frames, 1, 4096),
+        links=link_classes(table, texts),
     )
     table.finish()
     return config

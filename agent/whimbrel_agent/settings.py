@@ -139,6 +139,10 @@ class Table:
             raise self._wrong(key, value, "a list, such as [...]")
         return value
 
+    def names(self) -> list[str]:
+        """Return the names of what is set, for tables whose keys are the user's."""
+        return list(self._values)
+
     def table(self, key: str) -> Table | None:
         """Take an inner table, or None when it is not there."""
         value = self._take(key)

@@ -153,6 +153,24 @@ def _uplink(status: Mapping[str, Any]) -> Iterator[str]:
         f"{uplink['in_flight_frames']} frames, {_size(uplink['in_flight_bytes'])} of "
         f"{_size(window['window_bytes'])}, credit {'none' if credit is None else _size(credit)}",
     )
+    yield from _link(window)
+
+
+def _link(window: Mapping[str, Any]) -> Iterator[str]:
+    if window["rate_bytes_per_s"] is not None:
+        measured = f"{window['rate_bytes_per_s'] * 8 / 1000:,.0f} kbit/s"
+        if window["queueing_s"] is not None:
+            measured += (
+                f", {1000 * window['base_delay_s']:.0f} ms and {1000 * window['queueing_s']:.0f} ms "
+                "in queues"
+            )
+        yield _line("link", f"{measured}, background window {_size(window['background_bytes'])}")
+    if window["cap_bytes_per_s"] is not None:
+        rate = f"{window['cap_bytes_per_s'] * 8 / 1000:,g} kbit/s"
+        yield _line("rate limit", f"{rate}, {window['cap_reason']}")
+    if window["budget_left_bytes"] is not None:
+        left = window["budget_left_bytes"]
+        yield _line("this month", f"{_size(max(0, left))} left of {window['link_class']}")
 
 
 def _buffer(buffer: Mapping[str, Any], now_ns: int | None) -> Iterator[str]:

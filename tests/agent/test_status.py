@@ -75,6 +75,17 @@ def test_the_json_form_survives_json_and_sums_the_ledger() -> None:
     assert members["key_id"] == "01" * 8
 
 
+def test_the_table_shows_what_was_measured_and_what_limits_the_link() -> None:
+    window = WindowFigures(
+        65_536, None, 0.1, 3.0, "", 41_000, 0.03, 0.012, 30_000.0, "links.lte", 62_500.0,
+        "the cap of links.lte", 1_048_576,
+    )  # fmt: skip
+    text = status_table(status(replace(FIGURES, window=window)).to_json())
+    for words in ("240 kbit/s, 30 ms and 12 ms in queues", "500 kbit/s, the cap of links.lte",
+                  "1.0 MiB left of links.lte"):  # fmt: skip
+        assert words in text
+
+
 def test_the_table_names_what_an_operator_asks() -> None:
     text = status_table(status(FIGURES).to_json())
     for words in (

@@ -18,6 +18,10 @@ class MeteredTransport:
         self._account = account
         self._clock = clock
 
+    def use_keepalive(self, keepalive_s: int) -> None:
+        """Ask for this keep-alive on links made from now on."""
+        self._transport.use_keepalive(keepalive_s)
+
     async def connect(self, broker: int) -> Link:
         """Connect to the broker with this index."""
         link = await self._transport.connect(broker)
@@ -37,6 +41,11 @@ class _MeteredLink:
     def dropped(self) -> int:
         """How many messages that came in were dropped."""
         return self._link.dropped
+
+    @property
+    def interface(self) -> str:
+        """Name of the network interface that it goes out of."""
+        return self._link.interface
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Hand one message to the broker."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from whimbrel_agent.buffer.values import FrameRef
+from whimbrel_agent.uplink.deliveryrate import Mark
 from whimbrel_agent.uplink.values import LoadFrames
 from whimbrel_protocol.lanes import Order
 from whimbrel_protocol.messages import ReceiptEntry
@@ -42,6 +43,7 @@ class Flight:
     sent_wall_ns: int
     deadline_s: float
     sends: int
+    mark: Mark
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ Pure: inputs and a moment in, effects and the next deadline out. The rules it ke
 * no frame leaves before the region has answered a resume, after a process start, after a
   change of its journal's generation, and after a silence;
 * only the region's verified receipt settles a frame; a PUBACK means nothing;
-* whatever is sent is bounded by the region's credit and by our own window.
+* whatever is sent is bounded by the region's credit and by our own windows.
 
 ====================  ==========================================================
 link                  down -> connecting -> up -> down
@@ -21,6 +21,7 @@ from typing import assert_never
 
 from whimbrel_agent.ports import LinkFailure, Random
 from whimbrel_agent.uplink.backoff import Backoff
+from whimbrel_agent.uplink.budget import Spent
 from whimbrel_agent.uplink.counts import Counts
 from whimbrel_agent.uplink.figures import LinkState, ResumeState, SessionFigures
 from whimbrel_agent.uplink.inbox import Refused, check_down
@@ -130,8 +131,8 @@ class Session:
             case ResumeNotApplied():
                 self._resume = ResumeState.NEEDED
                 self._ask_at_s = now.mono_s + MAX_ASK_S
-            case LinkMade(newest):
-                self._link_made(newest, now)
+            case LinkMade(newest, interface):
+                self._link_made(newest, interface, now)
             case LinkLost(failure, message):
                 self._link_lost(failure, message, now)
             case NetworkReturned():
@@ -172,14 +173,14 @@ class Session:
 
     # ------------------------------------------------------------------ the link
 
-    def _link_made(self, newest: Mapping[str, int], now: Now) -> None:
+    def _link_made(self, newest: Mapping[str, int], interface: str, now: Now) -> None:
         self._link = LinkState.UP
         self._up_since_s = now.mono_s
         self._hold_until_s = 0.0
         self._asks = 0
         self._ask_at_s = now.mono_s
         self.counts.add("links_made")
-        self._outbox.window.linked()
+        self._outbox.window.linked(self._broker, interface)
         self._outbox.restart(newest)
 
     def _link_lost(self, failure: LinkFailure, message: str, now: Now) -> None:
@@ -288,7 +289,7 @@ class Session:
             self._heard_s = now.mono_s
             self._hold_until_s = 0.0
             self._region_sent_ns = max(self._region_sent_ns, receipt.sent_ns)
-            self._outbox.window.credited(receipt.credit, now.mono_s)
+            self._outbox.window.credits.credited(receipt.credit, now.mono_s)
         if answered.newest is not None:
             sent_ns = answered.newest.sent_wall_ns
             self._clock.add(sent_ns, receipt.received_ns, receipt.sent_ns, now.wall_ns)
@@ -311,7 +312,7 @@ class Session:
         self._generation = answer.generation
         self._region_sent_ns = answer.sent_ns
         self._heard_s = now.mono_s
-        self._outbox.window.credited(answer.credit, now.mono_s)
+        self._outbox.window.credits.credited(answer.credit, now.mono_s)
         self._clock.add(answer.echo_sent_ns, answer.received_ns, answer.sent_ns, now.wall_ns)
         return [ApplyResume(answer)]
 
@@ -351,6 +352,10 @@ class Session:
 
     # ------------------------------------------------------------------ for status
 
+    def budgets(self) -> list[Spent]:
+        """Return the exact counts of metered links, for an orderly stop."""
+        return self._outbox.window.budgets()
+
     def figures(self, now: Now) -> SessionFigures:
         """Return the session's state as a value."""
         return SessionFigures(
@@ -361,7 +366,7 @@ class Session:
             generation=self._generation,
             in_flight_frames=self._outbox.in_flight_frames,
             in_flight_bytes=self._outbox.in_flight_bytes,
-            window=self._outbox.window.figures(now.mono_s),
+            window=self._outbox.window.figures(now),
             clock=self._clock.best,
             counts=self.counts.values(),
             doing=self._doing(now.mono_s),
@@ -377,9 +382,4 @@ class Session:
             return f"held by the region for {self._hold_until_s - now_s:.0f} s: {self._hold_reason}"
         if self._resume is not ResumeState.DONE:
             return f"waiting for the region's answer to resume ({self._asks} asked)"
-        probing = self._outbox.window.probing(now_s)
-        if probing and (self._outbox.ready_frames or self._outbox.in_flight_frames):
-            return f"probing: {probing}"
-        if self._outbox.in_flight_frames:
-            return f"sending, {self._outbox.in_flight_frames} frames wait for receipts"
-        return "idle: everything sealed is settled"
+        return self._outbox.doing(now_s)

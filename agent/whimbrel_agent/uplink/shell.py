@@ -18,6 +18,8 @@ from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferFullError
 from whimbrel_agent.logs import Streak, facts
 from whimbrel_agent.ports import Clock, Link, LinkFailure, Transport, TransportError
+from whimbrel_agent.uplink.budget import Spent
+from whimbrel_agent.uplink.budgetfile import BudgetFile
 from whimbrel_agent.uplink.checking import fault_of
 from whimbrel_agent.uplink.figures import SessionFigures
 from whimbrel_agent.uplink.session import Session
@@ -79,6 +81,7 @@ class Uplink:
         key: PrivateKey,
         clock: Clock,
         software: str,
+        budgets: BudgetFile | None = None,
     ) -> None:
         self._session = session
         self._buffer = buffer
@@ -87,6 +90,7 @@ class Uplink:
         self._key = key
         self._clock = clock
         self._software = software
+        self._budgets = budgets
         self._inputs: deque[Input] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -109,6 +113,10 @@ class Uplink:
         """Say that the machine has a network again."""
         self._put(NetworkReturned())
 
+    def use_keepalive(self, keepalive_s: int) -> None:
+        """Ask brokers for this keep-alive, in seconds, on links made from now on."""
+        self._transport.use_keepalive(keepalive_s)
+
     def figures(self) -> SessionFigures:
         """Return the session's state for status."""
         return self._session.figures(self._now())
@@ -125,6 +133,8 @@ class Uplink:
                 await self._pump(group)
         finally:
             await self._drop_link()
+            for spent in self._session.budgets():
+                await self._store_spent(spent)
 
     # ------------------------------------------------------------------ the pump
 
@@ -182,7 +192,8 @@ class Uplink:
 
     async def _carry_out(self, effect: Effect, group: asyncio.TaskGroup) -> None:
         match effect:
-            case SendFrames(sendings):
+            case SendFrames(sendings, spent):
+                await self._store_spent(spent)
                 await self._send(sendings)
             case Settle(receipt):
                 self._receipts.append(receipt)
@@ -202,6 +213,15 @@ class Uplink:
             case Disconnect(why):
                 _log.info("link is given up", extra=facts(why=why))
                 await self._drop_link()
+
+    async def _store_spent(self, spent: Spent | None) -> None:
+        """Make the count of a metered link durable; where it cannot be, say so and go on."""
+        if spent is None or self._budgets is None:
+            return
+        try:
+            await asyncio.to_thread(self._budgets.store, spent)
+        except OSError as error:
+            self._streak.failed("the month's bytes could not be counted", why=str(error))
 
     async def _send(self, sendings: tuple[Sending, ...]) -> None:
         link = self._link
@@ -302,7 +322,7 @@ class Uplink:
         try:
             newest = await self._buffer.newest_ids()
             self._streak.recovered("link is up", broker=broker)
-            self._put(LinkMade(newest))
+            self._put(LinkMade(newest, link.interface))
             async for delivery in link.deliveries():
                 self._put(Arrived(delivery))
                 if len(self._inputs) >= MAX_WAITING_INPUTS:

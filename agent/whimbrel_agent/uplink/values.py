@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from whimbrel_agent.buffer.values import FrameRef
 from whimbrel_agent.ports import Delivery, LinkFailure
+from whimbrel_agent.uplink.budget import Spent
 from whimbrel_protocol.messages import Receipt, ResumeAnswer
 
 
@@ -30,9 +31,11 @@ class LinkMade:
     """The broker that was asked for is connected and subscribed.
 
     ``newest`` is the greatest frame id per lane now: what lies at or below it is backlog.
+    ``interface`` is the network interface that it goes out of, empty when unknown.
     """
 
     newest: Mapping[str, int]
+    interface: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +165,13 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class SendFrames:
-    """Publish these, in this order, once "may have been published" is durable for them."""
+    """Publish these, in this order, once "may have been published" is durable for them.
+
+    ``spent`` is to be durable before, too: what they take of the month's budget.
+    """
 
     sendings: tuple[Sending, ...]
+    spent: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,6 +215,9 @@ class WorldTransport:
         suffix = f"{device.random.getrandbits(32):08x}"
         self.client_id = f"{device.name}-{suffix}"
 
+    def use_keepalive(self, keepalive_s: int) -> None:
+        """Change nothing: a world's links need no keep-alive to notice their end."""
+
     async def connect(self, broker: int) -> Link:
         """Connect to one of the configured brokers.
 
@@ -246,6 +249,7 @@ class WorldLink:
         self._name = name
         self._connection: Connection | None = None
         self._siblings: list[Connection] = []
+        self.interface = ""
         self._inbox: deque[Delivery] = deque()
         self._changed = asyncio.Event()
         self._error: TransportError | None = None

@@ -30,6 +30,7 @@ class HandClock:
 
 class ShortLink:
     dropped = 3
+    interface = "wwan0"
 
     def __init__(self) -> None:
         self.published: list[tuple[str, bytes]] = []
@@ -51,6 +52,10 @@ class ShortLink:
 class OneTransport:
     def __init__(self, link: ShortLink) -> None:
         self.link = link
+        self.keepalive_s = 0
+
+    def use_keepalive(self, keepalive_s: int) -> None:
+        self.keepalive_s = keepalive_s
 
     async def connect(self, broker: int) -> Link:
         if broker:
@@ -82,3 +87,11 @@ async def test_uses_are_counted_with_their_bytes_and_passed_on() -> None:
     work = account.work(1000.0)
     assert (work.bytes_up, work.bytes_down, work.frames) == (5, 9, 2)
     assert (work.radio_wakes, work.keepalive_wakes) == (2, 0)
+
+
+async def test_what_it_does_not_count_is_passed_through() -> None:
+    inner = OneTransport(ShortLink())
+    transport = MeteredTransport(inner, RadioAccount(tail_s=10, keepalive_s=60), HandClock())
+    transport.use_keepalive(600)
+    assert inner.keepalive_s == 600
+    assert (await transport.connect(0)).interface == "wwan0"
