@@ -181,7 +181,7 @@ class _Agent:
 
     async def _flush(self, parts: Parts) -> None:
         """Let what can leave now leave, for a short while: the next start may be days away."""
-        parts.uplink.frames_sealed()
+        parts.uplink.frames_sealed(urgent=True)
         looks = round(LAST_FLUSH_S / _FLUSH_LOOK_S)
         for _ in range(looks):
             if not any(lane.ledger.pending for lane in (await self._buffer.stats()).lanes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 
 from whimbrel_agent import __version__
 from whimbrel_agent.buffer.store import Buffer
@@ -68,7 +69,9 @@ class Builder:
         meter = self._energy_meter()
         addresses = frozenset([config.device.address, *await buffer.addresses()])
         uplink = self._uplink(addresses, meter)
-        sealing = SealingTask(buffer, self._platform.clock, uplink.frames_sealed)
+        sealing = SealingTask(
+            buffer, self._platform.clock, lambda urgent: uplink.frames_sealed(urgent=urgent)
+        )
         intake = EventIntake(buffer, self._platform.clock)
         rules = await open_rules(config, buffer, self._platform)
         parts = Parts(buffer, intake, uplink, sealing, power.present, rules, meter)
@@ -80,7 +83,10 @@ class Builder:
             await parts.close()
             raise
         self._add_jobs(parts, reporter)
-        power.present.on_mode(lambda _mode, settings, _reason: pace(parts, settings))
+        keepalive_s = config.uplink.access.keepalive_s
+        power.present.on_mode(
+            lambda _mode, settings, _reason: pace(parts, settings, keepalive_s=keepalive_s)
+        )
         parts.listening |= {
             "address": str(config.device.address),
             "key_id": self._key.public.key_id.hex(),
@@ -175,7 +181,7 @@ class Builder:
             parts.counters["machine"] = machine.counters
 
     def _add_services(self, parts: Parts, reporter: Reporter) -> None:
-        sealed = parts.uplink.frames_sealed
+        sealed = partial(parts.uplink.frames_sealed, urgent=True)  # an operator waits for it
         parts.counters["http"] = parts.intake.counters
         control = Control(self._buffer, parts.intake, reporter.status, sealed, parts.rules)
         socket_path = self._config.control.socket

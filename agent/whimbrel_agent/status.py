@@ -144,6 +144,7 @@ def _uplink(status: Mapping[str, Any]) -> Iterator[str]:
     broker = brokers[uplink["broker"]] if uplink["broker"] < len(brokers) else "?"
     yield _line("uplink", f"{uplink['link']} ({broker}), resume {uplink['resume']}")
     yield _line("doing", uplink["doing"])
+    yield _line("radio", uplink["radio"])
     if uplink["last_failure"]:
         yield _line("last failure", uplink["last_failure"])
     window = uplink["window"]

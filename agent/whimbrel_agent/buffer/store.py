@@ -185,11 +185,13 @@ class Buffer:
 
     async def seal_due(self, now_mono_ns: int) -> SealResult:
         """Seal what is due; call again at the deadline it answers, and after accepts."""
-        frames = 0
+        frames, urgent = 0, False
         while (made := await self._run(lambda: self._seal_one(now_mono_ns))) is not None:
-            frames += made
+            lane, count = made
+            frames += count
+            urgent = urgent or lane == 0
         self._tell_freed(frames)
-        return SealResult(frames, self._sealer.next_deadline_ns())
+        return SealResult(frames, self._sealer.next_deadline_ns(), urgent)
 
     async def seal_all(self) -> int:
         """Seal everything staged now (shutdown, drain); returns the number of frames."""
@@ -344,13 +346,13 @@ class Buffer:
 
         return await self._runner.run(checked)
 
-    def _seal_one(self, now_mono_ns: int) -> int | None:
-        """Seal one frame's worth if something is due; None when nothing is."""
+    def _seal_one(self, now_mono_ns: int) -> tuple[int, int] | None:
+        """Seal one frame's worth if something is due: its lane, and the frames made."""
         if not self._state.reserve.present and now_mono_ns >= self._next_reserve_ns:
             self._next_reserve_ns = now_mono_ns + RESERVE_RETRY_NS
             self._state.reserve.take()
         lane = self._sealer.due_lane(now_mono_ns)
-        return None if lane is None else self._sealer.seal(lane)
+        return None if lane is None else (lane, self._sealer.seal(lane))
 
     def _seal_where(self, wanted: Callable[[int], bool]) -> int:
         frames = 0

@@ -11,6 +11,7 @@ COUNTERS: Final[Mapping[str, str]] = MappingProxyType(
         "links_made": "connections that a broker accepted",
         "links_failed": "connections that could not be made",
         "links_lost": "connections that ended by themselves",
+        "links_rested": "connections let go of since the radio rests",
         "frames_sent": "frames handed to a broker, repetitions included",
         "frames_resent": "of these, repetitions",
         "bytes_sent": "bytes of frames handed to a broker",

@@ -193,6 +193,11 @@ class LaneQueue:
         return not self.flights and all(not track.ready for track in self._tracks)
 
     @property
+    def empty(self) -> bool:
+        """Whether the buffer is known to have nothing more, either."""
+        return self.idle and all(track.exhausted and not track.loading for track in self._tracks)
+
+    @property
     def ready_frames(self) -> int:
         """How many frames are read ahead."""
         return sum(len(track.ready) for track in self._tracks)

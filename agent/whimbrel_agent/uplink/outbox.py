@@ -330,6 +330,11 @@ class Outbox:
         """Whether nothing is known to be left to send or in flight."""
         return all(queue.idle for queue in self._queues.values())
 
+    @property
+    def empty(self) -> bool:
+        """Whether the buffer is known to have nothing more, either."""
+        return all(queue.empty for queue in self._queues.values())
+
     def next_deadline(self, now_s: float) -> float | None:
         """Return when to look again: a receipt is overdue, or a probe may go."""
         if self._more_now:

@@ -22,6 +22,7 @@ from whimbrel_agent.uplink.budget import Spent
 from whimbrel_agent.uplink.budgetfile import BudgetFile
 from whimbrel_agent.uplink.checking import fault_of
 from whimbrel_agent.uplink.figures import SessionFigures
+from whimbrel_agent.uplink.radio import RadioPlan
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.values import (
     ApplyResume,
@@ -46,6 +47,8 @@ from whimbrel_agent.uplink.values import (
     Sending,
     SendResume,
     Settle,
+    TakeAlong,
+    UseRadio,
 )
 from whimbrel_protocol.envelope import seal_message
 from whimbrel_protocol.header import PROTOCOL_VERSION
@@ -104,10 +107,15 @@ class Uplink:
 
     # ------------------------------------------------------------------ for others
 
-    def frames_sealed(self) -> None:
-        """Say that the buffer may have new frames."""
-        if not self._inputs or not isinstance(self._inputs[-1], FramesSealed):
-            self._put(FramesSealed())
+    def frames_sealed(self, *, urgent: bool = False) -> None:
+        """Say that the buffer may have new frames; urgent ones do not wait for the radio."""
+        fresh = FramesSealed(urgent)
+        if not self._inputs or self._inputs[-1] not in {fresh, FramesSealed(urgent=True)}:
+            self._put(fresh)
+
+    def use_radio(self, plan: RadioPlan) -> None:
+        """Use the radio by another plan from now on."""
+        self._put(UseRadio(plan))
 
     def network_returned(self) -> None:
         """Say that the machine has a network again."""
@@ -210,6 +218,9 @@ class Uplink:
                 await self._recheck(effect)
             case Connect(broker):
                 self._link_task = group.create_task(self._live(broker), name="uplink.link")
+            case TakeAlong():
+                if await self._buffer.seal_all():
+                    self.frames_sealed()
             case Disconnect(why):
                 _log.info("link is given up", extra=facts(why=why))
                 await self._drop_link()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from whimbrel_agent.buffer.values import FrameRef
 from whimbrel_agent.ports import Delivery, LinkFailure
 from whimbrel_agent.uplink.budget import Spent
+from whimbrel_agent.uplink.radio import RadioPlan
 from whimbrel_protocol.messages import Receipt, ResumeAnswer
 
 
@@ -60,7 +61,16 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class FramesSealed:
-    """The buffer has new frames, in some lane."""
+    """The buffer has new frames, in some lane; ``urgent`` ones may not wait for the radio."""
+
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UseRadio:
+    """The radio is to be used by another plan from now on."""
+
+    plan: RadioPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,7 @@ Input = (
     | NetworkReturned
     | Arrived
     | FramesSealed
+    | UseRadio
     | FramesLoaded
     | FramesGone
     | ReceiptsSettled
@@ -128,6 +139,11 @@ class Disconnect:
     """End the connection; no :class:`LinkLost` is to follow."""
 
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeAlong:
+    """A session of the radio begins: seal whatever waits, since it is on anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +215,7 @@ class RecheckFrame:
 Effect = (
     Connect
     | Disconnect
+    | TakeAlong
     | SendResume
     | LoadFrames
     | SendFrames

@@ -121,7 +121,10 @@ class JournalAudit:
         if kept.frame is None:
             self._report(Invariant.READABLE, f"a frame of {kept.where}: {kept.fault}")
             return
-        for sequence, event in zip(kept.frame.header.sequences(), events, strict=True):
+        sequences = list(kept.frame.header.sequences())
+        if len(sequences) != len(events):  # forged, at the least
+            sequences = [0] * len(events)
+        for sequence, event in zip(sequences, events, strict=True):
             if _SUMMARY in event.extensions and event.source in self._books.senders:
                 # it stands for several: what was accepted in its place is accounted for, as they are
                 self.gaps[kept.where, kept.epoch, kept.lane].append((sequence, 1, _THINNED))
