@@ -72,7 +72,10 @@ _log = logging.getLogger(__name__)
 
 
 class Uplink:
-    """Runs one session until it is cancelled."""
+    """Runs one session until it is cancelled.
+
+    It serves every address of the present region, or, where ``former``, the one ``address`` alone.
+    """
 
     def __init__(
         self,
@@ -85,6 +88,7 @@ class Uplink:
         clock: Clock,
         software: str,
         budgets: BudgetFile | None = None,
+        former: bool = False,
     ) -> None:
         self._session = session
         self._buffer = buffer
@@ -94,6 +98,7 @@ class Uplink:
         self._clock = clock
         self._software = software
         self._budgets = budgets
+        self._only = address if former else None
         self._inputs: deque[Input] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -208,7 +213,7 @@ class Uplink:
                 self._all_settled.clear()
                 self._to_settle.set()
             case LoadFrames(lane, _, _, after_id, limit):
-                frames = await self._buffer.pending(lane, after_id, limit)
+                frames = await self._buffer.pending(lane, after_id, limit, self._only)
                 self._put(FramesLoaded(effect, tuple(frames)))
             case SendResume(nonce, rest):
                 await self._send_resume(nonce, rest=rest)
@@ -259,7 +264,8 @@ class Uplink:
             self._put(FramesGone(tuple(gone)))
 
     async def _send_resume(self, nonce: bytes, *, rest: bool) -> None:
-        address = await self._buffer.rest_address() if rest else self._address
+        beside = rest and self._only is None
+        address = await self._buffer.rest_address() if beside else self._address
         streams = await self._buffer.streams(address)
         resume = Resume(
             address=address,

@@ -240,6 +240,7 @@ class World:
         shutil.copytree(device.folder, image)
         twin = self.add_device(self.region_of(device), device.address, name)
         twin.replace_contents(image)
+        twin.former = dict(device.former)
         self.audit.journal.copied.add(where_of(device.address))
         self.timeline.tell(name, "cloned", of=device.name)
         for producer in self.producers:
@@ -256,12 +257,14 @@ class World:
     async def move(self, device: Device) -> None:
         """Let a device go to another store, and to another region when there is one."""
         await device.stop()
+        old = device.address
         regions = [one for one in self.regions if one.name != device.address.region]
         region = regions[0] if regions else self.region_of(device)
         store = f"{device.address.store}-b"
         device.address = Address(
             tenant=TENANT, region=region.name, store=store, device=device.address.device
         )
+        device.former[old.region] = device.region_key, device.ways
         device.region_key = region.key.public
         device.ways = [(device.ways[0][0], region.broker)]
         region.enrol([device])
