@@ -62,7 +62,7 @@ class Device(Machine):
 
     Attributes:
         address: who it is.
-        key: its private key.
+        key: its private key, made from the seed.
         ways: its path and the broker, in the order of its configured list.
         former: key and ways of each region that it was moved out of, by name.
         parts: the running agent's parts; None while it does not run.
@@ -94,6 +94,7 @@ class Device(Machine):
         self.own_clock = clock
         self.address = address
         self.key = key
+        self.seed = seed
         self.region_key = region_key
         self.ways = list(ways)
         self.former: dict[str, tuple[PublicKey, Ways]] = {}

@@ -119,9 +119,11 @@ class World:
         address = Address(tenant=TENANT, region=region.name, store=store, device=name)
         self.add_device(region, address, f"{store}/{name}")
 
-    def add_device(self, region: RegionMachine, address: Address, name: str) -> Device:
-        """Make a device with producers; its key is the address's, as a clone's would be."""
-        seed = self.random("key", address).randbytes(SEED_BYTES)
+    def add_device(
+        self, region: RegionMachine, address: Address, name: str, *, like: Device | None = None
+    ) -> Device:
+        """Make a device with producers; ``like`` is the one whose key it has."""
+        seed = like.seed if like else self.random("key", address).randbytes(SEED_BYTES)
         device = Device(
             address,
             PrivateKey(seed),
@@ -238,7 +240,7 @@ class World:
         name = f"{device.name}~{len(self.devices)}"
         image = self.folder / f"clone-{len(self.devices)}"
         shutil.copytree(device.folder, image)
-        twin = self.add_device(self.region_of(device), device.address, name)
+        twin = self.add_device(self.region_of(device), device.address, name, like=device)
         twin.replace_contents(image)
         twin.former = dict(device.former)
         self.audit.journal.copied.add(where_of(device.address))
