@@ -62,6 +62,7 @@ class Builder:
         self._platform = platform
         self._notifier = notifier
         self._power = power
+        self._journal = power.journal
 
     async def build(self) -> Parts:
         """Return all parts; none of them runs yet, and services listen."""
@@ -69,9 +70,7 @@ class Builder:
         meter = self._energy_meter()
         addresses = frozenset([config.device.address, *await buffer.addresses()])
         uplink = self._uplink(addresses, meter)
-        sealing = SealingTask(
-            buffer, self._platform.clock, lambda urgent: uplink.frames_sealed(urgent=urgent)
-        )
+        sealing = SealingTask(buffer, self._platform.clock, uplink, self._journal)
         intake = EventIntake(buffer, self._platform.clock)
         rules = await open_rules(config, buffer, self._platform)
         parts = Parts(buffer, intake, uplink, sealing, power.present, rules, meter)
@@ -124,8 +123,10 @@ class Builder:
                 max_frames=config.uplink.window_frames,
                 classes=config.uplink.links,
                 spent=budgets.before if budgets else None,
+                journal=self._journal,
             ),
             random=self._platform.random,
+            journal=self._journal,
         )
         return Uplink(
             session=session,

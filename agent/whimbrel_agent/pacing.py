@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from whimbrel_agent.energy.model import RadioCost
 from whimbrel_agent.parts import Parts
 from whimbrel_agent.power.modes import ModeSettings
 from whimbrel_agent.uplink.radio import RadioPlan
@@ -9,9 +10,16 @@ from whimbrel_agent.uplink.radio import RadioPlan
 
 def pace(parts: Parts, settings: ModeSettings, *, keepalive_s: int) -> None:
     """Let the parts go by a mode's settings from now on; ``keepalive_s`` is as configured."""
+    radio = RadioCost() if parts.meter is None else parts.meter.radio
     parts.buffer.pace(settings.linger_s, settings.batch_events)
     parts.sealing.look_again()
     if parts.machine is not None:
         parts.machine.pace(settings.metrics_every_s)
     parts.uplink.use_keepalive(max(keepalive_s, settings.keepalive_s or 0))
-    parts.uplink.use_radio(RadioPlan(settings.sessions_per_h, settings.stay_connected))
+    plan = RadioPlan(
+        settings.sessions_per_h,
+        settings.stay_connected,
+        tail_s=radio.tail_s,
+        promotion_s=radio.promotion_s,
+    )
+    parts.uplink.use_radio(plan)

@@ -22,6 +22,7 @@ from whimbrel_agent.buffer.places import Places
 from whimbrel_agent.buffer.recent import Recent
 from whimbrel_agent.buffer.reporting import stats_of
 from whimbrel_agent.buffer.sealer import Sealer
+from whimbrel_agent.buffer.sealing import Unsealed
 from whimbrel_agent.buffer.state import BufferState
 from whimbrel_agent.buffer.values import (
     Accepted,
@@ -192,6 +193,10 @@ class Buffer:
             urgent = urgent or lane == 0
         self._tell_freed(frames)
         return SealResult(frames, self._sealer.next_deadline_ns(), urgent)
+
+    async def unsealed(self) -> tuple[Unsealed, ...]:
+        """What waits to be sealed, by lane."""
+        return await self._run(self._sealer.unsealed)
 
     async def seal_all(self) -> int:
         """Seal everything staged now (shutdown, drain); returns the number of frames."""

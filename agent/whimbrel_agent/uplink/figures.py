@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
+from whimbrel_agent.uplink.lanewaits import LaneWaiting
 from whimbrel_agent.uplink.offset import OffsetSample
+from whimbrel_agent.uplink.radio import RadioPlan
 from whimbrel_agent.uplink.window import WindowFigures
 
 
@@ -31,7 +33,7 @@ class ResumeState(Enum):
 class SessionFigures:
     """The session for status. ``doing`` says in words what it waits for and why.
 
-    ``radio`` is the decision whether frames may go now.
+    ``radio`` is the decision whether frames may go now, by ``plan``; ``lanes`` is what each waits for.
     """
 
     link: LinkState
@@ -46,3 +48,5 @@ class SessionFigures:
     counts: Mapping[str, int]
     doing: str
     radio: str = "the radio is always on"
+    plan: RadioPlan = field(default_factory=RadioPlan)
+    lanes: tuple[LaneWaiting, ...] = ()

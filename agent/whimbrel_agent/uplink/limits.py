@@ -6,7 +6,6 @@ of) has its rules; the last one, of the settings in ``[uplink]`` itself, fits ev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from fnmatch import fnmatchcase
@@ -68,6 +67,7 @@ class LinkRules:
             share, as any TCP connection does.
         bytes_per_s: the cap at any time; None for none.
         day_limits: caps by time of day; the least that holds counts.
+        replay_bytes_per_s: the cap of what travels as replay; None for none.
         monthly_bytes: the budget of a month; None for none.
         month_day: the day on which a month begins, 1 to 28.
         zone: whose hours and days these are.
@@ -79,6 +79,7 @@ class LinkRules:
     polite: bool = True
     bytes_per_s: float | None = None
     day_limits: tuple[DayLimit, ...] = ()
+    replay_bytes_per_s: float | None = None
     monthly_bytes: int | None = None
     month_day: int = 1
     zone: tzinfo = UTC
@@ -114,6 +115,32 @@ class LinkRules:
         return moment.year * 12 + moment.month - 1 - (moment.day < self.month_day)
 
 
-def rules_for(classes: Sequence[LinkRules], broker: int, interface: str) -> LinkRules:
-    """Return the rules of the first class that a connection fits; the last one if none does."""
-    return next((one for one in classes if one.fit(broker, interface)), classes[-1])
+@dataclass(frozen=True, slots=True)
+class LinkInputs:
+    """What a link's class is decided from: the classes, the broker's index, the interface."""
+
+    classes: tuple[LinkRules, ...]
+    broker: int
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkClass:
+    """Which of the classes a link is of, by its place and name, and why."""
+
+    index: int
+    name: str
+    reason: str
+
+
+def decide_class(inputs: LinkInputs) -> LinkClass:
+    """Return the first class that a connection fits; the last one if none does."""
+    classes = inputs.classes
+    last = len(classes) - 1
+    index = next(
+        (i for i, one in enumerate(classes) if one.fit(inputs.broker, inputs.interface)), last
+    )
+    name = classes[index].name
+    through = f"interface {inputs.interface}" if inputs.interface else "an interface not known"
+    first = "the first class that fits" if index < last else "no other class fits"
+    return LinkClass(index, name, f"{first} broker {inputs.broker} and {through}")

@@ -21,9 +21,10 @@ from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferConfig
 from whimbrel_agent.clock import SystemClock
 from whimbrel_agent.config import BrokerAccess
+from whimbrel_agent.uplink.merging import merged, take_some
 from whimbrel_agent.uplink.mqtt import MqttTransport
 from whimbrel_agent.uplink.session import Session
-from whimbrel_agent.uplink.shell import Uplink, merged, take_some
+from whimbrel_agent.uplink.shell import Uplink
 from whimbrel_agent.uplink.values import FramesSealed, LinkMade
 from whimbrel_agent.uplink.window import Window
 from whimbrel_protocol.event import Event

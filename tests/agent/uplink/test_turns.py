@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from whimbrel_agent.uplink.turns import WEIGHTS, Turns
+from whimbrel_agent.uplink.turns import SHARES, Turns
 from whimbrel_protocol.lanes import LANES
 
 
@@ -19,7 +19,7 @@ def deal(turns: Turns, lanes: list[str], count: int) -> list[str]:
 
 def test_busy_lanes_get_their_shares() -> None:
     dealt = Counter(deal(Turns(), list(LANES), 8_500))
-    for lane, weight in WEIGHTS.items():
+    for lane, weight in SHARES.items():
         assert abs(dealt[lane] - 100 * weight) <= 2
 
 
