@@ -184,7 +184,14 @@ class Builder:
     def _add_services(self, parts: Parts, reporter: Reporter) -> None:
         sealed = partial(parts.uplink.frames_sealed, urgent=True)  # an operator waits for it
         parts.counters["http"] = parts.intake.counters
-        control = Control(self._buffer, parts.intake, reporter.status, sealed, parts.rules)
+        control = Control(
+            self._buffer,
+            parts.intake,
+            reporter.status,
+            sealed,
+            parts.rules,
+            explain=reporter.explanation,
+        )
         socket_path = self._config.control.socket
         parts.services.append(
             self._platform.service(

@@ -33,7 +33,8 @@ class ResumeState(Enum):
 class SessionFigures:
     """The session for status. ``doing`` says in words what it waits for and why.
 
-    ``radio`` is the decision whether frames may go now, by ``plan``; ``lanes`` is what each waits for.
+    ``radio`` is the decision whether frames may go now, by ``plan``; ``lanes`` is what each waits for,
+    and ``blocked`` why no frame of any may go, empty when they may.
     """
 
     link: LinkState
@@ -50,3 +51,4 @@ class SessionFigures:
     radio: str = "the radio is always on"
     plan: RadioPlan = field(default_factory=RadioPlan)
     lanes: tuple[LaneWaiting, ...] = ()
+    blocked: str = ""

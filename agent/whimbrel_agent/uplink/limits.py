@@ -57,6 +57,21 @@ class Cap:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LinkFit:
+    """Which connections are of one class: see :class:`LinkRules`."""
+
+    name: str
+    interfaces: tuple[str, ...]
+    brokers: tuple[int, ...]
+
+    def holds(self, broker: int, interface: str) -> bool:
+        """Say whether a connection is of this class."""
+        if self.brokers and broker not in self.brokers:
+            return False
+        return not self.interfaces or any(fnmatchcase(interface, one) for one in self.interfaces)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRules:
     """The rules of one class of links.
@@ -86,11 +101,10 @@ class LinkRules:
     interfaces: tuple[str, ...] = ()
     brokers: frozenset[int] = frozenset()
 
-    def fit(self, broker: int, interface: str) -> bool:
-        """Say whether a connection is of this class."""
-        if self.brokers and broker not in self.brokers:
-            return False
-        return not self.interfaces or any(fnmatchcase(interface, one) for one in self.interfaces)
+    @property
+    def fits(self) -> LinkFit:
+        """Which connections are of this class."""
+        return LinkFit(self.name, self.interfaces, tuple(sorted(self.brokers)))
 
     def cap_at(self, wall_ns: int) -> Cap:
         """Return the cap in force at a time of the device's wall clock."""
@@ -119,7 +133,7 @@ class LinkRules:
 class LinkInputs:
     """What a link's class is decided from: the classes, the broker's index, the interface."""
 
-    classes: tuple[LinkRules, ...]
+    classes: tuple[LinkFit, ...]
     broker: int
     interface: str
 
@@ -138,7 +152,7 @@ def decide_class(inputs: LinkInputs) -> LinkClass:
     classes = inputs.classes
     last = len(classes) - 1
     index = next(
-        (i for i, one in enumerate(classes) if one.fit(inputs.broker, inputs.interface)), last
+        (i for i, one in enumerate(classes) if one.holds(inputs.broker, inputs.interface)), last
     )
     name = classes[index].name
     through = f"interface {inputs.interface}" if inputs.interface else "an interface not known"

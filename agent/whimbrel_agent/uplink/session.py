@@ -30,7 +30,7 @@ from whimbrel_agent.uplink.inbox import Refused, check_down
 from whimbrel_agent.uplink.offset import ClockOffset
 from whimbrel_agent.uplink.outbox import Outbox
 from whimbrel_agent.uplink.patience import MAX_HOLD_S, REFRESH_S, REST_AGAIN_S
-from whimbrel_agent.uplink.radio import Radio
+from whimbrel_agent.uplink.radio import Radio, decide_radio
 from whimbrel_agent.uplink.values import (
     ApplyResume,
     Arrived,
@@ -85,7 +85,7 @@ class Session:
         self._outbox = Outbox(lanes, window, self.counts, shares, journal)
         self._clock = ClockOffset()
         self.radio = Radio(journal=journal)
-        self._use = self.radio.decide(0.0)
+        self._use = decide_radio(self.radio.inputs(0.0))
         self._link = LinkState.DOWN
         self._broker = 0
         self._up_since_s = 0.0
@@ -366,6 +366,7 @@ class Session:
 
     def figures(self, now: Now) -> SessionFigures:
         """Return the session's state as a value."""
+        doing = self._doing(now.mono_s)
         return SessionFigures(
             link=self._link,
             resume=self._resume,
@@ -377,13 +378,14 @@ class Session:
             window=self._outbox.window.figures(now),
             clock=self._clock.best,
             counts=self.counts.values(),
-            doing=self._doing(now.mono_s),
+            doing=doing.words(now.mono_s),
+            blocked=doing.blocked(now.mono_s),
             radio=self._use.words(now.mono_s),
             plan=self.radio.plan,
             lanes=self._outbox.waiting(now),
         )
 
-    def _doing(self, now_s: float) -> str:
+    def _doing(self, now_s: float) -> Doing:
         return Doing(
             link=self._link,
             resume=self._resume,
@@ -394,4 +396,4 @@ class Session:
             asks=self._asking.asks,
             rest="" if self._use.open else self._use.words(now_s),
             sending=self._outbox.doing(now_s),
-        ).words(now_s)
+        )

@@ -187,7 +187,7 @@ class Window:
 
     def linked(self, broker: int = 0, interface: str = "", now_s: float = 0.0) -> None:
         """Begin on a new link, which may be another way, and where a probe may go at once."""
-        inputs = LinkInputs(self._classes, broker, interface)
+        inputs = LinkInputs(tuple(one.fits for one in self._classes), broker, interface)
         fits = decide_class(inputs)
         self._journal.note("link class", fits, inputs, now_s, said=fits)
         self._rules = self._classes[fits.index]

@@ -61,7 +61,7 @@ def test_the_first_class_that_fits_has_the_rules() -> None:
     own = LinkRules()
     classes = (lte, second, own)
     found = [
-        decide_class(LinkInputs(classes, broker, interface))
+        decide_class(LinkInputs(tuple(one.fits for one in classes), broker, interface))
         for broker, interface in ((1, "wwan0"), (1, "eth0"), (0, ""))
     ]
     assert [classes[one.index] for one in found] == [lte, second, own]
