@@ -37,7 +37,8 @@ def _plans(told: Mapping[str, Any]) -> Iterator[str]:
     if radio["plan"]["sessions_per_h"] is not None:
         yield line("radio plan", _plan(radio["plan"]))
     yield line("sealing", told["sealing"])
-    yield line("uplink", f"{uplink['link']}: {uplink['doing']}")
+    same = uplink["doing"] == radio["doing"]
+    yield line("uplink", uplink["link"] if same else f"{uplink['link']}: {uplink['doing']}")
     yield line("link class", window["link_class"])
     yield from link_lines(window)
     if window["probing"]:

@@ -129,14 +129,14 @@ def _wanted(first: Waiting, inputs: FlushInputs) -> FlushDecision:
     if due_s <= inputs.now_s:
         return FlushDecision(inputs.now_s, "the earliest deadline is here")
     if inputs.tail_s <= 0:
-        return FlushDecision(due_s, "the earliest deadline: the radio has no tail")
+        return FlushDecision(due_s, "the earliest deadline, since the radio has no tail")
     if not tail_pays(first.allowed_s, inputs.tail_s, inputs.arrival_gap_s):
-        return FlushDecision(due_s, "the earliest deadline: it is far beyond the radio's tail")
+        return FlushDecision(due_s, "the earliest deadline, which is far beyond the radio's tail")
     if inputs.last_use_s is not None:
         young_s = inputs.last_use_s + TAIL_SHARE * inputs.tail_s
         if inputs.now_s <= young_s:
             return FlushDecision(inputs.now_s, "the radio is awake from the last use anyway")
-    return FlushDecision(due_s, "the earliest deadline: the radio is asleep or soon will be")
+    return FlushDecision(due_s, "the earliest deadline, since the radio is asleep or soon will be")
 
 
 def tail_pays(allowed_s: float, tail_s: float, arrival_gap_s: float | None) -> bool:

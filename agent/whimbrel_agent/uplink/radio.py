@@ -115,7 +115,7 @@ class RadioDecision:
         """Say it, with the time until the next look where the radio rests."""
         if self.open or self.look_s is None:
             return self.reason
-        return f"{self.reason}: in {max(0.0, self.look_s - now_s):.0f} s"
+        return f"{self.reason}, {max(0.0, self.look_s - now_s):.0f} s from now"
 
 
 def decide_radio(inputs: RadioInputs) -> RadioDecision:

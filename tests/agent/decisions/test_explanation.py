@@ -7,15 +7,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+from documents import ROOT
 from servers.agent import AgentServer
 from servers.mosquitto import MosquittoServer
 from servers.waiting import wait_until
 from supplies.tree import SysfsTree
-from whimbrel_agent.decisions.replaying import decide_again
+from whimbrel_agent import layout
+from whimbrel_agent.decisions import explaintext
+from whimbrel_agent.decisions.replaying import DECIDERS, decide_again
 from whimbrel_agent.keyfile import read_key
 from whimbrel_protocol.keys import PrivateKey
 from worlds.region import BrokerRegion
 
+PAGE = ROOT / "agent" / "README.md"
 REGION_KEY = PrivateKey(b"r" * 32)
 
 SETTINGS = """
@@ -115,3 +119,14 @@ async def test_on_battery_it_says_what_is_waited_for_and_why(
             await asyncio.to_thread(story)
         finally:
             agent.kill()
+
+
+def test_the_readmes_picture_has_the_lines_of_the_text() -> None:
+    """Every line's name in the picture stands in the program, and every decider in its table."""
+    section = PAGE.read_text().partition("## Why it does what it does")[2].partition("\n## ")[0]
+    picture = section.partition("```text\n")[2].partition("```")[0]
+    names = {text[:16].strip() for text in picture.split("\n\n")[0].splitlines()}
+    written = Path(explaintext.__file__).read_text() + Path(layout.__file__).read_text()
+    assert [name for name in names if f'"{name}"' not in written] == []
+    assert " ".join(picture.split("\n\n")[1].split()).startswith(" ".join(explaintext._HEADS))
+    assert [by for by in DECIDERS if f"| `{by}` |" not in section] == []

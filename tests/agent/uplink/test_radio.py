@@ -35,7 +35,7 @@ def test_what_can_wait_waits_for_the_next_session() -> None:
     radio.sealed(urgent=False)
     early = radio.decide(10.0)
     assert (early.open, early.look_s) == (False, 900.0 - SETTLE_S)
-    assert early.words(10.0).endswith("the next of 4 sessions an hour is not due yet: in 888 s")
+    assert early.words(10.0).endswith("4 sessions an hour is not due yet, 888 s from now")
     assert radio.decide(900.0).open
 
 
