@@ -126,6 +126,7 @@ class Builder:
                 journal=self._journal,
             ),
             random=self._platform.random,
+            shares={name: lane.share for name, lane in config.buffer.lanes.items()},
             journal=self._journal,
         )
         return Uplink(
