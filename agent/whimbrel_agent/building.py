@@ -82,9 +82,13 @@ class Builder:
             await parts.close()
             raise
         self._add_jobs(parts, reporter)
+        buffer.encoder.journal = self._journal
         keepalive_s = config.uplink.access.keepalive_s
+        metered = any(rules.monthly_bytes for rules in config.uplink.links)
         power.present.on_mode(
-            lambda _mode, settings, _reason: pace(parts, settings, keepalive_s=keepalive_s)
+            lambda _mode, settings, _reason: pace(
+                parts, settings, keepalive_s=keepalive_s, metered=metered
+            )
         )
         parts.listening |= {
             "address": str(config.device.address),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from whimbrel_agent.buffer.database import Database
+from whimbrel_agent.buffer.encoder import Encoder
 from whimbrel_agent.buffer.ledger import Ledger
 from whimbrel_agent.buffer.meter import Meter
 from whimbrel_agent.buffer.numbers import NumbersFile, next_block
@@ -120,6 +121,7 @@ class BufferState:
         self.lanes: list[LaneConfig] = [config.lanes[name] for name in LANES]
         self.ledger = Ledger()
         self.streams = Streams()
+        self.encoder = Encoder()
         self.epochs: dict[int, EpochRow] = {}
         self.staged = [StagedLane() for _ in LANES]
         self.totals = [LaneTotals() for _ in LANES]

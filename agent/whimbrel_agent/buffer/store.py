@@ -13,6 +13,7 @@ from typing import Final, Protocol, TypeVar
 
 from whimbrel_agent.buffer import resuming, sending, settling
 from whimbrel_agent.buffer.accepting import Acceptor, Aside
+from whimbrel_agent.buffer.encoder import Encoder
 from whimbrel_agent.buffer.epochs import forget_idle
 from whimbrel_agent.buffer.exporting import export_slice
 from whimbrel_agent.buffer.idempotency import KeyStore
@@ -263,6 +264,11 @@ class Buffer:
                 linger_s=max(configured.linger_s, linger_s.get(lane, 0.0)),
                 batch_events=max(configured.batch_events, batch_events or 1),
             )
+
+    @property
+    def encoder(self) -> Encoder:
+        """What makes columns of events, to be told of power and journal."""
+        return self._state.encoder
 
     def next_freeing(self) -> asyncio.Event:
         """Give an event that is set when space is freed next.

@@ -94,7 +94,9 @@ def _decisions(decisions: list[Mapping[str, Any]]) -> Iterator[str]:
 
 def _words(one: Mapping[str, Any]) -> str:
     """Say what was decided, and why."""
-    named = one["decision"].get("mode") or one["decision"].get("name")
-    if one["by"] == "retry":
-        named = f"again in {one['decision']['delay_s']:.1f} s"
-    return f"{named}: {one['reason']}" if named else str(one["reason"])
+    decision = one["decision"]
+    named = {
+        "power": "{mode}", "link class": "{name}", "retry": "again in {delay_s:.1f} s",
+        "codec": "{codec}, {level}",
+    }.get(one["by"])  # fmt: skip
+    return str(one["reason"]) if named is None else f"{named.format(**decision)}: {one['reason']}"

@@ -77,7 +77,9 @@ class DecisionJournal:
 
     def last(self) -> list[Decided]:
         """Return what is kept, oldest first."""
-        return sorted((one for ring in self._rings.values() for one in ring), key=_when)
+        # copies, since the database's thread notes what it decides
+        rings = [list(ring) for ring in list(self._rings.values())]
+        return sorted((one for ring in rings for one in ring), key=_when)
 
 
 def _when(one: Decided) -> float:

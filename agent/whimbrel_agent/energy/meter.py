@@ -20,7 +20,6 @@ from whimbrel_agent.energy.model import (
     SECONDS_PER_DAY,
     Costs,
     Joules,
-    RadioCost,
     Work,
     battery_h,
     energy_of,
@@ -88,9 +87,9 @@ class EnergyMeter:
         self._samples: deque[_Sample] = deque([self._sample()], maxlen=MAX_SAMPLES)
 
     @property
-    def radio(self) -> RadioCost:
-        """What the profile's radio costs, for whoever plans its use."""
-        return self._costs.radio
+    def costs(self) -> Costs:
+        """What work costs by the profile, for whoever plans by it."""
+        return self._costs
 
     def metered(self, transport: Transport) -> Transport:
         """Return the same transport, whose uses are counted here."""
