@@ -82,7 +82,7 @@ class Builder:
             await parts.close()
             raise
         self._add_jobs(parts, reporter)
-        buffer.encoder.journal = self._journal
+        buffer.note_in(self._journal)
         keepalive_s = config.uplink.access.keepalive_s
         metered = any(rules.monthly_bytes for rules in config.uplink.links)
         power.present.on_mode(

@@ -23,12 +23,13 @@ def pace(parts: Parts, settings: ModeSettings, *, keepalive_s: int, metered: boo
     """
     costs = Costs(idle_w=0.0, radio=RadioCost()) if parts.meter is None else parts.meter.costs
     radio = costs.radio
-    parts.buffer.encoder.terms = CodecTerms(
+    terms = CodecTerms(
         effort=settings.codec_effort,
         cpu_j_per_core_s=costs.cpu_j_per_core_s,
         up_j_per_byte=radio.up_j_per_byte,
         metered=metered,
     )
+    parts.buffer.encode_by(terms)
     parts.buffer.pace(settings.linger_s, settings.batch_events)
     parts.sealing.look_again()
     if parts.machine is not None:

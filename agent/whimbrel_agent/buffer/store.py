@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeVar
 
 from whimbrel_agent.buffer import resuming, sending, settling
 from whimbrel_agent.buffer.accepting import Acceptor, Aside
-from whimbrel_agent.buffer.encoder import Encoder
+from whimbrel_agent.buffer.codecchoice import CodecTerms
 from whimbrel_agent.buffer.epochs import forget_idle
 from whimbrel_agent.buffer.exporting import export_slice
 from whimbrel_agent.buffer.idempotency import KeyStore
@@ -37,6 +37,7 @@ from whimbrel_agent.buffer.values import (
     VerifyReport,
 )
 from whimbrel_agent.buffer.verifying import verify_state
+from whimbrel_agent.decisions.journal import DecisionJournal
 from whimbrel_agent.ports import Clock, Random, SqlRunner, SqlWork
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.keys import PrivateKey
@@ -265,10 +266,13 @@ class Buffer:
                 batch_events=max(configured.batch_events, batch_events or 1),
             )
 
-    @property
-    def encoder(self) -> Encoder:
-        """What makes columns of events, to be told of power and journal."""
-        return self._state.encoder
+    def encode_by(self, terms: CodecTerms) -> None:
+        """Have what is accepted from now on compressed by other terms."""
+        self._state.encoder.terms = terms
+
+    def note_in(self, journal: DecisionJournal) -> None:
+        """Have the buffer's decisions noted there."""
+        self._state.journal = self._state.encoder.journal = journal
 
     def next_freeing(self) -> asyncio.Event:
         """Give an event that is set when space is freed next.

@@ -81,7 +81,7 @@ async def _accept_and_seal_s(
     async with open_buffer(folder, lanes=lanes) as (buffer, clock):
         if battery:
             buffer.pace(BATTERY.linger_s, BATTERY.batch_events)
-            buffer.encoder.terms = BATTERY_TERMS
+            buffer.encode_by(BATTERY_TERMS)
         begin = process_time()
         for run in runs:
             await buffer.accept(run)
