@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from whimbrel_agent.buffer.database import Database
+from whimbrel_agent.buffer.encoder import Encoder
 from whimbrel_agent.buffer.ledger import Ledger
 from whimbrel_agent.buffer.meter import Meter
 from whimbrel_agent.buffer.numbers import NumbersFile, next_block
@@ -22,6 +23,7 @@ from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
 from whimbrel_agent.buffer.streams import Streams
 from whimbrel_agent.buffer.thinning import Step
 from whimbrel_agent.buffer.values import BufferBrokenError, BufferConfig, DamageReport, LaneConfig
+from whimbrel_agent.decisions.journal import DecisionJournal
 from whimbrel_agent.ports import Clock, Random
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import LANES, Order
@@ -123,6 +125,8 @@ class BufferState:
         self.lanes: list[LaneConfig] = [config.lanes[name] for name in LANES]
         self.ledger = Ledger()
         self.streams = Streams()
+        self.journal = DecisionJournal()
+        self.encoder = Encoder()
         self.epochs: dict[int, EpochRow] = {}
         self.staged = [StagedLane() for _ in LANES]
         self.totals = [LaneTotals() for _ in LANES]

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict, deque
-from collections.abc import Iterable
-from dataclasses import replace
+from collections import deque
 from typing import Final
 
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferFullError
+from whimbrel_agent.energy.flushing import Waiting
 from whimbrel_agent.logs import Streak, facts
 from whimbrel_agent.ports import Clock, Link, LinkFailure, Transport, TransportError
 from whimbrel_agent.uplink.budget import Spent
 from whimbrel_agent.uplink.budgetfile import BudgetFile
 from whimbrel_agent.uplink.checking import fault_of
 from whimbrel_agent.uplink.figures import SessionFigures
+from whimbrel_agent.uplink.merging import merged, take_some
 from whimbrel_agent.uplink.radio import RadioPlan
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.values import (
@@ -30,6 +30,7 @@ from whimbrel_agent.uplink.values import (
     Connect,
     Disconnect,
     Effect,
+    EventsWait,
     FramesGone,
     FramesLoaded,
     FramesSealed,
@@ -60,9 +61,6 @@ from whimbrel_protocol.topics import frame_topic, resume_topic
 
 MAX_WAITING_INPUTS: Final = 256
 """The link's reader pauses at so many; the transport's bounded queue then counts what it drops."""
-
-MAX_SETTLED_ENTRIES: Final = 1024
-"""Frames settled in one transaction; bounds how long accepts wait behind it."""
 
 SETTLE_PAUSE_S: Final = 0.25
 """Receipts are collected so long before they are made durable: a transaction each would be a
@@ -121,6 +119,15 @@ class Uplink:
     def use_radio(self, plan: RadioPlan) -> None:
         """Use the radio by another plan from now on."""
         self._put(UseRadio(plan))
+
+    def events_wait(self, waiting: tuple[Waiting, ...], *, came: bool) -> None:
+        """Say what waits to be sealed, and whether since events came."""
+        self._put(EventsWait(waiting, came))
+
+    @property
+    def rests(self) -> bool:
+        """Whether the radio is used in sessions: then what waits to be sealed is to be told."""
+        return self._session.radio.rests
 
     def network_returned(self) -> None:
         """Say that the machine has a network again."""
@@ -370,24 +377,3 @@ class Uplink:
         if task is not None and not task.done():
             task.cancel()
             await asyncio.wait([task])
-
-
-def take_some(receipts: deque[Receipt]) -> list[Receipt]:
-    """Take receipts off the queue until their entries fill one transaction."""
-    taken: list[Receipt] = []
-    entries = 0
-    while receipts and (not taken or entries + len(receipts[0].entries) <= MAX_SETTLED_ENTRIES):
-        entries += len(receipts[0].entries)
-        taken.append(receipts.popleft())
-    return taken
-
-
-def merged(receipts: Iterable[Receipt]) -> list[Receipt]:
-    """Join verified receipts to the same address and of the same generation into one."""
-    groups: dict[tuple[Address, bytes], list[Receipt]] = defaultdict(list)
-    for receipt in receipts:
-        groups[receipt.address, receipt.generation].append(receipt)
-    return [
-        replace(group[-1], entries=tuple(entry for one in group for entry in one.entries))
-        for group in groups.values()
-    ]

@@ -232,12 +232,12 @@ class WorldTransport:
     """The agent's transport port over the world's network."""
 
     def __init__(
-        self, device: Device, process: Process, filters: Sequence[str], region: str
+        self, device: Device, process: Process, filters: Sequence[str], region: str = ""
     ) -> None:
         self._device = device
         self._process = process
         self._filters = filters
-        self._region = region
+        self._region = region or device.address.region
         suffix = f"{device.random.getrandbits(32):08x}"
         self.client_id = f"{device.name}-{suffix}"
 
