@@ -6,14 +6,14 @@ import asyncio
 import base64
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final
 
 from whimbrel_agent.app import serve
 from whimbrel_agent.brokers import BrokerUrl
-from whimbrel_agent.buffer.values import BufferConfig, LaneConfig
-from whimbrel_agent.config import AgentConfig, ControlConfig, DeviceConfig, UplinkConfig
+from whimbrel_agent.config import AgentConfig, ControlConfig, DeviceConfig
 from whimbrel_agent.localhttp.connection import Handler
 from whimbrel_agent.localhttp.limits import HttpLimits
 from whimbrel_agent.parts import Parts
@@ -36,6 +36,7 @@ from . import network
 from .broker import Connection, NoConnectionError, WorldBroker
 from .clocks import AgentClock
 from .machine import Machine, Process, WorldRunner
+from .settings import agent_settings
 from .timeline import Timeline
 
 MAX_INBOX: Final = 512
@@ -52,6 +53,7 @@ class Device(Machine):
         key: its private key.
         ways: its path and the broker, in the order of its configured list.
         parts: the running agent's parts; None while it does not run.
+        settings: of the agent; what it is, where its files lie and its brokers are the world's.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class Device(Machine):
         timeline: Timeline,
         name: str = "",
         max_bytes: int = 1024 * 1024,
-        lanes: dict[str, LaneConfig] | None = None,
+        settings: AgentConfig | None = None,
     ) -> None:
         super().__init__(
             name or f"{address.store}/{address.device}",
@@ -83,7 +85,7 @@ class Device(Machine):
         self.region_key = region_key
         self.ways = list(ways)
         self.max_bytes = max_bytes
-        self.lanes = lanes or {}
+        self.settings = agent_settings({}) if settings is None else settings
         self.parts: Parts | None = None
         self.ready = asyncio.Event()
         self.connections: list[Connection] = []
@@ -98,14 +100,17 @@ class Device(Machine):
 
     def config(self) -> AgentConfig:
         """Return the agent's settings for its next start."""
-        return AgentConfig(
+        settings = self.settings
+        return replace(
+            settings,
             file=self.root / "agent.toml",
             device=DeviceConfig(
                 address=self.address, key_file=self.key_file, region_key=self.region_key
             ),
-            buffer=BufferConfig(path=self.buffer_path, max_bytes=self.max_bytes, lanes=self.lanes),
-            uplink=UplinkConfig(
-                brokers=tuple(BrokerUrl.parse(f"mqtt://{b.name}") for _, b in self.ways)
+            buffer=replace(settings.buffer, path=self.buffer_path, max_bytes=self.max_bytes),
+            uplink=replace(
+                settings.uplink,
+                brokers=tuple(BrokerUrl.parse(f"mqtt://{b.name}") for _, b in self.ways),
             ),
             control=ControlConfig(socket=self.folder / "control.sock"),
         )
