@@ -194,7 +194,9 @@ def parse(name: str, text: str) -> Scenario:
     fleet = _made(Fleet, given.pop("fleet", {}), f"{name}: [fleet]")
     load = tuple(_made(Lines, one, f"{name}: [[load]]") for one in given.pop("load", [{}]))
     faults = tuple(_fault(one, name) for one in given.pop("fault", []))
-    expects = tuple(_made(Expectation, one, f"{name}: [[expect]]") for one in given.pop("expect", []))
+    expects = tuple(
+        _made(Expectation, one, f"{name}: [[expect]]") for one in given.pop("expect", [])
+    )
     rest = {**given, "name": name, "fleet": fleet, "load": load, "faults": faults}
     made: Scenario = _made(Scenario, {**rest, "expects": expects}, name)
     try:

@@ -270,7 +270,10 @@ class World:
         region = regions[0] if regions else self.region_of(device)
         store = f"{device.address.store}-b"
         device.address = Address(
-            tenant=device.address.tenant, region=region.name, store=store, device=device.address.device
+            tenant=device.address.tenant,
+            region=region.name,
+            store=store,
+            device=device.address.device,
         )
         device.region_key = region.key.public
         device.ways = [(device.ways[0][0], region.broker)]

@@ -33,7 +33,10 @@ def check_region(region: RegionMachine, report: Report) -> int:
     if size > region.max_bytes * TOLERANCE:
         report(Invariant.BOUNDED, f"{region.name}: {size} bytes, cap {region.max_bytes}")
     aggregator = region.aggregator
-    if aggregator is not None and aggregator.ingest.queued_bytes > region.settings.ingest.queue_bytes:
+    if (
+        aggregator is not None
+        and aggregator.ingest.queued_bytes > region.settings.ingest.queue_bytes
+    ):
         report(Invariant.BOUNDED, f"{region.name}: {aggregator.ingest.queued_bytes} bytes queued")
     return size
 
