@@ -53,7 +53,6 @@ class Device(Machine):
         key: its private key.
         ways: its path and the broker, in the order of its configured list.
         parts: the running agent's parts; None while it does not run.
-        network_returned: tells the running agent what the kernel tells of a new address or route.
         settings: of the agent; what it is, where its files lie and its brokers are the world's.
     """
 
@@ -90,7 +89,6 @@ class Device(Machine):
         self.parts: Parts | None = None
         self.ready = asyncio.Event()
         self.connections: list[Connection] = []
-        self.network_returned: Callable[[], None] = lambda: None
         self.key_file = root / KEY_NAME
         self.key_file.touch(mode=0o600)
         self.key_file.write_bytes(base64.b64encode(seed) + b"\n")
@@ -141,7 +139,8 @@ class Device(Machine):
     def left(self) -> None:
         """The process is gone: so are its connections."""
         self.parts = None
-        self.network_returned = lambda: None
+        for path, _ in self.ways:
+            path.told = network.nobody
         connections, self.connections = self.connections, []
         for connection in connections:
             connection.vanish()
@@ -182,7 +181,8 @@ class DevicePlatform:
 
     async def watch_network(self, returned: Callable[[], None]) -> None:
         """Tell when a fault's end says that the kernel would; else the agent's retries find it."""
-        self._device.network_returned = returned
+        for path, _ in self._device.ways:
+            path.told = returned
         await asyncio.Event().wait()
 
     def power_source(self, config: PowerConfig) -> PowerSource:

@@ -73,6 +73,7 @@ def weather(**fixed: bool) -> Strike:
 
 
 def cut(world: World, path: Path, settings: Mapping[str, float]) -> End:
+    del world
     fault = object()
     path.add(fault, Weather(up_closed=True, down_closed=True))
     if settings["reset"]:
@@ -80,9 +81,8 @@ def cut(world: World, path: Path, settings: Mapping[str, float]) -> End:
 
     def end() -> None:
         path.remove(fault)
-        for device in world.devices if settings["told"] else ():
-            if any(way is path for way, _ in device.ways):
-                device.network_returned()
+        if settings["told"]:
+            path.told()
 
     return end
 
