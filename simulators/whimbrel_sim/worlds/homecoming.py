@@ -23,6 +23,9 @@ from .world import World
 STORE_DEVICES: Final = 50
 CUT_S: Final = 200.0
 BACK_S: Final = 800.0
+SHARE_PER_S: Final = 0.025
+"""Of the fleet: the aggregator's default rate of returns."""
+
 MOST_SHARE_PER_S: Final = 0.05
 """Of the fleet may start in any one second."""
 
@@ -38,8 +41,8 @@ check_s = 300
 stores = {stores}
 devices = {devices}
 [aggregator.returning]
-share_per_s = 0.025
-least_per_s = 1
+share_per_s = {share_per_s}
+least_per_s = {least_per_s}
 [[load]]
 every_s = 250
 events = 3
@@ -106,7 +109,9 @@ class Homecoming:
 def story_of(devices: int) -> Scenario:
     """Return the scenario for so many devices, in stores of some fifty."""
     stores = max(1, round(devices / STORE_DEVICES))
-    return parse("homecoming", _STORY.format(stores=stores, devices=devices // stores))
+    # the region knows how many there are a minute after its start: until then the least is the rate
+    given = {"stores": stores, "devices": devices // stores, "share_per_s": SHARE_PER_S}
+    return parse("homecoming", _STORY.format(**given, least_per_s=max(1, devices * SHARE_PER_S)))
 
 
 class _Watch:

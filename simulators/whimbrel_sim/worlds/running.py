@@ -109,7 +109,7 @@ def run_world(
     with tempfile.TemporaryDirectory(prefix="whimbrel-world-", dir=_place()) as folder:
         try:
             with _watched(), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-                runner.run(_run(scenario, seed, Path(folder), write, worlds, watch))
+                runner.run(_run(scenario, seed, Path(folder), write, worlds, watch=watch))
         except _ENDINGS as failure:
             error, text = _called(failure), "".join(traceback.format_exception(failure))
         found = outcome_of(worlds[0], scenario.name) if worlds else None
@@ -123,6 +123,7 @@ async def _run(
     folder: Path,
     write: Write | None,
     worlds: list[World],
+    *,
     watch: Callable[[World], object],
 ) -> None:
     world = World(scenario, seed, folder, write=write, new_card=cards_for(scenario))
