@@ -63,7 +63,15 @@ def load_config(file: Path) -> AgentConfig:
     Raises:
         ConfigError: naming file, table, setting, problem and remedy.
     """
-    values = read_toml(file)
+    return read_config(read_toml(file), file)
+
+
+def read_config(values: Mapping[str, object], file: Path) -> AgentConfig:
+    """Check parsed TOML; relative paths are taken from the folder of ``file``.
+
+    Raises:
+        ConfigError: naming file, table, setting, problem and remedy.
+    """
     top = Table(file, "", values)
     device = _device(top.required_table("device"))
     if device.profile is not None:

@@ -29,7 +29,7 @@ from whimbrel_agent.uplink.figures import LinkState, ResumeState, SessionFigures
 from whimbrel_agent.uplink.inbox import Refused, check_down
 from whimbrel_agent.uplink.offset import ClockOffset
 from whimbrel_agent.uplink.outbox import Outbox
-from whimbrel_agent.uplink.patience import MAX_HOLD_S, REFRESH_S, REST_AGAIN_S
+from whimbrel_agent.uplink.patience import AWAY_S, MAX_HOLD_S, REFRESH_S, REST_AGAIN_S
 from whimbrel_agent.uplink.radio import Radio, decide_radio
 from whimbrel_agent.uplink.values import (
     ApplyResume,
@@ -180,9 +180,9 @@ class Session:
     # ------------------------------------------------------------------ the link
 
     def _link_made(self, newest: Mapping[str, int], interface: str, now: Now) -> None:
-        self._link = LinkState.UP
-        self._up_since_s = now.mono_s
-        self._hold_until_s = 0.0
+        self._link, self._up_since_s, self._hold_until_s = LinkState.UP, now.mono_s, 0.0
+        if now.mono_s >= self._heard_s + AWAY_S:
+            self._ask_again(now.mono_s)
         self._asking.linked(now.mono_s)
         self.counts.add("links_made")
         self._outbox.window.linked(self._broker, interface, now.mono_s)
