@@ -69,8 +69,12 @@ class Builder:
         meter = self._energy_meter()
         addresses = frozenset([config.device.address, *await buffer.addresses()])
         uplink = self._uplink(addresses, meter)
+        windowed = any(lane.durability_s for lane in config.buffer.lanes.values())
         sealing = SealingTask(
-            buffer, self._platform.clock, lambda urgent: uplink.frames_sealed(urgent=urgent)
+            buffer,
+            self._platform.clock,
+            lambda urgent: uplink.frames_sealed(urgent=urgent),
+            lambda: not windowed or uplink.figures().can_send,
         )
         intake = EventIntake(buffer, self._platform.clock)
         rules = await open_rules(config, buffer, self._platform)

@@ -25,12 +25,20 @@ class SealingTask:
         buffer: whose staged events are sealed.
         clock: gives monotonic time.
         sealed: called after frames were made, with whether urgent ones are among them.
+        sending: says whether frames can leave now.
     """
 
-    def __init__(self, buffer: Buffer, clock: Clock, sealed: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        buffer: Buffer,
+        clock: Clock,
+        sealed: Callable[[bool], None],
+        sending: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._buffer = buffer
         self._clock = clock
         self._sealed = sealed
+        self._sending = sending
         self._accepted = asyncio.Event()
         self._streak = Streak(_log)
         self.decision = SealDecision(None, "not started")
@@ -49,6 +57,7 @@ class SealingTask:
 
     async def _look(self) -> int | None:
         now_ns = self._clock.mono_ns()
+        self._buffer.tell_sending(sending=self._sending())
         try:
             result = await self._buffer.seal_due(now_ns)
         except BufferFullError as error:

@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 from whimbrel_agent.buffer import resuming, sending, settling
-from whimbrel_agent.buffer.accepting import Acceptor, Aside
+from whimbrel_agent.buffer.accepting import Acceptor
 from whimbrel_agent.buffer.epochs import forget_idle
 from whimbrel_agent.buffer.exporting import export_slice
+from whimbrel_agent.buffer.holding import write_held
 from whimbrel_agent.buffer.idempotency import KeyStore
 from whimbrel_agent.buffer.lock import FileLock
 from whimbrel_agent.buffer.opening import open_state
@@ -23,9 +24,11 @@ from whimbrel_agent.buffer.recent import Recent
 from whimbrel_agent.buffer.reporting import stats_of
 from whimbrel_agent.buffer.sealer import Sealer
 from whimbrel_agent.buffer.state import BufferState
+from whimbrel_agent.buffer.tickets import Aside
 from whimbrel_agent.buffer.values import (
     Accepted,
     BufferConfig,
+    BufferError,  # noqa: A004  ours
     BufferStats,
     ExportedEvent,
     FrameRef,
@@ -69,7 +72,7 @@ class Buffer:
         self._state = state
         self._lock = lock
         self._runner = runner
-        recent = Recent()
+        self._recent = recent = Recent()
         self._sealer = Sealer(state, recent)
         keys = KeyStore(state.database.connection, state.config)
         self._acceptor = Acceptor(state, keys, recent, runner)
@@ -132,7 +135,10 @@ class Buffer:
         fingerprints: Sequence[int] | None = None,
         checkpoint: tuple[str, bytes] | None = None,
     ) -> Places:
-        """Keep a group of events; returns after the fsync, all or nothing.
+        """Keep a group of events, all or nothing; returns when it is durable.
+
+        In a lane with a durability window it may return before: what has neither key nor
+        checkpoint waits in memory then, until the window ends at the latest.
 
         Args:
             events: at most MAX_GROUP_EVENTS, of any lanes.
@@ -191,7 +197,11 @@ class Buffer:
             frames += count
             urgent = urgent or lane == 0
         self._tell_freed(frames)
-        return SealResult(frames, self._sealer.next_deadline_ns(), urgent)
+        return SealResult(frames, self._sealer.deadline_ns, urgent)
+
+    def tell_sending(self, *, sending: bool) -> None:
+        """Say whether frames can leave now, for lanes with a durability window."""
+        self._sealer.sending = sending
 
     async def seal_all(self) -> int:
         """Seal everything staged now (shutdown, drain); returns the number of frames."""
@@ -212,6 +222,7 @@ class Buffer:
         """Take the region's word on every stream. Frame ids from before are void."""
         outcome = await self._run(lambda: resuming.apply_resume(self._state, self._sealer, answer))
         self._tell_freed(1)
+        self._on_accept()  # frames can leave again: what waits for that is looked at
         return outcome
 
     async def pending(self, lane: str, after_id: int, limit: int) -> list[FrameRef]:
@@ -304,6 +315,7 @@ class Buffer:
 
     async def export(self) -> AsyncIterator[ExportedEvent]:
         """Yield every event that is still here, decoded, lane by lane in order."""
+        await self._run(lambda: write_held(self._state, self._recent))
         for lane in range(len(LANE_NUMBERS)):
             for table in ("receipted", "pending", "staged"):
                 after = 0
@@ -317,21 +329,30 @@ class Buffer:
                         break
 
     async def close(self) -> None:
-        """Checkpoint, mark the stop as clean, unlock."""
+        """Write what is in memory, checkpoint, mark the stop as clean, unlock."""
         if not self._closed:
             self._closed = True
             await self._runner.run(self._close)
 
     def _close(self) -> None:
         try:
+            written = self._write_last()
             clean = self._state.database.broken is None
             self._state.database.close(clean=clean)
-            if clean:
+            if clean and written:
                 with suppress(OSError):  # the next start then takes this for an unclean stop
                     self._state.numbers.stop()
         finally:
             self._state.numbers.abandon()
             self._lock.release()
+
+    def _write_last(self) -> bool:
+        """Write what is in memory; where it cannot be, the next start accounts for it."""
+        try:
+            write_held(self._state, self._recent)
+        except BufferError:
+            return False
+        return True
 
     def _tell_freed(self, count: int) -> None:
         if count:
@@ -352,7 +373,7 @@ class Buffer:
             self._next_reserve_ns = now_mono_ns + RESERVE_RETRY_NS
             self._state.reserve.take()
         lane = self._sealer.due_lane(now_mono_ns)
-        return None if lane is None else (lane, self._sealer.seal(lane))
+        return None if lane is None else (lane, self._sealer.carry_out(lane))
 
     def _seal_where(self, wanted: Callable[[int], bool]) -> int:
         frames = 0

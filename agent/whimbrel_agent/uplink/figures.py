@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from whimbrel_agent.uplink.offset import OffsetSample
+from whimbrel_agent.uplink.probing import NO_CREDIT
 from whimbrel_agent.uplink.window import WindowFigures
 
 
@@ -46,3 +47,12 @@ class SessionFigures:
     counts: Mapping[str, int]
     doing: str
     radio: str = "the radio is always on"
+
+    @property
+    def can_send(self) -> bool:
+        """Whether frames can leave now: a link is up, the region agrees, and has not said no.
+
+        Credit that has expired is no refusal: a frame is what asks for more.
+        """
+        agreed = self.resume in (ResumeState.APPLYING, ResumeState.DONE)
+        return self.link is LinkState.UP and agreed and self.window.probing != NO_CREDIT
