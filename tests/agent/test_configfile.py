@@ -66,6 +66,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         overflow = "refuse"
         linger_s = 2
         batch_events = 100
+        durability_s = 5
         [uplink]
         brokers = ["mqtts://a.example", "wss://[::1]:8443/ws"]
         username = "till"
@@ -97,6 +98,8 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert config.device.profile == "pi-4"
     lane = config.buffer.lanes["normal"]
     assert (lane.order, lane.linger_s, lane.batch_events) == (Order.LIVE_FIRST, 2.0, 100)
+    assert lane.durability_s == 5.0
+    assert not any(other.durability_s for other in config.buffer.lanes.values() if other != lane)
     assert config.buffer.max_bytes == 8 * 1024 * 1024
     assert config.uplink.access.password_file == tmp_path / "secret"
     assert config.uplink.window_bytes == 1024 * 1024
@@ -122,6 +125,11 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
             LEAST.replace("key =", 'profile = "pi-9"\nkey =', 1),
             "[device] profile is wrong: 'pi-9' is not a known profile (known: battery-sensor-hub",
         ),
+        (
+            LEAST + "[lanes.critical]\ndurability_s = 0.5",
+            "[lanes.critical] durability_s is 0.5, must be 0: what is critical is durable when it",
+        ),
+        (LEAST + "[lanes.bulk]\ndurability_s = 61", "[lanes.bulk] durability_s is 61"),
         (LEAST + "color = 1", "[uplink] color is not a known setting; (known: brokers, username"),
         (
             LEAST.replace("path =", "maxbytes = 1\npath ="),

@@ -25,6 +25,7 @@ from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.tickets import Aside
 from whimbrel_agent.buffer.values import (
     BufferBrokenError,
+    BufferConfig,
     BufferFullError,
     LaneConfig,
     Overflow,
@@ -392,6 +393,14 @@ async def test_whatever_is_mixed_nothing_is_lost_twice_or_unaccounted(
         assert all(line.balanced for line in lines)
         assert sum(line.gapped.get(GapReason.UNSYNCED, 0) for line in lines) >= accounted
         await assert_sound(buffer)
+
+
+def test_no_window_is_longer_than_a_minute_and_none_is_critical(tmp_path: Path) -> None:
+    for wrong in (-1, 61):
+        with pytest.raises(ValueError, match="durability_s is"):
+            LaneConfig(durability_s=wrong)
+    with pytest.raises(ValueError, match="critical must be 0"):
+        BufferConfig(path=tmp_path, lanes={"critical": LaneConfig(durability_s=1)})
 
 
 async def test_concurrent_accepts_of_both_kinds_keep_their_order(shop: Shop) -> None:
