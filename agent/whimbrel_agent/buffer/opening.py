@@ -284,7 +284,12 @@ def _tail_bounds(opening: Opening, scan: WalScan) -> dict[tuple[int, int], int]:
             at = page.find(MAGIC, at + 1)
     if claims or not mentioned:
         return claims
-    return {key: last for key, last in before.reserved.items() if key[0] == newest}
+    # what a window may have lost is accounted for as such, see ``unsynced``
+    return {
+        key: last
+        for key, last in before.reserved.items()
+        if key[0] == newest and key not in before.windowed
+    }
 
 
 def _salvage(

@@ -329,30 +329,37 @@ class Buffer:
                         break
 
     async def close(self) -> None:
-        """Write what is in memory, checkpoint, mark the stop as clean, unlock."""
+        """Write what is in memory, checkpoint, mark the stop as clean, unlock.
+
+        Raises:
+            BufferFullError, BufferBrokenError: something was in memory and cannot be written; the
+                buffer is closed all the same, and the next start accounts for it.
+        """
         if not self._closed:
             self._closed = True
             await self._runner.run(self._close)
 
     def _close(self) -> None:
         try:
-            written = self._write_last()
+            failure = self._write_last()
             clean = self._state.database.broken is None
             self._state.database.close(clean=clean)
-            if clean and written:
+            if clean and failure is None:
                 with suppress(OSError):  # the next start then takes this for an unclean stop
                     self._state.numbers.stop()
         finally:
             self._state.numbers.abandon()
             self._lock.release()
+        if failure is not None:
+            raise failure
 
-    def _write_last(self) -> bool:
+    def _write_last(self) -> BufferError | None:
         """Write what is in memory; where it cannot be, the next start accounts for it."""
         try:
             write_held(self._state, self._recent)
-        except BufferError:
-            return False
-        return True
+        except BufferError as error:
+            return error
+        return None
 
     def _tell_freed(self, count: int) -> None:
         if count:

@@ -158,7 +158,9 @@ _DEFAULTS: Final = TableSpec(
             "what an answer promises",
             choices=tuple(one.value for one in Durability),
         ),
-        Field("window_s", Kind.NUMBER, "the window of that name", 0, int(MAX_WINDOW_S), required=False),
+        Field(
+            "window_s", Kind.NUMBER, "the window of that name", 0, int(MAX_WINDOW_S), required=False
+        ),
         Field(
             "codec_effort",
             Kind.CHOICE,

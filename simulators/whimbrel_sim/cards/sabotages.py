@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from whimbrel_agent.buffer import database, numbers, opening
+from whimbrel_agent.buffer import database, holding, numbers, opening, windows
 from whimbrel_aggregator.journal import schema, storage
 from whimbrel_aggregator.journal.port import JournalError
 from whimbrel_aggregator.journal.sqlite import SqliteJournal
@@ -138,6 +138,18 @@ def _published_not_durable() -> None:
     put(Buffer, "reserve_published", reserve)
 
 
+def _window_not_accounted() -> None:
+    """Forget what an unclean stop took of a lane with a durability window."""
+    put(opening, "account_unsynced", lambda _state: None)
+
+
+def _window_never_ends() -> None:
+    """Keep in memory what should be on the disk."""
+    put(holding, "is_overdue", lambda *_: False)
+    put(windows, "write_by_ns", lambda *_: 2**62)
+    put(windows, "deadline_ns", lambda *_: 2**62)
+
+
 SABOTAGES: Final[dict[str, CardSabotage]] = {
     "buffer-synchronous-off": CardSabotage(
         "buffer", _buffer_synchronous("OFF"), 50, "what was answered survives a power cut"
@@ -153,6 +165,12 @@ SABOTAGES: Final[dict[str, CardSabotage]] = {
     ),
     "numbers-not-synced": CardSabotage(
         "buffer", _numbers_not_synced, 100, "numbers are reserved durably before their use"
+    ),
+    "window-not-accounted": CardSabotage(
+        "buffer", _window_not_accounted, 100, "what a window takes is accounted for"
+    ),
+    "window-never-ends": CardSabotage(
+        "buffer", _window_never_ends, 100, "what was answered is durable when its window is over"
     ),
     "journal-synchronous-off": CardSabotage(
         "journal", _journal_synchronous_off, 50, "a receipt follows the durable commit"

@@ -12,6 +12,7 @@ from .invariants.bounds import check_device, check_region
 from .invariants.journal import JournalAudit
 from .invariants.receipts import ReceiptAudit
 from .invariants.violation import Invariant, Violation
+from .invariants.windows import check_windows
 from .machine import Machine
 from .region import RegionMachine
 
@@ -118,6 +119,9 @@ class Audit:
         """Check what must hold at the end."""
         self.journal.finish()
         self.accounts.check()
+        window_s = self._world.scenario.fleet.window_s
+        for one in self._world.producers:
+            check_windows(one.sender, one.device, window_s, self.accounts, self.report)
         waiting = [d for d in self._world.devices if await self._pending(d) != 0]
         for device in waiting:
             doing = "not running" if device.parts is None else device.parts.uplink.figures().doing

@@ -6,13 +6,14 @@ import asyncio
 import base64
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final
 
 from whimbrel_agent.app import serve
 from whimbrel_agent.brokers import BrokerUrl
-from whimbrel_agent.buffer.values import BufferConfig, LaneConfig
+from whimbrel_agent.buffer.values import BufferConfig, LaneConfig, default_lanes
 from whimbrel_agent.config import AgentConfig, ControlConfig, DeviceConfig, UplinkConfig
 from whimbrel_agent.localhttp.connection import Handler
 from whimbrel_agent.localhttp.limits import HttpLimits
@@ -42,6 +43,17 @@ MAX_INBOX: Final = 512
 """As the shipped transport: more down messages are dropped and counted."""
 
 KEY_NAME: Final = "device.key"
+
+
+def windowed_lanes(window_s: float) -> dict[str, LaneConfig]:
+    """Return the lanes with a durability window in each that may have one; none for 0."""
+    if not window_s:
+        return {}
+    return {
+        name: replace(lane, durability_s=window_s)
+        for name, lane in default_lanes().items()
+        if name != "critical"
+    }
 
 
 class Device(Machine):

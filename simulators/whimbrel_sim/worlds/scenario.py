@@ -34,12 +34,14 @@ class Fleet:
         stores: in each region.
         devices: in each store.
         max_bytes: of each device's buffer.
+        window_s: durability window of every lane but ``critical``, on every device.
     """
 
     regions: int = 1
     stores: int = 1
     devices: int = 2
     max_bytes: int = 1024 * 1024
+    window_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

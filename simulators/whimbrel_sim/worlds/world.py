@@ -23,7 +23,7 @@ from .broker import WorldBroker
 from .cardport import Card, plain_card
 from .casting import schedule
 from .clocks import AgentClock, RegionClock
-from .device import Device
+from .device import Device, windowed_lanes
 from .loop import VirtualTimeLoop
 from .machine import Machine
 from .neighbour import let_attack
@@ -134,6 +134,7 @@ class World:
             timeline=self.timeline,
             name=name,
             max_bytes=self.scenario.fleet.max_bytes,
+            lanes=windowed_lanes(self.scenario.fleet.window_s),
         )
         self._adopt(device)
         self.devices.append(device)

@@ -20,6 +20,7 @@ from buffers.harness import (
     sales,
 )
 from whimbrel_agent.buffer import holding
+from whimbrel_agent.buffer.database import DiskFullError
 from whimbrel_agent.buffer.numbers import MAX_WINDOW_BLOCK, MIN_WINDOW_BLOCK
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.tickets import Aside
@@ -313,6 +314,24 @@ async def test_a_closed_buffer_answers_nothing(shop: Shop) -> None:
     await buffer.close()
     with pytest.raises(BufferBrokenError):
         await buffer.accept(sales(1))
+
+
+async def test_a_close_that_cannot_write_says_so_and_the_next_start_accounts(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = await shop.start(lanes=LANES)
+    await buffer.accept(sales(20))
+
+    def full(*_: object) -> None:
+        raise DiskFullError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(holding, "insert_rows", full)
+        with pytest.raises(DiskFullError):
+            await buffer.close()
+    async with shop.buffer(lanes=LANES) as buffer:
+        assert (await buffer.stats()).lane("normal").window.lost_events >= 20
+        await assert_sound(buffer)
 
 
 async def test_a_new_epoch_takes_what_is_held_into_the_old_one(shop: Shop) -> None:
