@@ -138,9 +138,14 @@ def _published_not_durable() -> None:
     put(Buffer, "reserve_published", reserve)
 
 
-def _window_not_accounted() -> None:
-    """Forget what an unclean stop took of a lane with a durability window."""
-    put(opening, "account_unsynced", lambda _state: None)
+def _window_not_told() -> None:
+    """Reserve numbers in a lane with a durability window as if it had none."""
+    reserve = numbers.NumbersFile.reserve
+
+    def reserve_only(file: Any, lane: int, epoch: int, through: int, **_: bool) -> None:
+        reserve(file, lane, epoch, through)
+
+    put(numbers.NumbersFile, "reserve", reserve_only)
 
 
 def _window_never_ends() -> None:
@@ -166,8 +171,8 @@ SABOTAGES: Final[dict[str, CardSabotage]] = {
     "numbers-not-synced": CardSabotage(
         "buffer", _numbers_not_synced, 100, "numbers are reserved durably before their use"
     ),
-    "window-not-accounted": CardSabotage(
-        "buffer", _window_not_accounted, 100, "what a window takes is accounted for"
+    "window-not-told": CardSabotage(
+        "buffer", _window_not_told, 100, "what a window takes is accounted for"
     ),
     "window-never-ends": CardSabotage(
         "buffer", _window_never_ends, 100, "what was answered is durable when its window is over"
