@@ -1,10 +1,10 @@
 """What becomes of a lane's waiting events, and when: a pure rule over linger and durability window.
 
-A lane without a window is sealed as ``sealing`` says. In a lane with one, events wait in memory:
-while frames can leave they are sealed when a batch is full, the lane's linger is over or the window
-ends, and never were on the disk before. While nothing can leave, linger serves nobody, and a frame
-at every window's end would make thousands of small ones: what is too little for a good frame is
-then written as a staged row and waits there for company.
+A lane without a window is sealed as ``sealing`` says. In a lane with one, events wait in memory
+until a batch is full, the lane's linger is over or the window ends, and are sealed then: they never
+were on the disk before. Where the window ends long before the linger, or nothing can leave and
+linger serves nobody, a frame at every window's end would make thousands of small ones: what is too
+little for a good frame is then written as a staged row and waits there for company.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def next_step(
     if is_full(waiting, lane, ratio=ratio):
         return Step(Act.SEAL, now_mono_ns, "a full frame waits")
     if sending or not lane.durability_s:
-        return _online(waiting, lane, now_mono_ns)
+        return _online(waiting, lane, now_mono_ns, ratio)
     return _offline(waiting, lane, now_mono_ns, ratio)
 
 
@@ -89,28 +89,39 @@ def is_overdue(held_since_ns: int, lane: LaneConfig, now_mono_ns: int) -> bool:
     return now_mono_ns >= held_since_ns + int(lane.durability_s * _NS)
 
 
-def _online(waiting: Waiting, lane: LaneConfig, now_ns: int) -> Step:
-    due_ns, reason = deadline_ns(waiting, lane), "the oldest event has waited long enough"
+def _online(waiting: Waiting, lane: LaneConfig, now_ns: int, ratio: float) -> Step:
+    linger_ns = deadline_ns(waiting, lane)
     if waiting.held_since_ns is not None:
         end_ns = write_by_ns(waiting.held_since_ns, lane)
-        if end_ns < due_ns:
-            due_ns, reason = end_ns, "the durability window ends"
-    return _at(due_ns, now_ns, Act.SEAL, reason)
+        if end_ns < linger_ns:
+            # in pages a frame costs twice what a row does: one row more is no loss, many are
+            soon = linger_ns - end_ns <= int(lane.durability_s * _NS)
+            return _at_window_end(waiting, lane, now_ns, ratio, seal_anyway=soon)
+    return _at(linger_ns, now_ns, Act.SEAL, "the oldest event has waited long enough")
 
 
 def _offline(waiting: Waiting, lane: LaneConfig, now_ns: int, ratio: float) -> Step:
     if waiting.held_since_ns is None:
         look_ns = now_ns + OFFLINE_LOOK_NS
         return Step(Act.WAIT, look_ns, "nothing can leave: what is on the disk waits for company")
+    return _at_window_end(waiting, lane, now_ns, ratio, seal_anyway=False)
+
+
+def _at_window_end(
+    waiting: Waiting, lane: LaneConfig, now_ns: int, ratio: float, *, seal_anyway: bool
+) -> Step:
+    assert waiting.held_since_ns is not None
     end_ns = write_by_ns(waiting.held_since_ns, lane)
-    if (
+    good = (
         waiting.events >= GOOD_SHARE * lane.batch_events
         or waiting.size_bytes * ratio >= GOOD_SHARE * TARGET_FRAME_BYTES
-    ):
-        reason = f"the durability window ends, and {waiting.events} events make a good frame"
-        return _at(end_ns, now_ns, Act.SEAL, reason)
-    reason = f"the durability window ends, and {waiting.events} events would make a small frame"
-    return _at(end_ns, now_ns, Act.WRITE, reason)
+    )
+    told = f"the durability window ends, and {waiting.events} events"
+    if good:
+        return _at(end_ns, now_ns, Act.SEAL, f"{told} make a good frame")
+    if seal_anyway:
+        return _at(end_ns, now_ns, Act.SEAL, f"{told} would soon be sealed anyway")
+    return _at(end_ns, now_ns, Act.WRITE, f"{told} would make a small frame")
 
 
 def _at(due_ns: int, now_ns: int, act: Act, reason: str) -> Step:

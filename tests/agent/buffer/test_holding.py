@@ -93,13 +93,26 @@ async def test_a_full_batch_is_sealed_without_ever_being_staged(shop: Shop) -> N
 
 
 async def test_the_window_ends_before_the_linger(shop: Shop) -> None:
-    async with shop.buffer(lanes=LANES) as buffer:
+    lanes = {**LANES, "normal": LaneConfig(durability_s=WINDOW_S, linger_s=8.0, batch_events=100)}
+    async with shop.buffer(lanes=lanes) as buffer:
         await buffer.accept(sales(3))
         result = await buffer.seal_due(shop.clock.mono)
         assert (result.frames, result.next_deadline_ns) == (0, shop.clock.mono + 4 * SECOND_NS)
         shop.clock.advance(4)
         assert (await buffer.seal_due(shop.clock.mono)).frames == 1
         assert [ref.count for ref in await all_pending(buffer)] == [3]
+
+
+async def test_rows_bridge_a_linger_that_is_far_longer_than_the_window(shop: Shop) -> None:
+    async with shop.buffer(lanes=LANES) as buffer:
+        for start in range(0, 40, 10):
+            await buffer.accept(sales(10, start))
+            shop.clock.advance(4)
+            assert (await buffer.seal_due(shop.clock.mono)).frames == 0
+            assert await window_of(buffer) == (WINDOW_S, 0, 0)
+        shop.clock.advance(60 - 16)
+        assert (await buffer.seal_due(shop.clock.mono)).frames == 1
+        assert [ref.count for ref in await all_pending(buffer)] == [40]
 
 
 async def test_offline_a_few_events_become_rows_and_later_one_frame(shop: Shop) -> None:

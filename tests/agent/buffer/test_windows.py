@@ -42,9 +42,19 @@ def held(events: int, *, since_s: float = 0, size_bytes: int = 100) -> Waiting:
 def test_online_the_linger_or_the_window_ends_first() -> None:
     assert step(held(5)) == (Act.WAIT, 2)
     assert step(held(5), now_s=2) == (Act.SEAL, 2)
-    slow = LaneConfig(linger_s=60, batch_events=100, durability_s=5.0)
+    slow = LaneConfig(linger_s=9, batch_events=100, durability_s=5.0)
     assert step(held(5), lane=slow) == (Act.WAIT, 4)
     assert step(held(5), lane=slow, now_s=4) == (Act.SEAL, 4)
+
+
+def test_online_a_linger_far_longer_than_the_window_makes_no_small_frames() -> None:
+    slow = LaneConfig(linger_s=60, batch_events=100, durability_s=5.0)
+    assert step(held(5), lane=slow) == (Act.WAIT, 4)
+    assert step(held(5), lane=slow, now_s=4) == (Act.WRITE, 4)
+    assert step(held(50), lane=slow, now_s=4) == (Act.SEAL, 4)
+    assert step(Waiting(5, 100, 0), lane=slow, now_s=4) == (Act.WAIT, 60)
+    assert step(Waiting(9, 100, 0, 56 * S), lane=slow, now_s=59) == (Act.WAIT, 60)
+    assert step(Waiting(9, 100, 0, 56 * S), lane=slow, now_s=60) == (Act.SEAL, 60)
 
 
 @pytest.mark.parametrize("sending", [True, False])
