@@ -121,6 +121,7 @@ def test_a_window_is_told_with_what_waits_and_what_it_cost() -> None:
         "held_bytes": 18_432,
         "held_s": 2.2,
         "lost_events": 84,
+        "decision": "",
     }
     assert (
         "window          bulk: 5 s, 120 events (18.0 KiB) in memory for 2 s, the stop before this "

@@ -47,6 +47,7 @@ class WindowStats:
         held_events, held_bytes: what is in memory only now, within that window.
         held_s: how long the oldest of it has been there; None without any.
         lost_events: how many events the unclean stop before this start took at most.
+        decision: what was decided last about what waits in the lane, and why.
     """
 
     durability_s: float = 0.0
@@ -54,6 +55,7 @@ class WindowStats:
     held_bytes: int = 0
     held_s: float | None = None
     lost_events: int = 0
+    decision: str = ""
 
 
 class Held:

@@ -78,4 +78,5 @@ def _window(state: BufferState, lane: int) -> WindowStats:
         held_bytes=sum(slot.size_bytes for slot in staged.held()),
         held_s=None if since_ns is None else (state.clock.mono_ns() - since_ns) / 1e9,
         lost_events=state.lost_in_window[lane],
+        decision=state.decided[lane],
     )

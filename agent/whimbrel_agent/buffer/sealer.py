@@ -57,6 +57,7 @@ class Sealer:
         for lane, staged in enumerate(self._state.staged):
             if staged.slots:
                 self._steps[lane] = step = self._step(lane, now_mono_ns, pressing=pressing)
+                self._state.decided[lane] = f"{step.act.value}: {step.reason}"
                 if step.act is not Act.WAIT:
                     return lane
                 look_ns.append(step.look_ns)

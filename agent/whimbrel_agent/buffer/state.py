@@ -120,8 +120,9 @@ class BufferState:
     ``window_through`` the durable bound of it, which runs ahead (see ``sending``). For each step
     of thinning, ``thinned_through`` is the last frame that has had it in this process. The meters
     count bytes of frames that came into being, and that the region has. ``held`` has what is in
-    memory only, ``written_at_once`` how many events of it were written last, and ``lost_in_window``
-    the upper bound of what an unclean stop before this start took of it.
+    memory only, ``written_at_once`` how many events of it were written last, ``lost_in_window`` the
+    upper bound of what an unclean stop before this start took of it, and ``decided`` what was
+    decided last about what waits, and why.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class BufferState:
         self.held = Held()
         self.written_at_once = [0] * LANE_COUNT
         self.lost_in_window = [0] * LANE_COUNT
+        self.decided = [""] * LANE_COUNT
         self.totals = [LaneTotals() for _ in LANES]
         self.published_through = [0] * LANE_COUNT
         self.window_through = [0] * LANE_COUNT

@@ -123,6 +123,8 @@ async def test_offline_a_few_events_become_rows_and_later_one_frame(shop: Shop) 
             shop.clock.advance(4)
             result = await buffer.seal_due(shop.clock.mono)
             assert (result.frames, await on_disk(buffer)) == (0, start // 10 + 1)
+            said = (await buffer.stats()).lane("normal").window.decision
+            assert said == "wait: nothing can leave: what is on the disk waits for company"
         assert await window_of(buffer) == (WINDOW_S, 0, 0)
         await buffer.accept(sales(30, 30))
         shop.clock.advance(4)
