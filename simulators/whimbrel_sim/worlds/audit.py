@@ -119,9 +119,11 @@ class Audit:
         """Check what must hold at the end."""
         self.journal.finish()
         self.accounts.check()
-        window_s = self._world.scenario.fleet.window_s
         for one in self._world.producers:
-            check_windows(one.sender, one.device, window_s, self.accounts, self.report)
+            has_window = one.sender.lane in one.device.lanes
+            window_s = self._world.scenario.fleet.window_s if has_window else 0.0
+            ends_s = one.device.broke_off_s
+            check_windows(one.sender, ends_s, window_s, self.accounts, self.report)
         waiting = [d for d in self._world.devices if await self._pending(d) != 0]
         for device in waiting:
             doing = "not running" if device.parts is None else device.parts.uplink.figures().doing

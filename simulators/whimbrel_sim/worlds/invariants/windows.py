@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from whimbrel_protocol.lanes import GapReason
 from whimbrel_sim.worlds.books import Sender
 from whimbrel_sim.worlds.invariants.accounts import Accounts
 from whimbrel_sim.worlds.invariants.journal import Report
 from whimbrel_sim.worlds.invariants.violation import Invariant
-from whimbrel_sim.worlds.machine import Machine
 
 SLACK_S = 1.0
 """Between an event being offered and its answer, at most: the books know when it was offered."""
 
 
 def check_windows(
-    sender: Sender, machine: Machine, window_s: float, accounts: Accounts, report: Report
+    sender: Sender,
+    broke_off_s: Sequence[float],
+    window_s: float,
+    accounts: Accounts,
+    report: Report,
 ) -> int:
-    """Judge what a sender has lost that way, when everything has drained; returns how much."""
+    """Judge what a sender has lost that way, when everything has drained; returns how much.
+
+    Args:
+        sender: whose events.
+        broke_off_s: when its device's processes ended without being told to.
+        window_s: of its lane; 0 for none.
+        accounts: say what is missing, and for which reason.
+        report: takes a breach.
+    """
     lost = [n for n in sender.missing() if accounts.reason_of(sender, n) == GapReason.UNSYNCED]
-    early = [n for n in lost if not _in_window(sender.offered_s(n), machine, window_s)]
+    early = [n for n in lost if not _in_window(sender.offered_s(n), broke_off_s, window_s)]
     if early:
         report(
             Invariant.WINDOW,
@@ -28,7 +41,7 @@ def check_windows(
     return len(lost)
 
 
-def _in_window(offered_s: float, machine: Machine, window_s: float) -> bool:
+def _in_window(offered_s: float, broke_off_s: Sequence[float], window_s: float) -> bool:
     if not window_s:
         return False
-    return any(0 <= at_s - offered_s <= window_s + SLACK_S for at_s in machine.broke_off_s)
+    return any(0 <= at_s - offered_s <= window_s + SLACK_S for at_s in broke_off_s)
