@@ -89,6 +89,8 @@ class Commit:
             ticket.answer, ticket.done = answer, True
 
     def _lanes_to_hold(self) -> frozenset[int]:
+        if not any(lane.durability_s for lane in self._state.lanes):
+            return frozenset()
         sizes: Counter[int] = Counter()
         written = set()
         for ticket in self._group:
@@ -104,7 +106,7 @@ class Commit:
         return may_hold(self._state, held, self._stamp.mono_ns) if held else frozenset()
 
     def _is_memory_only(self) -> bool:
-        return not any(
+        return bool(self._held_lanes) and not any(
             ticket.must_commit or any(pack.lane not in self._held_lanes for pack in ticket.packs)
             for ticket in self._group
         )
