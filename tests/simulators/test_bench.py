@@ -26,6 +26,7 @@ ASKED = {
     *(f"wire_bytes_per_event.{name}.at_20" for name in ("climate", "tills", "mix")),
     "seal_us_per_event",
     "seal_vs_json_gzip",
+    "seal_vs_json_gzip_battery",
     "disk_bytes_per_event",
     "disk_bytes_per_event.wear",
     "agent_rss_mb",
@@ -36,7 +37,7 @@ ASKED = {
     "single_event_bytes",
 }
 IN_PROCESS = ("intake_vs_sqlite", "ingest_batches_per_s", "seal_us_per_event", "wire_bytes_per_event.mix",
-              "frame_overhead_bytes")  # fmt: skip
+              "frame_overhead_bytes", "energy_vs_bound")  # fmt: skip
 
 
 def make_broker(folder: Path, settings: object) -> MosquittoServer:

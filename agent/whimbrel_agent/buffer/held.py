@@ -19,6 +19,10 @@ MAX_HELD_BYTES: Final = 384 * 1024
 events: one that fills up, and one that is being sealed. What comes on top is written at once."""
 
 
+MAX_WINDOW_S: Final = 60.0
+"""The longest durability window: what may be lost must stay a matter of "the last minute", and a
+batch is full or a card has had its rest by then (a longer one writes hardly less)."""
+
 FULL_DURABILITY: Final = "every answered event is fsynced"
 """What is promised without any window."""
 

@@ -18,7 +18,9 @@ from whimbrel_agent.buffer.runs import LostRun, Place, SealedRun, insert_run, se
 from whimbrel_agent.buffer.sealing import (
     CLOSED_EPOCH_EVENTS,
     FIRST_RATIO,
+    Unsealed,
     Waiting,
+    deadline_ns,
     next_ratio,
     rows_to_seal,
 )
@@ -26,6 +28,7 @@ from whimbrel_agent.buffer.staging import DamagedRowError, StagedRow, read_row
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState, StagedSlot
 from whimbrel_agent.buffer.windows import Act, Step, next_step
 from whimbrel_protocol.event import Event
+from whimbrel_protocol.lanes import LANES
 
 _READ_AT_ONCE: Final = 1_000
 
@@ -71,13 +74,30 @@ class Sealer:
             return 0
         return self.seal(lane)
 
-    def _step(self, lane: int, now_mono_ns: int, *, pressing: bool) -> Step:
+    def unsealed(self) -> tuple[Unsealed, ...]:
+        """Return what waits in each lane that has something."""
+        lanes = self._state.lanes
+        return tuple(
+            Unsealed(
+                lane=LANES[lane],
+                events=staged.events,
+                batch_events=lanes[lane].batch_events,
+                linger_s=lanes[lane].linger_s,
+                deadline_ns=deadline_ns(self._waiting(lane), lanes[lane]),
+            )
+            for lane, staged in enumerate(self._state.staged)
+            if staged.slots
+        )
+
+    def _waiting(self, lane: int) -> Waiting:
         staged = self._state.staged[lane]
-        waiting = Waiting(
+        return Waiting(
             staged.events, staged.size_bytes, staged.slots[0].mono_ns, staged.held_since_ns()
         )
+
+    def _step(self, lane: int, now_mono_ns: int, *, pressing: bool) -> Step:
         return next_step(
-            waiting,
+            self._waiting(lane),
             self._state.lanes[lane],
             now_mono_ns=now_mono_ns,
             ratio=self._ratio[lane],

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, NamedTuple
 
 from whimbrel_agent.buffer.database import Database
+from whimbrel_agent.buffer.encoder import Encoder
 from whimbrel_agent.buffer.held import Held
 from whimbrel_agent.buffer.ledger import Ledger
 from whimbrel_agent.buffer.meter import Meter
@@ -24,6 +25,7 @@ from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
 from whimbrel_agent.buffer.streams import Streams
 from whimbrel_agent.buffer.thinning import Step
 from whimbrel_agent.buffer.values import BufferBrokenError, BufferConfig, DamageReport, LaneConfig
+from whimbrel_agent.decisions.journal import DecisionJournal
 from whimbrel_agent.ports import Clock, Random
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import LANES, Order
@@ -34,6 +36,9 @@ LANE_COUNT: Final = len(LANES)
 FRAME_STRIDE: Final = 1024
 """Distance between the ids of frames: room to put in what one frame is cut into (at most 65
 pieces: a region keeps at most 64 ranges a stream)."""
+
+GENERATION: Final = "generation"
+"""First word of the facts that have the journal's generation as an address was told it last."""
 
 
 class StagedSlot(NamedTuple):
@@ -148,6 +153,8 @@ class BufferState:
         self.lanes: list[LaneConfig] = [config.lanes[name] for name in LANES]
         self.ledger = Ledger()
         self.streams = Streams()
+        self.journal = DecisionJournal()
+        self.encoder = Encoder()
         self.epochs: dict[int, EpochRow] = {}
         self.staged = [StagedLane() for _ in LANES]
         self.held = Held()
@@ -165,7 +172,7 @@ class BufferState:
         self.epoch = 0
         self.next_sequence = [1] * LANE_COUNT
         self.reserved = [0] * LANE_COUNT
-        self.generation = b""
+        self.generations: dict[Address, bytes] = {}
         self.unasked: set[tuple[int, int]] = set()
         self.brought_back: set[tuple[int, int]] = set()
         self.asked_once = False
@@ -249,7 +256,7 @@ class BufferState:
             if row_sum(name, value) != total:
                 problems.append(f"fact {name} has a wrong checksum")
             facts[name] = value
-        self.generation = facts.get("generation", b"")
+        self._load_generations(facts)
         for lane in range(LANE_COUNT):
             through = int.from_bytes(facts.get(f"published {lane}", b""), "big")
             newest = (lane << LANE_SHIFT) + self.next_frame[lane] - 1
@@ -257,6 +264,17 @@ class BufferState:
             # the window reaches past what there is: frames made from now on were never sent
             self.published_through[lane] = min(through, newest)
         return problems
+
+    def _load_generations(self, facts: Mapping[str, bytes]) -> None:
+        """Take the journals' generations, each as its address was told it last."""
+        self.generations = {}
+        for row in sorted(self.epochs.values(), key=lambda one: one.epoch):
+            told = facts.get(f"{GENERATION} {row.address}")
+            if told is not None:
+                self.generations[row.address] = told
+        if GENERATION in facts and self.epochs:  # of before there was one of each address
+            address = self.epochs[max(self.epochs)].address
+            self.generations.setdefault(address, facts[GENERATION])
 
     def write_fact(self, connection: sqlite3.Connection, name: str, value: bytes) -> None:
         """Write one single value inside the caller's transaction."""

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from whimbrel_agent.buffer.held import FULL_DURABILITY, WindowStats
+from whimbrel_agent.buffer.held import FULL_DURABILITY, MAX_WINDOW_S, WindowStats
 from whimbrel_protocol.errors import FieldError, WhimbrelError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.lanes import LANES, GapReason, Order
@@ -30,11 +30,6 @@ MAX_GROUP_EVENTS: Final = 5_000
 MAX_GROUP_BYTES: Final = 2 * 1024 * 1024
 """Packed bytes in one transaction of accepts: bounds how far the write-ahead log can grow
 past its limit."""
-
-
-MAX_WINDOW_S: Final = 60.0
-"""The longest durability window: what may be lost must stay a matter of "the last minute", and a
-batch is full or a card has had its rest by then (a longer one writes hardly less)."""
 
 
 class Overflow(Enum):
@@ -60,6 +55,7 @@ class LaneConfig:
         overflow: what gives way when the buffer is full.
         durability_s: an answered event may wait so long in memory before it is on the disk, to
             spare the disk: what an unclean stop may take. 0: it is on the disk when it is answered.
+        share: of a full link, in proportion to the shares of the other busy lanes.
     """
 
     order: Order = Order.IN_ORDER
@@ -67,6 +63,7 @@ class LaneConfig:
     batch_events: int = MAX_SEAL_EVENTS  # a backlog takes 15 % less bytes than in halves of it
     overflow: Overflow = Overflow.DROP_OLDEST
     durability_s: float = 0.0
+    share: int = 4
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch_events <= MAX_SEAL_EVENTS:
@@ -80,10 +77,10 @@ class LaneConfig:
 def default_lanes() -> dict[str, LaneConfig]:
     """Return the lanes as they are unless configured: urgent ones seal sooner."""
     return {
-        "critical": LaneConfig(linger_s=0.05, overflow=Overflow.REFUSE),
-        "high": LaneConfig(linger_s=0.25),
+        "critical": LaneConfig(linger_s=0.05, overflow=Overflow.REFUSE, share=64),
+        "high": LaneConfig(linger_s=0.25, share=16),
         "normal": LaneConfig(linger_s=1.0),
-        "bulk": LaneConfig(linger_s=10.0, overflow=Overflow.THIN),
+        "bulk": LaneConfig(linger_s=10.0, overflow=Overflow.THIN, share=1),
     }
 
 

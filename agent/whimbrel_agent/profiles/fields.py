@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
-from whimbrel_agent.buffer.values import MAX_WINDOW_S
+from whimbrel_agent.buffer.held import MAX_WINDOW_S
 from whimbrel_agent.profiles.values import Basis, Durability
 from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.limits import MAX_SEAL_EVENTS

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from whimbrel_agent.buffer.held import MAX_WINDOW_S
 from whimbrel_agent.buffer.sealing import Waiting, is_due
-from whimbrel_agent.buffer.values import MAX_WINDOW_S, LaneConfig
+from whimbrel_agent.buffer.values import LaneConfig
 from whimbrel_agent.buffer.windows import OFFLINE_LOOK_NS, Act, is_overdue, next_step, write_by_ns
 from whimbrel_protocol.limits import TARGET_FRAME_BYTES
 
