@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 from whimbrel_agent.buffer import resuming, sending, settling
-from whimbrel_agent.buffer.accepting import Acceptor, Aside
+from whimbrel_agent.buffer.accepting import Acceptor
+from whimbrel_agent.buffer.closing import close_state
 from whimbrel_agent.buffer.codecchoice import CodecTerms
 from whimbrel_agent.buffer.epochs import forget_idle
 from whimbrel_agent.buffer.exporting import export_slice
+from whimbrel_agent.buffer.holding import write_held
 from whimbrel_agent.buffer.idempotency import KeyStore
 from whimbrel_agent.buffer.lock import FileLock
 from whimbrel_agent.buffer.opening import open_state
@@ -25,6 +26,7 @@ from whimbrel_agent.buffer.reporting import stats_of
 from whimbrel_agent.buffer.sealer import Sealer
 from whimbrel_agent.buffer.sealing import Unsealed
 from whimbrel_agent.buffer.state import BufferState
+from whimbrel_agent.buffer.tickets import Aside
 from whimbrel_agent.buffer.values import (
     Accepted,
     BufferConfig,
@@ -72,7 +74,7 @@ class Buffer:
         self._state = state
         self._lock = lock
         self._runner = runner
-        recent = Recent()
+        self._recent = recent = Recent()
         self._sealer = Sealer(state, recent)
         keys = KeyStore(state.database.connection, state.config)
         self._acceptor = Acceptor(state, keys, recent, runner)
@@ -135,7 +137,9 @@ class Buffer:
         fingerprints: Sequence[int] | None = None,
         checkpoint: tuple[str, bytes] | None = None,
     ) -> Places:
-        """Keep a group of events; returns after the fsync, all or nothing.
+        """Keep a group of events, all or nothing; returns when it is durable.
+
+        In a lane with a durability window what has neither key nor checkpoint may wait in memory.
 
         Args:
             events: at most MAX_GROUP_EVENTS, of any lanes.
@@ -194,7 +198,16 @@ class Buffer:
             frames += count
             urgent = urgent or lane == 0
         self._tell_freed(frames)
-        return SealResult(frames, self._sealer.next_deadline_ns(), urgent)
+        return SealResult(frames, self._sealer.deadline_ns, urgent)
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether some lane has a durability window."""
+        return any(lane.durability_s for lane in self._state.config.lanes.values())
+
+    def tell_sending(self, *, sending: bool) -> None:
+        """Say whether frames can leave now, for lanes with a durability window."""
+        self._sealer.sending = sending
 
     async def unsealed(self) -> tuple[Unsealed, ...]:
         """What waits to be sealed, by lane."""
@@ -219,6 +232,8 @@ class Buffer:
         """Take the region's word on every stream. Frame ids from before are void."""
         outcome = await self._run(lambda: resuming.apply_resume(self._state, self._sealer, answer))
         self._tell_freed(1)
+        if self.has_windows:  # frames can leave again: what waits for that is looked at
+            self._on_accept()
         return outcome
 
     async def pending(
@@ -332,6 +347,7 @@ class Buffer:
 
     async def export(self) -> AsyncIterator[ExportedEvent]:
         """Yield every event that is still here, decoded, lane by lane in order."""
+        await self._run(lambda: write_held(self._state, self._recent))
         for lane in range(len(LANE_NUMBERS)):
             for table in ("receipted", "pending", "staged"):
                 after = 0
@@ -345,21 +361,14 @@ class Buffer:
                         break
 
     async def close(self) -> None:
-        """Checkpoint, mark the stop as clean, unlock."""
+        """Write what is in memory, checkpoint, mark the stop as clean, unlock.
+
+        Raises:
+            BufferError: see :func:`.closing.close_state`.
+        """
         if not self._closed:
             self._closed = True
-            await self._runner.run(self._close)
-
-    def _close(self) -> None:
-        try:
-            clean = self._state.database.broken is None
-            self._state.database.close(clean=clean)
-            if clean:
-                with suppress(OSError):  # the next start then takes this for an unclean stop
-                    self._state.numbers.stop()
-        finally:
-            self._state.numbers.abandon()
-            self._lock.release()
+            await self._runner.run(lambda: close_state(self._state, self._recent, self._lock))
 
     def _tell_freed(self, count: int) -> None:
         if count:
@@ -380,7 +389,7 @@ class Buffer:
             self._next_reserve_ns = now_mono_ns + RESERVE_RETRY_NS
             self._state.reserve.take()
         lane = self._sealer.due_lane(now_mono_ns)
-        return None if lane is None else (lane, self._sealer.seal(lane))
+        return None if lane is None else (lane, self._sealer.carry_out(lane))
 
     def _seal_where(self, wanted: Callable[[int], bool]) -> int:
         frames = 0

@@ -148,6 +148,11 @@ class Uplink:
         """Ask brokers for this keep-alive, in seconds, on links made from now on."""
         self._transport.use_keepalive(keepalive_s)
 
+    @property
+    def can_send(self) -> bool:
+        """Whether frames can leave now, as far as is known."""
+        return self.figures().can_send
+
     def figures(self) -> SessionFigures:
         """Return the session's state for status."""
         return self._session.figures(self._now())

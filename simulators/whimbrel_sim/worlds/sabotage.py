@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from whimbrel_agent.buffer import epochs, opening
+from whimbrel_agent.buffer import epochs, holding, opening, windows
 from whimbrel_agent.buffer.database import Limits
 from whimbrel_agent.buffer.values import BufferConfig
 from whimbrel_agent.ports import Delivery, LinkFailure
@@ -124,6 +124,18 @@ def cap_ignored() -> None:
         return limits_for(replace(config, max_bytes=CAP_FACTOR * config.max_bytes), **given)
 
     put(opening, "limits_for", wider)
+
+
+def window_never_ends() -> None:
+    """Keep in memory what a lane's durability window says must be on the disk."""
+    put(holding, "is_overdue", lambda *_: False)
+    put(windows, "write_by_ns", lambda *_: 2**62)
+    put(windows, "deadline_ns", lambda *_: 2**62)
+
+
+def window_not_accounted() -> None:
+    """Say nothing of what a crash took of such a lane."""
+    put(opening, "account_unsynced", lambda _: None)
 
 
 def no_asking_after_a_loss() -> None:
@@ -374,6 +386,37 @@ from_s = 210
 within_s = 30
 """
 
+_WEAR: Final = f"""
+story = "Devices keep low lanes in memory for five seconds, and are killed again and again."
+duration_s = 120
+drain_s = 300
+[agent.lanes.high]
+durability_s = 5
+[agent.lanes.normal]
+durability_s = 5
+[agent.lanes.bulk]
+durability_s = 5
+{_LOAD}
+[[load]]
+lane = "bulk"
+every_s = 3
+[[load]]
+lane = "high"
+every_s = 10
+keyed = true
+[[fault]]
+kind = "machine.kill"
+on = "devices"
+at_s = [10, 110]
+times = 3
+down_s = 2
+[[fault]]
+kind = "link.cut"
+on = "devices"
+at_s = [10, 90]
+for_s = [5, 30]
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class WorldSabotage:
@@ -416,6 +459,8 @@ SABOTAGES: Final = (
         "receipts-without-digest", receipts_without_digest, _CLONE,
         Invariant.KEPT, Invariant.SOUND, seeds=9,
     ),
+    _fault("window-never-ends", window_never_ends, _WEAR, Invariant.WINDOW),
+    _fault("window-not-accounted", window_not_accounted, _WEAR, Invariant.KEPT),
     _fault("cap-ignored", cap_ignored, _OFFLINE, Invariant.BOUNDED),
     _fault("former-region-forgotten", former_region_forgotten, _MOVE, Invariant.KEPT),
     _fault("no-asking-after-a-loss", no_asking_after_a_loss, _CUTS, Invariant.STARVED),
