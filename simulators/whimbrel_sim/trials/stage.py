@@ -143,16 +143,16 @@ class Stage:
         """Return what the region says."""
         return await asyncio.to_thread(get_json, by_tcp(self.region.port), path)
 
-    async def pending(self) -> int:
-        """Return how many accepted events have no receipt yet, over all agents."""
-        statuses = [await self.ask_agent(agent) for agent in self.agents]
+    async def pending(self, *agents: Agent) -> int:
+        """Return how many accepted events have no receipt yet, over these agents, or all."""
+        statuses = [await self.ask_agent(agent) for agent in agents or self.agents]
         return sum(status["buffer"]["pending"] if status else 1 for status in statuses)
 
-    async def drained(self, timeout_s: float = DRAIN_S) -> bool:
+    async def drained(self, *agents: Agent, timeout_s: float = DRAIN_S) -> bool:
         """Wait until nothing is pending; False when that takes too long."""
 
         async def empty() -> bool:
-            return await self.pending() == 0
+            return await self.pending(*agents) == 0
 
         return await self.within(empty, timeout_s)
 

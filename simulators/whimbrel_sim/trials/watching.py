@@ -48,7 +48,9 @@ class TimedLedger(Ledger):
         for entry in given:
             self.accepted_s.setdefault(entry.event_id, now_s)
 
-    def accepted(self, lane: str, since_s: float = 0.0, until_s: float = float("inf")) -> list[Entry]:
+    def accepted(
+        self, lane: str, since_s: float = 0.0, until_s: float = float("inf")
+    ) -> list[Entry]:
         """Return the events of a lane that were accepted in a time, in their senders' order."""
         times = self.accepted_s
         return [
@@ -111,14 +113,6 @@ class CommitWatch:
             for entry in entries
             if entry.place in times
         ]
-
-    def size_bytes(self, tenant: str, since_s: float, until_s: float) -> int:
-        """Return the frames' bytes that were committed of a tenant in a time."""
-        return sum(
-            frame.size_bytes
-            for frame in list(self.frames)
-            if frame.tenant == tenant and since_s <= frame.seen_s < until_s
-        )
 
     def _look_on(self) -> None:
         uri = f"{self._path.absolute().as_uri()}?mode=ro"
