@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,22 +17,10 @@ from whimbrel_sim.world import Broker
 
 from . import power, quota, sink
 from .lines import Line, PartReport, part_from_json, table
+from .planted import PARTS, PLANTED
 from .power import run_power
 from .quota import run_quota
 from .sink import run_sink
-
-PARTS: Final = ("power", "link", "sink", "quota")
-
-PLANTED: Final = {
-    "misreads-believed": ("power", "misreads stop nothing and change no mode"),
-    "modes-ignored": ("power", "bulk waits"),
-    "second-ignored": ("link", "in flight is at most a second of the measured rate"),
-    "credit-ignored": ("sink", "agents spool what comes"),
-    "breaker-stays-closed": ("sink", "the breaker of a hanging sink opens"),
-    "rate-not-counted": ("quota", "10 times the quota are admitted at the quota, within 5%"),
-    "usage-not-stored": ("quota", "the counters survive a restart"),
-}
-"""By planted fault: the part that must find it, and the line that must fail there."""
 
 LINK_TIMEOUT_S: Final = 900.0
 
@@ -131,6 +119,12 @@ def _say(line: str) -> None:
     print(line, flush=True)  # noqa: T201  a command's output
 
 
+def _part(text: str) -> str:
+    if text not in PARTS:
+        raise ArgumentTypeError(f"{text!r:.40} is no part; choose from {', '.join(PARTS)}")
+    return text
+
+
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="scripts/flow-trial",
@@ -138,7 +132,9 @@ def _parser() -> ArgumentParser:
         epilog=_EPILOG,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("parts", nargs="*", choices=PARTS, metavar="PART", help="default: all")
+    parser.add_argument(
+        "parts", nargs="*", type=_part, metavar="PART", help=f"of {', '.join(PARTS)}; default: all"
+    )
     parser.add_argument("--brief", action="store_true", help="shorter; figures mean less")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(

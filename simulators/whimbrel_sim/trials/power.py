@@ -42,6 +42,8 @@ MISREAD_PERCENT: Final = 60
 MODE_S: Final = 180.0
 """Mains that is back is believed after half a minute and some looks; a busy machine adds to it."""
 
+_REST_S: Final = 30.0
+
 _CONFIRMING_S: Final = 0.08
 """Between two changes of a supply that is misread: one or two looks of the agent."""
 
@@ -103,7 +105,7 @@ async def run_power(
         await stage.open_region()
         async with asyncio.TaskGroup() as group:
             discharge = group.create_task(_Discharge(plan, stage).run(), name="trial.discharge")
-            misread = group.create_task(_misread(plan, stage), name="trial.misread")
+            misread = group.create_task(run_misreads(plan, stage), name="trial.misread")
         lines, figures = discharge.result()
         return PartReport(
             part="power",
@@ -222,11 +224,15 @@ class _Discharge:
     async def _keep_quiet(self) -> tuple[Counted, list[Entry]]:
         """Let nothing critical come; return what was counted, and the bulk events of that time."""
         self._criticals.clear()
-        # what was urgent before has taken along what waited, and its session is over
-        await asyncio.sleep(min(CRITICAL_S, self._plan.quiet_s))
+        await self._stage.within(self._rests, _REST_S)
         since_s = perf_counter()
         counted = await self._count("what the intake takes by itself", self._plan.quiet_s)
         return counted, self._stage.ledger.accepted("bulk", since_s)
+
+    async def _rests(self) -> bool:
+        """Say whether what was urgent has taken along what waited, and its session is over."""
+        urgent = self._stage.ledger.accepted("critical")
+        return self._radio.is_over and not self._uncommitted(urgent)
 
     def _uncommitted(self, entries: list[Entry]) -> int:
         times = self._stage.watch.times()
@@ -253,7 +259,7 @@ def _falls(mains: Counted, low: Counted, intake: Counted) -> list[Line]:
         _fall(
             "wake-ups beyond the intake's", all_mains - alone, max(0.0, all_low - alone),
             f"{all_mains:.0f} and {all_low:.0f} with the {alone:.0f} of the intake: "
-            f"{-change(all_mains, all_low):.0%} less",
+            f"{change(all_mains, all_low):+.0%}",
         ),
     ]  # fmt: skip
 
@@ -263,7 +269,7 @@ def _fall(what: str, before: float, after: float, more: str) -> Line:
         f"{what} fall by at least {FALL:.0%}",
         before > 0 and -change(before, after) >= FALL,
         f"{before:.2f} a minute on mains, {after:.2f} at {LOW_PERCENT} %: "
-        f"{-change(before, after):.0%} less ({more})",
+        f"{change(before, after):+.0%} ({more})",
         timed=True,
     )
 
@@ -281,7 +287,7 @@ def last_mode(log_file: Path) -> str:
     return mode
 
 
-async def _misread(plan: PowerPlan, stage: Stage) -> Line:
+async def run_misreads(plan: PowerPlan, stage: Stage) -> Line:
     """Inject misreads into an agent of their own, which looks often."""
     supply = Supply(stage.folder / "sys-misread")
     supply.say(MISREAD_PERCENT, mains=False)

@@ -34,6 +34,11 @@ class RadioWatch:
         """How many connections were made, so far."""
         return self._proxy.counts["joined"]
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the agent has let go of its connection."""
+        return self._proxy.connections == 0
+
     async def run(self) -> None:
         """Look on."""
         loop = asyncio.get_running_loop()
