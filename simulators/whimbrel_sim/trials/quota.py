@@ -35,9 +35,6 @@ MOVE: Final = 0.10
 BURST_BYTES: Final = 128 * 1024
 """The least that a limit may have."""
 
-STORED_S: Final = 12.0
-"""Counts are stored every 10 s: what ``kill -9`` may take. After this it may take nothing."""
-
 _SETTLE_S: Final = 30.0
 
 _LIMIT: Final = """
@@ -59,6 +56,7 @@ class QuotaPlan:
         rate_bytes_per_s: the loud tenant's limit.
         event_bytes: of each of its events, as sealed.
         calm_every_s: mean time between two events of the calm one.
+        stored_s: before ``kill -9``; counts are stored every 10 s, after which it may take none.
     """
 
     calm_s: float = 120.0
@@ -66,6 +64,7 @@ class QuotaPlan:
     rate_bytes_per_s: int = 16_384
     event_bytes: int = 8_000
     calm_every_s: float = 0.08
+    stored_s: float = 12.0
 
 
 BRIEF: Final = QuotaPlan(calm_s=20.0, loud_s=40.0)
@@ -176,7 +175,7 @@ class _QuotaTrial:
         await asyncio.to_thread(program.stop)
         await stage.start_region()
         stopped = await self._usage()
-        await asyncio.sleep(STORED_S)
+        await asyncio.sleep(self._plan.stored_s)
         await asyncio.to_thread(program.kill)
         await stage.start_region()
         killed = await self._usage()

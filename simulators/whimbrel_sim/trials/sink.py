@@ -47,7 +47,6 @@ SOLO: Final = "calm"
 """Whose events the webhook takes."""
 
 _HOLD_S: Final = 90.0
-_BREAKER_S: Final = 30.0
 _DELIVERY_S: Final = 180.0
 
 _FORWARDS: Final = """
@@ -82,6 +81,8 @@ class SinkPlan:
         rounds: of a free and a hanging database.
         round_s: the length of each half.
         solo_every_s: between two events whose delivery is timed.
+        breaker_s: so long it may take to open after a call hung.
+        throttles: the throttled database comes first; else only the one that hangs.
     """
 
     agents: int = 2
@@ -94,6 +95,8 @@ class SinkPlan:
     rounds: int = 5
     round_s: float = 30.0
     solo_every_s: float = 0.1
+    breaker_s: float = 30.0
+    throttles: bool = True
 
 
 BRIEF: Final = SinkPlan(
@@ -148,7 +151,7 @@ class _SinkTrial:
         self._refusals: Counter[str] = Counter()
 
     async def run(self) -> PartReport:
-        throttled = await self._throttle()
+        throttled = await self._throttle() if self._plan.throttles else []
         hanging = await self._hang()
         memory = memory_of(self._stage.region.program.pid)
         self._figures["peak_memory_bytes"] = memory.peak_bytes
@@ -329,7 +332,7 @@ class _SinkTrial:
                 stage.say(f"round {number + 1} of {plan.rounds}: the database works, then hangs")
                 free.append(await self._window())
                 await self._proxy.set_link(Link(door=Door.HALF_OPEN))
-                opened += await stage.within(self._is_open, plan.hang_s + _BREAKER_S)
+                opened += await stage.within(self._is_open, plan.hang_s + plan.breaker_s)
                 hung.append(await self._window())
                 await self._proxy.set_link(GOOD_LINK)
                 await self._proxy.cut()  # what fell silent stays so: begin anew

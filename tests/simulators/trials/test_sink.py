@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,18 +13,15 @@ from whimbrel_sim.sabotage import FLOW_SABOTAGES, Sabotage
 from whimbrel_sim.trials.lines import PartReport
 from whimbrel_sim.trials.sink import SinkPlan, address_of, run_sink
 
-SMALL = SinkPlan(
-    free_s=4, spool_s=4, max_backlog_bytes=60_000, hang_s=1, rounds=1, round_s=2
-)  # fmt: skip
+SMALL = SinkPlan(free_s=4, spool_s=4, max_backlog_bytes=60_000, hang_s=1, rounds=1, round_s=2)
+HANGS = replace(SMALL, throttles=False, breaker_s=3)
 
 
 async def tried(
-    postgres: PostgresServer, folder: Path, sabotage: Sabotage | None = None
+    plan: SinkPlan, postgres: PostgresServer, folder: Path, sabotage: Sabotage | None = None
 ) -> PartReport:
     broker = MosquittoServer(folder / "broker")
-    return await run_sink(
-        SMALL, broker, postgres, folder, seed=1, sabotage=sabotage, say=print
-    )  # fmt: skip
+    return await run_sink(plan, broker, postgres, folder, seed=1, sabotage=sabotage, say=print)
 
 
 @pytest.mark.slow
@@ -31,7 +29,7 @@ async def tried(
 async def test_a_slow_sink_makes_devices_spool_and_loses_nothing(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    report = await tried(postgres, tmp_path)
+    report = await tried(SMALL, postgres, tmp_path)
     # which lane's middle event is first in so small a backlog is up to chance
     wrong = {
         line.name: line.said
@@ -47,7 +45,7 @@ async def test_a_slow_sink_makes_devices_spool_and_loses_nothing(
 async def test_a_breaker_that_never_opens_is_found_out(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    report = await tried(postgres, tmp_path, FLOW_SABOTAGES["breaker-stays-closed"])
+    report = await tried(HANGS, postgres, tmp_path, FLOW_SABOTAGES["breaker-stays-closed"])
     assert "the breaker of a hanging sink opens" in report.failing
 
 
