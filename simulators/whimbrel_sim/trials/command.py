@@ -15,7 +15,7 @@ from whimbrel_sim.fleets.trial import Database
 from whimbrel_sim.sabotage import FLOW_SABOTAGES, Sabotage
 from whimbrel_sim.world import Broker
 
-from . import power, quota, sink
+from . import power, quota, sinkplan
 from .lines import Line, PartReport, part_from_json, table
 from .planted import PARTS, PLANTED
 from .power import run_power
@@ -93,7 +93,7 @@ def _run(
         return asyncio.run(run_quota(rates, broker, folder, seed=seed, sabotage=sabotage, say=_say))
     database = database_of()
     try:
-        hard = sink.BRIEF if brief else sink.SinkPlan()
+        hard = sinkplan.BRIEF if brief else sinkplan.SinkPlan()
         return asyncio.run(
             run_sink(hard, broker, database, folder, seed=seed, sabotage=sabotage, say=_say)
         )

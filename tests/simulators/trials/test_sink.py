@@ -11,7 +11,8 @@ from servers.mosquitto import MosquittoServer
 from servers.postgres import PostgresServer
 from whimbrel_sim.sabotage import FLOW_SABOTAGES, Sabotage
 from whimbrel_sim.trials.lines import PartReport
-from whimbrel_sim.trials.sink import SinkPlan, address_of, run_sink
+from whimbrel_sim.trials.sink import address_of, run_sink
+from whimbrel_sim.trials.sinkplan import SinkPlan
 
 SMALL = SinkPlan(free_s=4, spool_s=4, max_backlog_bytes=60_000, hang_s=1, rounds=1, round_s=2)
 HANGS = replace(SMALL, throttles=False, breaker_s=3)
