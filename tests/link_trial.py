@@ -28,6 +28,7 @@ from whimbrel_sim.trials.link import LinkFigures, judge
 HERE = "10.77.0.2"
 PING_BYTES = 14 + 20 + 8 + 1  # Ethernet, IP, UDP, and the byte
 LOAD_BYTES = 9_000_000
+TCP_FILE = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 PING = """
 import socket, sys, time
 ping = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -209,7 +210,8 @@ def main() -> int:
             url = f"mqtt://{HERE}:{broker.port}"
             trial = Trial(folder / "polite", device, url, {}, sabotage)
             base_ms = part(trial.pings(3), 0.5)
-            say(f"2 Mbit/s, 400 ms of queue, ping {base_ms:.0f} ms without load")
+            tcp = TCP_FILE.read_text().strip()
+            say(f"2 Mbit/s, 400 ms of queue, TCP {tcp}, ping {base_ms:.0f} ms without load")
             with trial.running():
                 time.sleep(3)
                 alone = measure(trial, "alone", 15, base_ms, sink)
@@ -224,7 +226,7 @@ def main() -> int:
             with trial.running():
                 time.sleep(5)
                 capped = measure(trial, "under a cap of 500 kbit/s", 20, base_ms, sink)
-    report = judge(alone, beside, capped, base_ms=base_ms)
+    report = judge(alone, beside, capped, base_ms=base_ms, tcp=tcp)
     say(table(report))
     if options.json:
         options.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")

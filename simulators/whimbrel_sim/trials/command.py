@@ -27,7 +27,7 @@ LINK_TIMEOUT_S: Final = 900.0
 _EPILOG = """\
 parts:
   power  a real agent on a simulated power supply, from 80 % on mains to 15 % on battery and back: radio
-         sessions and wake-ups, critical and bulk, and 1,000 readings that cannot be true (10 min)
+         sessions and wake-ups, critical and bulk, and 1,000 readings that cannot be true (12 min)
   link   scripts/link-trial: a 2 Mbit/s link between two network namespaces; skipped where none
          may be made (2 min)
   sink   a PostgreSQL throttled to a tenth, then one that hangs: credit, spool, drain, breaker (8 min)

@@ -45,7 +45,7 @@ class LinkFigures:
 
 
 def judge(
-    alone: LinkFigures, beside: LinkFigures, capped: LinkFigures, *, base_ms: float
+    alone: LinkFigures, beside: LinkFigures, capped: LinkFigures, *, base_ms: float, tcp: str
 ) -> PartReport:
     """Return the part's report.
 
@@ -54,6 +54,7 @@ def judge(
         beside: a TCP connection sends all it can, since 5 s.
         capped: alone, with a rate limit of 500 kbit/s.
         base_ms: a ping on the idle link.
+        tcp: the kernel's congestion control, which the agent's connection and the other one have.
     """
     states: Mapping[str, LinkFigures] = {"alone": alone, "beside": beside, "capped": capped}
     share, share_beside = alone.agent_bit_s / RATE_BIT_S, beside.agent_bit_s / RATE_BIT_S
@@ -77,7 +78,7 @@ def judge(
         Line(
             f"beside a TCP connection bulk takes less than {SHARE_BESIDE:.0%} within 5 s",
             share_beside < SHARE_BESIDE,
-            f"{share_beside:.0%}, the connection {beside.others_bit_s / RATE_BIT_S:.0%}",
+            f"{share_beside:.0%}, the connection ({tcp}) {beside.others_bit_s / RATE_BIT_S:.0%}",
             timed=True,
         ),
         Line(
@@ -94,4 +95,4 @@ def judge(
         ),
     )
     figures = {name: asdict(state) for name, state in states.items()}
-    return PartReport(part="link", lines=lines, figures={"base_ms": base_ms, **figures})
+    return PartReport(part="link", lines=lines, figures={"base_ms": base_ms, "tcp": tcp, **figures})

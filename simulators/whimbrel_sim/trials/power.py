@@ -66,11 +66,11 @@ class PowerPlan:
         misreads: injected at the least.
     """
 
-    mains_s: float = 180.0
-    low_s: float = 180.0
+    mains_s: float = 240.0
+    low_s: float = 240.0
     quiet_s: float = 90.0
     routine_s: float = 20.0
-    critical_s: float = 90.0
+    critical_s: float = 120.0
     poll_s: float = 20.0
     runtime_s: float = 60.0
     misreads: int = 1000

@@ -23,7 +23,7 @@ CAPPED = replace(GOOD, agent_bit_s=498_000)
 def failing(
     alone: LinkFigures = GOOD, beside: LinkFigures = BESIDE, capped: LinkFigures = CAPPED
 ) -> list[str]:
-    report = judge(alone, beside, capped, base_ms=1)
+    report = judge(alone, beside, capped, base_ms=1, tcp="cubic")
     return [name for name in report.failing if report.lines]
 
 
