@@ -31,7 +31,7 @@ class LinkFigures:
         ping_rise_p50_ms: by so much longer a ping took than on the idle link, in the middle.
         ping_rise_p95_ms: the same at the 95th percentile.
         in_flight_s: the most in flight, in seconds of the rate that the agent measured.
-        round_trip_s: the longest least round trip that the agent said, None when it said none.
+        round_trip_s: as the agent measured it at the end; None before its first.
         queueing_ms: what the agent takes for its queue at the end.
     """
 
