@@ -8,8 +8,8 @@ or compressed with the words. The same events and library versions always give t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from whimbrel_protocol.cbor import dump_value
 from whimbrel_protocol.codecs import CODEC_NAMES, CODECS, compress, decompress
@@ -21,7 +21,7 @@ from whimbrel_protocol.lanes import LANE_NUMBERS
 from whimbrel_protocol.lead import read_lead, write_lead
 from whimbrel_protocol.limits import MAX_FRAME_EVENTS, MAX_FRAME_RAW_BYTES
 from whimbrel_protocol.rows import unpack_event
-from whimbrel_protocol.zstdcodec import SMALL_BYTES
+from whimbrel_protocol.zstdcodec import SMALL_BYTES, Level
 
 __all__ = ["columns_info", "decode_events", "encode_events"]
 
@@ -34,7 +34,26 @@ _LZ4_BODY_BYTES: Final = 512
 won on real events, so it is not tried."""
 
 
-def encode_events(events: Sequence[Event], *, codec: str = "auto") -> bytes:
+class Picked(Protocol):
+    """How one body is to be compressed."""
+
+    @property
+    def codec(self) -> str:
+        """As the argument of :func:`encode_events`."""
+        ...
+
+    @property
+    def level(self) -> Level:
+        """How hard zstd searches."""
+        ...
+
+
+def encode_events(
+    events: Sequence[Event],
+    *,
+    codec: str = "auto",
+    pick: Callable[[bytes], Picked] | None = None,
+) -> bytes:
     """Turn the events of one frame into columns and compress them.
 
     Args:
@@ -42,6 +61,8 @@ def encode_events(events: Sequence[Event], *, codec: str = "auto") -> bytes:
         codec: ``none``, ``lz4``, ``zstd``, or ``auto`` for the smallest, which may use the
             words, and for a single event its row. Where a codec does not make the bytes fewer
             they are kept as with ``none``.
+        pick: chooses codec and level from the columns instead; the bytes are the same again
+            for the same choice.
 
     Returns:
         Self-describing bytes for ``decode_events``.
@@ -71,7 +92,11 @@ def encode_events(events: Sequence[Event], *, codec: str = "auto") -> bytes:
             f"columns are {len(raw)} bytes: must be at most {MAX_FRAME_RAW_BYTES},"
             " seal fewer events at once"
         )
-    columns = _smallest(raw, cuts, codec)
+    level = Level.FULL
+    if pick is not None:
+        picked = pick(raw)
+        codec, level = picked.codec, picked.level
+    columns = _smallest(raw, cuts, codec, level)
     if codec == "auto" and len(events) == 1:
         return min(columns, *_rows_of(events[0]), key=len)
     return columns
@@ -112,11 +137,11 @@ def _rows_of(event: Event) -> tuple[bytes, bytes]:
     )
 
 
-def _smallest(raw: bytes, cuts: list[int], codec: str) -> bytes:
+def _smallest(raw: bytes, cuts: list[int], codec: str, level: Level) -> bytes:
     tried = [CODECS[codec]] if codec != "auto" else _worth_trying(len(raw))
     best, best_bytes = CODECS["none"], raw
     for number in tried:
-        packed = compress(number, raw, cuts)
+        packed = compress(number, raw, cuts, level)
         if len(packed) < len(best_bytes):
             best, best_bytes = number, packed
     return write_lead(best, len(raw)) + best_bytes

@@ -66,7 +66,10 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         overflow = "refuse"
         linger_s = 2
         batch_events = 100
+        durability_s = 5
+        share = 16
         [uplink]
+        replay_limit = "1 Mbit/s"
         brokers = ["mqtts://a.example", "wss://[::1]:8443/ws"]
         username = "till"
         password_file = "secret"
@@ -92,11 +95,21 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         socket = "/run/whimbrel/agent.sock"
         [power]
         source = "none"
-        """,
+        [former_regions.us-1]
+        region_key = "REGION_KEY"
+        brokers = ["mqtt://us-1.example"]
+        username = "till"
+        """.replace("REGION_KEY", REGION_KEY),
     )
     assert config.device.profile == "pi-4"
     lane = config.buffer.lanes["normal"]
     assert (lane.order, lane.linger_s, lane.batch_events) == (Order.LIVE_FIRST, 2.0, 100)
+    assert lane.durability_s == 5.0
+    assert not any(other.durability_s for other in config.buffer.lanes.values() if other != lane)
+    assert {name: one.share for name, one in config.buffer.lanes.items()} == {
+        "critical": 64, "high": 16, "normal": 16, "bulk": 1,
+    }  # fmt: skip
+    assert config.uplink.links[-1].replay_bytes_per_s == 125_000
     assert config.buffer.max_bytes == 8 * 1024 * 1024
     assert config.uplink.access.password_file == tmp_path / "secret"
     assert config.uplink.window_bytes == 1024 * 1024
@@ -108,6 +121,9 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert config.machine.every_s == 30
     assert config.control.socket == Path("/run/whimbrel/agent.sock")
     assert config.power.source == "none"
+    (former,) = config.former_regions
+    assert (former.region, str(former.brokers[0])) == ("us-1", "mqtt://us-1.example:1883")
+    assert former.access.username == "till"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +138,27 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
             LEAST.replace("key =", 'profile = "pi-9"\nkey =', 1),
             "[device] profile is wrong: 'pi-9' is not a known profile (known: battery-sensor-hub",
         ),
+        (
+            LEAST + "[lanes.critical]\ndurability_s = 0.5",
+            "[lanes.critical] durability_s is 0.5, must be 0: what is critical is durable when it",
+        ),
+        (LEAST + "[lanes.bulk]\ndurability_s = 61", "[lanes.bulk] durability_s is 61"),
+        (
+            LEAST + "[former_regions.eu-1]",
+            "[former_regions] eu-1 is the region that the device is in; remove it",
+        ),
+        (
+            LEAST + "[former_regions.us-1]",
+            '[former_regions.us-1] region_key is missing; add region_key = "..."',
+        ),
+        (
+            LEAST + f'[former_regions.us-1]\nregion_key = "{REGION_KEY}"',
+            "[former_regions.us-1] brokers is missing; add",
+        ),
+        (
+            LEAST + '[former_regions."us 1"]',
+            "[former_regions.us 1] is no region's name: a name is 1 to 32 of a-z",
+        ),
         (LEAST + "color = 1", "[uplink] color is not a known setting; (known: brokers, username"),
         (
             LEAST.replace("path =", "maxbytes = 1\npath ="),
@@ -133,6 +170,11 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
             LEAST + '[lanes.bulk]\norder = "random"',
             "[lanes.bulk] order is 'random', must be one of in-order, live-first",
         ),
+        (
+            LEAST + "[lanes.bulk]\nshare = 5",
+            "[lanes] bulk.share is 5, must be at most that of normal, 4",
+        ),
+        (LEAST + "[lanes.high]\nshare = 0", "[lanes.high] share is 0, must be a whole number"),
         (
             LEAST + "[lanes.bulk]\nbatch_events = 0",
             "[lanes.bulk] batch_events is 0, must be a whole number from 1 to 1000",

@@ -15,7 +15,6 @@ from whimbrel_agent.buffer.gaps import add_gap, put_aside
 from whimbrel_agent.buffer.ledger import ACCEPTED
 from whimbrel_agent.buffer.staging import Stamp
 from whimbrel_agent.buffer.state import BufferState
-from whimbrel_protocol.batch import encode_events
 from whimbrel_protocol.errors import LocalProtocolError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.frame import seal_frame
@@ -138,7 +137,10 @@ def _frame(
         clock=place.stamp.quality,
         zones=name_zones(event.zone for event in events),
     )
-    return seal_frame(header, encode_events(events), state.key)
+    columns = state.encoder.encode(
+        events, state.counters, state.now_s(), present=place.epoch == state.epoch
+    )
+    return seal_frame(header, columns, state.key)
 
 
 def insert_run(

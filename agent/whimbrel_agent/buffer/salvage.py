@@ -29,7 +29,7 @@ from whimbrel_agent.buffer.remains import Piece, Plan, Remains, gather
 from whimbrel_agent.buffer.runs import insert_run
 from whimbrel_agent.buffer.schema import RULES_TABLE, row_sum
 from whimbrel_agent.buffer.sealer import seal_part
-from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
+from whimbrel_agent.buffer.state import GENERATION, LANE_COUNT, BufferState
 from whimbrel_agent.buffer.values import DamageReport
 from whimbrel_protocol.errors import FieldError
 from whimbrel_protocol.lanes import GapReason
@@ -178,8 +178,9 @@ class Builder:
             if remains.rules:
                 connection.execute(RULES_TABLE)
                 connection.executemany("INSERT INTO rules VALUES (?, ?)", remains.rules)
-            if "generation" in remains.facts:
-                state.write_fact(connection, "generation", remains.facts["generation"])
+            for name, value in remains.facts.items():
+                if name.partition(" ")[0] == GENERATION:
+                    state.write_fact(connection, name, value)
 
 
 def _is_address(text: str) -> bool:

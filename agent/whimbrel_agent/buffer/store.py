@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 from whimbrel_agent.buffer import resuming, sending, settling
-from whimbrel_agent.buffer.accepting import Acceptor, Aside
+from whimbrel_agent.buffer.accepting import Acceptor
+from whimbrel_agent.buffer.closing import close_state
+from whimbrel_agent.buffer.codecchoice import CodecTerms
 from whimbrel_agent.buffer.epochs import forget_idle
 from whimbrel_agent.buffer.exporting import export_slice
+from whimbrel_agent.buffer.holding import write_held
 from whimbrel_agent.buffer.idempotency import KeyStore
 from whimbrel_agent.buffer.lock import FileLock
 from whimbrel_agent.buffer.opening import open_state
@@ -22,7 +24,9 @@ from whimbrel_agent.buffer.places import Places
 from whimbrel_agent.buffer.recent import Recent
 from whimbrel_agent.buffer.reporting import stats_of
 from whimbrel_agent.buffer.sealer import Sealer
+from whimbrel_agent.buffer.sealing import Unsealed
 from whimbrel_agent.buffer.state import BufferState
+from whimbrel_agent.buffer.tickets import Aside
 from whimbrel_agent.buffer.values import (
     Accepted,
     BufferConfig,
@@ -35,6 +39,7 @@ from whimbrel_agent.buffer.values import (
     VerifyReport,
 )
 from whimbrel_agent.buffer.verifying import verify_state
+from whimbrel_agent.decisions.journal import DecisionJournal
 from whimbrel_agent.ports import Clock, Random, SqlRunner, SqlWork
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.keys import PrivateKey
@@ -69,7 +74,7 @@ class Buffer:
         self._state = state
         self._lock = lock
         self._runner = runner
-        recent = Recent()
+        self._recent = recent = Recent()
         self._sealer = Sealer(state, recent)
         keys = KeyStore(state.database.connection, state.config)
         self._acceptor = Acceptor(state, keys, recent, runner)
@@ -132,7 +137,9 @@ class Buffer:
         fingerprints: Sequence[int] | None = None,
         checkpoint: tuple[str, bytes] | None = None,
     ) -> Places:
-        """Keep a group of events; returns after the fsync, all or nothing.
+        """Keep a group of events, all or nothing; returns when it is durable.
+
+        In a lane with a durability window what has neither key nor checkpoint may wait in memory.
 
         Args:
             events: at most MAX_GROUP_EVENTS, of any lanes.
@@ -191,7 +198,20 @@ class Buffer:
             frames += count
             urgent = urgent or lane == 0
         self._tell_freed(frames)
-        return SealResult(frames, self._sealer.next_deadline_ns(), urgent)
+        return SealResult(frames, self._sealer.deadline_ns, urgent)
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether some lane has a durability window."""
+        return any(lane.durability_s for lane in self._state.config.lanes.values())
+
+    def tell_sending(self, *, sending: bool) -> None:
+        """Say whether frames can leave now, for lanes with a durability window."""
+        self._sealer.sending = sending
+
+    async def unsealed(self) -> tuple[Unsealed, ...]:
+        """What waits to be sealed, by lane."""
+        return await self._run(self._sealer.unsealed)
 
     async def seal_all(self) -> int:
         """Seal everything staged now (shutdown, drain); returns the number of frames."""
@@ -212,12 +232,27 @@ class Buffer:
         """Take the region's word on every stream. Frame ids from before are void."""
         outcome = await self._run(lambda: resuming.apply_resume(self._state, self._sealer, answer))
         self._tell_freed(1)
+        if self.has_windows:  # frames can leave again: what waits for that is looked at
+            self._on_accept()
         return outcome
 
-    async def pending(self, lane: str, after_id: int, limit: int) -> list[FrameRef]:
-        """Frames to send next in a lane, in send order, after ``after_id`` (0: from the start)."""
+    async def pending(
+        self, lane: str, after_id: int, limit: int, at: Address | None = None
+    ) -> list[FrameRef]:
+        """Frames to send next in a lane, in send order, after ``after_id`` (0: from the start).
+
+        Those of all addresses in the present region, or of the one address ``at``.
+        """
         number = LANE_NUMBERS[lane]
-        return await self._run(lambda: sending.pending(self._state, number, after_id, limit))
+        return await self._run(lambda: sending.pending(self._state, number, after_id, limit, at))
+
+    async def elsewhere(self) -> dict[Address, int]:
+        """Give how many frames and unsealed rows wait for other regions, by address."""
+        return await self._run(lambda: sending.elsewhere(self._state))
+
+    async def kept_elsewhere(self) -> list[Address]:
+        """Give the addresses in other regions whose receipted frames are still kept."""
+        return await self._run(lambda: sending.kept_elsewhere(self._state))
 
     async def load(self, frame_id: int) -> bytes | None:
         """Give the frame's bytes, checked; None when it is gone or was damaged (a gap now)."""
@@ -258,6 +293,14 @@ class Buffer:
                 linger_s=max(configured.linger_s, linger_s.get(lane, 0.0)),
                 batch_events=max(configured.batch_events, batch_events or 1),
             )
+
+    def encode_by(self, terms: CodecTerms) -> None:
+        """Have what is accepted from now on compressed by other terms."""
+        self._state.encoder.terms = terms
+
+    def note_in(self, journal: DecisionJournal) -> None:
+        """Have the buffer's decisions noted there."""
+        self._state.journal = self._state.encoder.journal = journal
 
     def next_freeing(self) -> asyncio.Event:
         """Give an event that is set when space is freed next.
@@ -304,6 +347,7 @@ class Buffer:
 
     async def export(self) -> AsyncIterator[ExportedEvent]:
         """Yield every event that is still here, decoded, lane by lane in order."""
+        await self._run(lambda: write_held(self._state, self._recent))
         for lane in range(len(LANE_NUMBERS)):
             for table in ("receipted", "pending", "staged"):
                 after = 0
@@ -317,21 +361,14 @@ class Buffer:
                         break
 
     async def close(self) -> None:
-        """Checkpoint, mark the stop as clean, unlock."""
+        """Write what is in memory, checkpoint, mark the stop as clean, unlock.
+
+        Raises:
+            BufferError: see :func:`.closing.close_state`.
+        """
         if not self._closed:
             self._closed = True
-            await self._runner.run(self._close)
-
-    def _close(self) -> None:
-        try:
-            clean = self._state.database.broken is None
-            self._state.database.close(clean=clean)
-            if clean:
-                with suppress(OSError):  # the next start then takes this for an unclean stop
-                    self._state.numbers.stop()
-        finally:
-            self._state.numbers.abandon()
-            self._lock.release()
+            await self._runner.run(lambda: close_state(self._state, self._recent, self._lock))
 
     def _tell_freed(self, count: int) -> None:
         if count:
@@ -352,7 +389,7 @@ class Buffer:
             self._next_reserve_ns = now_mono_ns + RESERVE_RETRY_NS
             self._state.reserve.take()
         lane = self._sealer.due_lane(now_mono_ns)
-        return None if lane is None else (lane, self._sealer.seal(lane))
+        return None if lane is None else (lane, self._sealer.carry_out(lane))
 
     def _seal_where(self, wanted: Callable[[int], bool]) -> int:
         frames = 0

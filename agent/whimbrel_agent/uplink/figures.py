@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
+from whimbrel_agent.uplink.lanewaits import LaneWaiting
 from whimbrel_agent.uplink.offset import OffsetSample
+from whimbrel_agent.uplink.probing import NO_CREDIT
+from whimbrel_agent.uplink.radio import RadioPlan
 from whimbrel_agent.uplink.window import WindowFigures
+from whimbrel_protocol.names import Address
 
 
 class LinkState(Enum):
@@ -31,7 +35,8 @@ class ResumeState(Enum):
 class SessionFigures:
     """The session for status. ``doing`` says in words what it waits for and why.
 
-    ``radio`` is the decision whether frames may go now.
+    ``radio`` is the decision whether frames may go now, by ``plan``; ``lanes`` is what each waits for,
+    and ``blocked`` why no frame of any may go, empty when they may.
     """
 
     link: LinkState
@@ -46,3 +51,30 @@ class SessionFigures:
     counts: Mapping[str, int]
     doing: str
     radio: str = "the radio is always on"
+    plan: RadioPlan = field(default_factory=RadioPlan)
+    lanes: tuple[LaneWaiting, ...] = ()
+    blocked: str = ""
+
+    @property
+    def can_send(self) -> bool:
+        """Whether frames can leave now: a link is up, the region agrees, and has not said no.
+
+        Credit that has expired is no refusal: a frame is what asks for more.
+        """
+        agreed = self.resume in (ResumeState.APPLYING, ResumeState.DONE)
+        return self.link is LinkState.UP and agreed and self.window.probing != NO_CREDIT
+
+
+@dataclass(frozen=True, slots=True)
+class FormerFigures:
+    """One address in a region that the device has left.
+
+    Attributes:
+        address: it.
+        waiting: frames and unsealed rows.
+        doing: what its uplink does, or why there is none.
+    """
+
+    address: Address
+    waiting: int
+    doing: str

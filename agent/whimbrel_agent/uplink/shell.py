@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict, deque
-from collections.abc import Iterable
-from dataclasses import replace
+from collections import deque
+from math import inf
 from typing import Final
 
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferFullError
+from whimbrel_agent.energy.flushing import Waiting
 from whimbrel_agent.logs import Streak, facts
 from whimbrel_agent.ports import Clock, Link, LinkFailure, Transport, TransportError
+from whimbrel_agent.uplink.backlog import Backlog
 from whimbrel_agent.uplink.budget import Spent
 from whimbrel_agent.uplink.budgetfile import BudgetFile
 from whimbrel_agent.uplink.checking import fault_of
 from whimbrel_agent.uplink.figures import SessionFigures
+from whimbrel_agent.uplink.merging import merged, take_some
 from whimbrel_agent.uplink.radio import RadioPlan
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.values import (
@@ -30,6 +32,7 @@ from whimbrel_agent.uplink.values import (
     Connect,
     Disconnect,
     Effect,
+    EventsWait,
     FramesGone,
     FramesLoaded,
     FramesSealed,
@@ -61,18 +64,21 @@ from whimbrel_protocol.topics import frame_topic, resume_topic
 MAX_WAITING_INPUTS: Final = 256
 """The link's reader pauses at so many; the transport's bounded queue then counts what it drops."""
 
-MAX_SETTLED_ENTRIES: Final = 1024
-"""Frames settled in one transaction; bounds how long accepts wait behind it."""
-
 SETTLE_PAUSE_S: Final = 0.25
 """Receipts are collected so long before they are made durable: a transaction each would be a
 tenth of all that an agent under load writes to its card. What a crash loses is asked again."""
+
+LONG_DIAL_S: Final = 2.0
+"""So long in the making when the network returns, a connection was begun without one: TCP may wait."""
 
 _log = logging.getLogger(__name__)
 
 
 class Uplink:
-    """Runs one session until it is cancelled."""
+    """Runs one session until it is cancelled.
+
+    It serves every address of the present region, or, where ``former``, the one ``address`` alone.
+    """
 
     def __init__(
         self,
@@ -85,6 +91,7 @@ class Uplink:
         clock: Clock,
         software: str,
         budgets: BudgetFile | None = None,
+        former: bool = False,
     ) -> None:
         self._session = session
         self._buffer = buffer
@@ -94,6 +101,7 @@ class Uplink:
         self._clock = clock
         self._software = software
         self._budgets = budgets
+        self._only = address if former else None
         self._inputs: deque[Input] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -103,6 +111,8 @@ class Uplink:
         self._all_settled.set()
         self._link: Link | None = None
         self._link_task: asyncio.Task[None] | None = None
+        self._dialing_s = inf
+        self._backlog = Backlog()
         self._streak = Streak(_log)
 
     # ------------------------------------------------------------------ for others
@@ -117,13 +127,31 @@ class Uplink:
         """Use the radio by another plan from now on."""
         self._put(UseRadio(plan))
 
+    def events_wait(self, waiting: tuple[Waiting, ...], *, came: bool) -> None:
+        """Say what waits to be sealed, and whether since events came."""
+        self._put(EventsWait(waiting, came))
+
+    @property
+    def rests(self) -> bool:
+        """Whether the radio is used in sessions: then what waits to be sealed is to be told."""
+        return self._session.radio.rests
+
     def network_returned(self) -> None:
         """Say that the machine has a network again."""
+        dialed_s = self._now().mono_s - self._dialing_s
+        if self._link_task is not None and dialed_s >= LONG_DIAL_S:
+            self._link_task.cancel()
+            self._failed(TransportError(LinkFailure.NO_LINK, "the network has changed meanwhile"))
         self._put(NetworkReturned())
 
     def use_keepalive(self, keepalive_s: int) -> None:
         """Ask brokers for this keep-alive, in seconds, on links made from now on."""
         self._transport.use_keepalive(keepalive_s)
+
+    @property
+    def can_send(self) -> bool:
+        """Whether frames can leave now, as far as is known."""
+        return self.figures().can_send
 
     def figures(self) -> SessionFigures:
         """Return the session's state for status."""
@@ -189,10 +217,7 @@ class Uplink:
         return Now(self._clock.mono_ns() / 1e9, self._clock.wall_ns())
 
     def _no_room(self, error: BufferFullError) -> None:
-        """Give the link up: what could not be made durable must not be acted upon.
-
-        The next link begins with the same questions, some time later.
-        """
+        """Give the link up: what is not durable must not be acted upon; the next one asks again."""
         if self._link is not None:
             self._lost(self._link, TransportError(LinkFailure.OVERLOADED, str(error)))
 
@@ -208,7 +233,7 @@ class Uplink:
                 self._all_settled.clear()
                 self._to_settle.set()
             case LoadFrames(lane, _, _, after_id, limit):
-                frames = await self._buffer.pending(lane, after_id, limit)
+                frames = await self._buffer.pending(lane, after_id, limit, self._only)
                 self._put(FramesLoaded(effect, tuple(frames)))
             case SendResume(nonce, rest):
                 await self._send_resume(nonce, rest=rest)
@@ -259,7 +284,8 @@ class Uplink:
             self._put(FramesGone(tuple(gone)))
 
     async def _send_resume(self, nonce: bytes, *, rest: bool) -> None:
-        address = await self._buffer.rest_address() if rest else self._address
+        beside = rest and self._only is None
+        address = await self._buffer.rest_address() if beside else self._address
         streams = await self._buffer.streams(address)
         resume = Resume(
             address=address,
@@ -287,7 +313,9 @@ class Uplink:
             self._put(ResumeNotApplied())
             return
         _log.info("resume answered", extra=facts(outcome=outcome))
-        self._put(ResumeApplied(newest, outcome.unasked_streams))
+        moved = bool(outcome.rotated or outcome.resealed_frames or outcome.returned_frames)
+        backlog = self._backlog.resumed(newest, moved=moved)
+        self._put(ResumeApplied(backlog, outcome.unasked_streams))
 
     async def _recheck(self, effect: RecheckFrame) -> None:
         frame = effect.frame
@@ -324,16 +352,17 @@ class Uplink:
 
     async def _live(self, broker: int) -> None:
         """Connect, say so, and read until the link ends."""
+        self._backlog.trying(await self._buffer.newest_ids())
+        self._dialing_s = self._now().mono_s
         try:
             link = await self._transport.connect(broker)
         except TransportError as error:
             self._failed(error)
             return
-        self._link = link
+        self._dialing_s, self._link = inf, link
         try:
-            newest = await self._buffer.newest_ids()
             self._streak.recovered("link is up", broker=broker)
-            self._put(LinkMade(newest, link.interface))
+            self._put(LinkMade(self._backlog.linked(), link.interface))
             async for delivery in link.deliveries():
                 self._put(Arrived(delivery))
                 if len(self._inputs) >= MAX_WAITING_INPUTS:
@@ -355,6 +384,7 @@ class Uplink:
             self._failed(error)
 
     def _failed(self, error: TransportError) -> None:
+        self._dialing_s = inf
         self._streak.failed("link is down", failure=error.failure.name.lower(), why=str(error))
         self._put(LinkLost(error.failure, str(error)))
 
@@ -364,24 +394,3 @@ class Uplink:
         if task is not None and not task.done():
             task.cancel()
             await asyncio.wait([task])
-
-
-def take_some(receipts: deque[Receipt]) -> list[Receipt]:
-    """Take receipts off the queue until their entries fill one transaction."""
-    taken: list[Receipt] = []
-    entries = 0
-    while receipts and (not taken or entries + len(receipts[0].entries) <= MAX_SETTLED_ENTRIES):
-        entries += len(receipts[0].entries)
-        taken.append(receipts.popleft())
-    return taken
-
-
-def merged(receipts: Iterable[Receipt]) -> list[Receipt]:
-    """Join verified receipts to the same address and of the same generation into one."""
-    groups: dict[tuple[Address, bytes], list[Receipt]] = defaultdict(list)
-    for receipt in receipts:
-        groups[receipt.address, receipt.generation].append(receipt)
-    return [
-        replace(group[-1], entries=tuple(entry for one in group for entry in one.entries))
-        for group in groups.values()
-    ]

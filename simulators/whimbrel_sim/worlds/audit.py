@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .device import Device
 from .invariants.accounts import Accounts
 from .invariants.bounds import check_device, check_region
+from .invariants.counts import Counts
+from .invariants.delays import Delays
 from .invariants.journal import JournalAudit
 from .invariants.receipts import ReceiptAudit
 from .invariants.violation import Invariant, Violation
+from .invariants.windows import check_windows
 from .machine import Machine
 from .region import RegionMachine
 
@@ -30,8 +33,12 @@ class Audit:
         self._world = world
         self.violations: list[Violation] = []
         self.journal = JournalAudit(world.books, self.report)
-        self.receipts = ReceiptAudit(self.journal, self.report)
+        self.delays = Delays(
+            world.books, self.journal, world.scenario.expects, self.report, world.loop.time
+        )
+        self.receipts = ReceiptAudit(self.journal, self.report, self.delays.heard)
         self.accounts = Accounts(world.books, self.journal, self.report)
+        self.counts = Counts(world.books, self.journal, self.report)
         self._replaced: set[str] = set()
         self._restored: set[str] = set()
 
@@ -97,7 +104,7 @@ class Audit:
 
     def nothing_open(self) -> bool:
         """Whether every accepted event is committed or accounted for."""
-        return not self.accounts.open_items()
+        return not self.accounts.open_items() and not self.counts.open_senders()
 
     async def all_settled(self) -> bool:
         """Whether every device runs and knows that everything is settled."""
@@ -118,6 +125,12 @@ class Audit:
         """Check what must hold at the end."""
         self.journal.finish()
         self.accounts.check()
+        self.counts.check()
+        self.delays.check()
+        for one in self._world.producers:
+            window_s = one.device.settings.buffer.lanes[one.sender.lane].durability_s
+            ends_s = one.device.broke_off_s
+            check_windows(one.sender, ends_s, window_s, self.accounts, self.report)
         waiting = [d for d in self._world.devices if await self._pending(d) != 0]
         for device in waiting:
             doing = "not running" if device.parts is None else device.parts.uplink.figures().doing

@@ -6,14 +6,19 @@ import asyncio
 import base64
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final
 
 from whimbrel_agent.app import serve
 from whimbrel_agent.brokers import BrokerUrl
-from whimbrel_agent.buffer.values import BufferConfig, LaneConfig
-from whimbrel_agent.config import AgentConfig, ControlConfig, DeviceConfig, UplinkConfig
+from whimbrel_agent.config import (
+    AgentConfig,
+    ControlConfig,
+    DeviceConfig,
+    FormerRegion,
+)
 from whimbrel_agent.localhttp.connection import Handler
 from whimbrel_agent.localhttp.limits import HttpLimits
 from whimbrel_agent.parts import Parts
@@ -36,6 +41,7 @@ from . import network
 from .broker import Connection, NoConnectionError, WorldBroker
 from .clocks import AgentClock
 from .machine import Machine, Process, WorldRunner
+from .settings import agent_settings
 from .timeline import Timeline
 
 MAX_INBOX: Final = 512
@@ -43,15 +49,24 @@ MAX_INBOX: Final = 512
 
 KEY_NAME: Final = "device.key"
 
+Ways = Sequence[tuple[network.Path, WorldBroker]]
+
+
+def urls_of(ways: Ways) -> tuple[BrokerUrl, ...]:
+    """Return the brokers' addresses as a configuration names them."""
+    return tuple(BrokerUrl.parse(f"mqtt://{broker.name}") for _, broker in ways)
+
 
 class Device(Machine):
     """A machine that runs an agent.
 
     Attributes:
         address: who it is.
-        key: its private key.
+        key: its private key, made from the seed.
         ways: its path and the broker, in the order of its configured list.
+        former: key and ways of each region that it was moved out of, by name.
         parts: the running agent's parts; None while it does not run.
+        settings: of the agent; what it is, where its files lie and its brokers are the world's.
     """
 
     def __init__(
@@ -62,13 +77,13 @@ class Device(Machine):
         root: Path,
         *,
         region_key: PublicKey,
-        ways: Sequence[tuple[network.Path, WorldBroker]],
+        ways: Ways,
         clock: AgentClock,
         random: Random,
         timeline: Timeline,
         name: str = "",
         max_bytes: int = 1024 * 1024,
-        lanes: dict[str, LaneConfig] | None = None,
+        settings: AgentConfig | None = None,
     ) -> None:
         super().__init__(
             name or f"{address.store}/{address.device}",
@@ -80,10 +95,12 @@ class Device(Machine):
         self.own_clock = clock
         self.address = address
         self.key = key
+        self.seed = seed
         self.region_key = region_key
         self.ways = list(ways)
+        self.former: dict[str, tuple[PublicKey, Ways]] = {}
         self.max_bytes = max_bytes
-        self.lanes = lanes or {}
+        self.settings = agent_settings({}) if settings is None else settings
         self.parts: Parts | None = None
         self.ready = asyncio.Event()
         self.connections: list[Connection] = []
@@ -98,17 +115,26 @@ class Device(Machine):
 
     def config(self) -> AgentConfig:
         """Return the agent's settings for its next start."""
-        return AgentConfig(
+        settings = self.settings
+        return replace(
+            settings,
             file=self.root / "agent.toml",
             device=DeviceConfig(
                 address=self.address, key_file=self.key_file, region_key=self.region_key
             ),
-            buffer=BufferConfig(path=self.buffer_path, max_bytes=self.max_bytes, lanes=self.lanes),
-            uplink=UplinkConfig(
-                brokers=tuple(BrokerUrl.parse(f"mqtt://{b.name}") for _, b in self.ways)
-            ),
+            buffer=replace(settings.buffer, path=self.buffer_path, max_bytes=self.max_bytes),
+            uplink=replace(settings.uplink, brokers=urls_of(self.ways)),
             control=ControlConfig(socket=self.folder / "control.sock"),
+            former_regions=tuple(
+                FormerRegion(region=name, region_key=key, brokers=urls_of(ways))
+                for name, (key, ways) in self.former.items()
+                if name != self.address.region
+            ),
         )
+
+    def ways_to(self, region: str) -> Ways:
+        """Return the ways to a region's brokers."""
+        return self.ways if region == self.address.region else self.former[region][1]
 
     async def main(self, process: Process) -> None:
         """Run the agent."""
@@ -134,6 +160,8 @@ class Device(Machine):
     def left(self) -> None:
         """The process is gone: so are its connections."""
         self.parts = None
+        for path, _ in self.ways:
+            path.told = network.nobody
         connections, self.connections = self.connections, []
         for connection in connections:
             connection.vanish()
@@ -154,9 +182,9 @@ class DevicePlatform:
 
     def transport(self, config: AgentConfig, addresses: Collection[Address]) -> Transport:
         """Return the way to the world's brokers."""
-        del config
         filters = sorted({down_filter(one) for one in addresses})
-        return WorldTransport(self._device, self._process, filters)
+        region = config.device.address.region
+        return WorldTransport(self._device, self._process, filters, region)
 
     def service(
         self,
@@ -173,8 +201,9 @@ class DevicePlatform:
         return _Unreached()
 
     async def watch_network(self, returned: Callable[[], None]) -> None:
-        """No kernel tells of a network here: the agent's own retries must find it."""
-        del returned
+        """Tell when a fault's end says that the kernel would; else the agent's retries find it."""
+        for path, _ in self._device.ways:
+            path.told = returned
         await asyncio.Event().wait()
 
     def power_source(self, config: PowerConfig) -> PowerSource:
@@ -208,10 +237,13 @@ class _Unreached:
 class WorldTransport:
     """The agent's transport port over the world's network."""
 
-    def __init__(self, device: Device, process: Process, filters: Sequence[str]) -> None:
+    def __init__(
+        self, device: Device, process: Process, filters: Sequence[str], region: str = ""
+    ) -> None:
         self._device = device
         self._process = process
         self._filters = filters
+        self._region = region or device.address.region
         suffix = f"{device.random.getrandbits(32):08x}"
         self.client_id = f"{device.name}-{suffix}"
 
@@ -225,7 +257,7 @@ class WorldTransport:
             TransportError: with its failure class.
         """
         self._process.touch()
-        path, server = self._device.ways[broker]
+        path, server = self._device.ways_to(self._region)[broker]
         link = WorldLink(self._process, server.name)
         try:
             connection = await server.connect(

@@ -8,15 +8,19 @@ time, its world's form is here; the others are taken as they are. A fault is put
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from whimbrel_agent.buffer import epochs, opening
+from whimbrel_agent.buffer import epochs, holding, opening, windows
 from whimbrel_agent.buffer.database import Limits
 from whimbrel_agent.buffer.values import BufferConfig
 from whimbrel_agent.ports import Delivery, LinkFailure
+from whimbrel_agent.rules.engine import Batch
+from whimbrel_agent.rules.staterows import RuleRow
 from whimbrel_agent.uplink.figures import ResumeState
+from whimbrel_agent.uplink.former import FormerRegions
+from whimbrel_agent.uplink.lanequeue import LaneQueue
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.shell import Uplink
 from whimbrel_agent.uplink.values import Effect, Now
@@ -122,6 +126,18 @@ def cap_ignored() -> None:
     put(opening, "limits_for", wider)
 
 
+def window_never_ends() -> None:
+    """Keep in memory what a lane's durability window says must be on the disk."""
+    put(holding, "is_overdue", lambda *_: False)
+    put(windows, "write_by_ns", lambda *_: 2**62)
+    put(windows, "deadline_ns", lambda *_: 2**62)
+
+
+def window_not_accounted() -> None:
+    """Say nothing of what a crash took of such a lane."""
+    put(opening, "account_unsynced", lambda _: None)
+
+
 def no_asking_after_a_loss() -> None:
     """Ask for a resume after every loss of a link, but never send the question."""
     link_lost, ask = Session._link_lost, Session._ask  # noqa: SLF001
@@ -148,6 +164,36 @@ def corner_breaks() -> None:
         raise KeyError(f"planted: {error}")
 
     put(Uplink, "_lost", lost)
+
+
+def former_region_forgotten() -> None:
+    """Leave what was accepted before a move to another region where it is."""
+
+    async def forget(regions: FormerRegions) -> None:
+        del regions
+
+    put(FormerRegions, "run", forget)
+
+
+def rules_in_memory() -> None:
+    """Answer for what rules hold back, and keep none of it on the card."""
+
+    def forgotten(batch: Batch) -> Iterator[tuple[int, RuleRow | None]]:
+        del batch
+        yield from ()
+
+    put(Batch, "rows", forgotten)
+
+
+def backlog_first() -> None:
+    """Let a live-first lane send its backlog before anything that is new."""
+    next_track = LaneQueue._next_track  # noqa: SLF001
+
+    def oldest(queue: LaneQueue, *, new_only: bool = False) -> object:
+        queue._oldest_first = len(queue._tracks) > 1  # noqa: SLF001
+        return next_track(queue, new_only=new_only)
+
+    put(LaneQueue, "_next_track", oldest)
 
 
 # ---------------------------------------------------------------------- where each is found
@@ -237,6 +283,27 @@ at_s = 40
 for_s = 60
 """
 
+_MOVE: Final = """
+story = "A till is moved to another region before it has sent everything."
+duration_s = 300
+drain_s = 300
+[fleet]
+regions = 2
+devices = 1
+[[load]]
+every_s = 5
+events = 1
+[[fault]]
+kind = "link.cut"
+on = "each"
+at_s = 20
+for_s = 200
+[[fault]]
+kind = "device.move"
+on = "store-1-1/till-1"
+at_s = [60, 200]
+"""
+
 _NEIGHBOUR: Final = f"""
 story = "A hostile neighbour."
 duration_s = 90
@@ -263,6 +330,91 @@ kind = "link.cut"
 on = "store-1-1/till-1"
 at_s = 5
 for_s = 110
+"""
+
+
+_RULED: Final = """
+story = "A device that sums up its readings is killed again and again."
+duration_s = 120
+drain_s = 300
+[fleet]
+devices = 1
+[[agent.rules]]
+name = "means"
+when = 'type == "reading"'
+do = "window"
+fields = ["v"]
+window_s = 10
+[[load]]
+every_s = 1
+keyed = true
+ruled = true
+[[fault]]
+kind = "machine.kill"
+on = "store-1-1"
+at_s = [10, 110]
+times = 3
+down_s = 2
+"""
+
+_BACKLOG: Final = """
+story = "A device comes back on a narrow line with a backlog that takes minutes."
+duration_s = 420
+drain_s = 600
+[fleet]
+devices = 1
+[agent.lanes.normal]
+order = "live-first"
+[[load]]
+every_s = 2
+events = 4
+padding_bytes = 4000
+[[fault]]
+kind = "link.bandwidth"
+on = "store-1-1"
+for_s = 420
+bandwidth_bytes_s = 6000
+[[fault]]
+kind = "link.cut"
+on = "store-1-1"
+at_s = 10
+for_s = 200
+told = 1
+[[expect]]
+lane = "normal"
+from_s = 210
+within_s = 30
+"""
+
+_WEAR: Final = f"""
+story = "Devices keep low lanes in memory for five seconds, and are killed again and again."
+duration_s = 120
+drain_s = 300
+[agent.lanes.high]
+durability_s = 5
+[agent.lanes.normal]
+durability_s = 5
+[agent.lanes.bulk]
+durability_s = 5
+{_LOAD}
+[[load]]
+lane = "bulk"
+every_s = 3
+[[load]]
+lane = "high"
+every_s = 10
+keyed = true
+[[fault]]
+kind = "machine.kill"
+on = "devices"
+at_s = [10, 110]
+times = 3
+down_s = 2
+[[fault]]
+kind = "link.cut"
+on = "devices"
+at_s = [10, 90]
+for_s = [5, 30]
 """
 
 
@@ -307,7 +459,12 @@ SABOTAGES: Final = (
         "receipts-without-digest", receipts_without_digest, _CLONE,
         Invariant.KEPT, Invariant.SOUND, seeds=9,
     ),
+    _fault("window-never-ends", window_never_ends, _WEAR, Invariant.WINDOW),
+    _fault("window-not-accounted", window_not_accounted, _WEAR, Invariant.KEPT),
     _fault("cap-ignored", cap_ignored, _OFFLINE, Invariant.BOUNDED),
+    _fault("former-region-forgotten", former_region_forgotten, _MOVE, Invariant.KEPT),
     _fault("no-asking-after-a-loss", no_asking_after_a_loss, _CUTS, Invariant.STARVED),
     _fault("corner-breaks", corner_breaks, _CUTS, Invariant.ALIVE),
+    _fault("rules-in-memory", rules_in_memory, _RULED, Invariant.COUNTED),
+    _fault("backlog-first", backlog_first, _BACKLOG, Invariant.TIMELY),
 )  # fmt: skip

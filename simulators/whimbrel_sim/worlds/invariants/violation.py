@@ -10,6 +10,7 @@ class Invariant(Enum):
     """What must hold."""
 
     KEPT = "accepted = committed + accounted"
+    WINDOW = "a crash takes what was answered in the last window, in lanes that have one"
     ONCE = "nothing twice"
     ORDER = "in-order lanes in order"
     RECEIPT = "receipts only for what the region keeps"
@@ -20,6 +21,8 @@ class Invariant(Enum):
     ALIVE = "no process ends by a defect"
     READABLE = "every frame of the journal can be read"
     SOUND = "files verify"
+    COUNTED = "what rules took is counted, once"
+    TIMELY = "no event later than its story allows"
 
 
 @dataclass(frozen=True, slots=True)
