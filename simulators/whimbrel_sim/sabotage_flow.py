@@ -48,8 +48,8 @@ def second_ignored() -> None:
         window.size_bytes = float(window._max_bytes)  # noqa: SLF001
 
     put(Window, "second_bytes", property(lambda _window: float(_ENDLESS_BYTES)))
-    put(Window, "_held_by_pace", lambda *_: None)
     put(BackgroundWindow, "settled", settled_wide)
+    put(BackgroundWindow, "pace_per_s", lambda *_: float(_ENDLESS_BYTES))
     put(LossWindow, "lost", lambda *_, **__: False)
 
 
