@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -20,10 +21,14 @@ from servers.mosquitto import MosquittoServer
 from servers.waiting import wait_until
 from whimbrel_sim.bench.posting import by_socket, get_json, post_all
 from whimbrel_sim.fleet import Agent, Region, Settings
+from whimbrel_sim.sabotage import FLOW_SABOTAGES, Sabotage
+from whimbrel_sim.trials.lines import table
+from whimbrel_sim.trials.link import LinkFigures, judge
 
 HERE = "10.77.0.2"
-RATE_BIT_S = 2_000_000
+PING_BYTES = 14 + 20 + 8 + 1  # Ethernet, IP, UDP, and the byte
 LOAD_BYTES = 9_000_000
+TCP_FILE = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 PING = """
 import socket, sys, time
 ping = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -50,8 +55,16 @@ while True:
 class Trial:
     """One agent behind the slow link."""
 
-    def __init__(self, folder: Path, device: str, broker: str, settings: Settings) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        device: str,
+        broker: str,
+        settings: Settings,
+        sabotage: Sabotage | None = None,
+    ) -> None:
         self._device = device
+        self._patches = () if sabotage is None else sabotage.patches_for(Agent.module)
         self.region = Region(folder / "region", [broker])
         everything: Settings = {
             "intake.http": {"socket": "intake.sock"}, "buffer": {"max_bytes": 256 * 2**20},
@@ -69,7 +82,10 @@ class Trial:
         """Run both ends, with a backlog to send."""
         self.region.program.start()
         log = (self.agent.folder / "agent.log").open("w")
-        run = ("-m", "whimbrel_agent", "run", "--config", str(self.agent.config_file))
+        module = ["whimbrel_agent"]
+        if self._patches:
+            module = ["whimbrel_sim.sabotaged", "whimbrel_agent", ",".join(self._patches)]
+        run = ("-m", *module, "run", "--config", str(self.agent.config_file))
         agent = self.inside(sys.executable, *run, stderr=log)
         try:
             intake = by_socket(self.agent.folder / "intake.sock")
@@ -119,8 +135,8 @@ def part(values: list[float], of: float) -> float:
     return 1000 * values[int(of * (len(values) - 1))]
 
 
-def measure(trial: Trial, title: str, seconds: float, base_ms: float, sink: Sink) -> None:
-    """Print the figures of some seconds."""
+def measure(trial: Trial, title: str, seconds: float, base_ms: float, sink: Sink) -> LinkFigures:
+    """Print and return the figures of some seconds."""
     before, others, begin = received_bytes(), sink.taken, time.monotonic()
     most = 0.0
     watch = threading.Event()
@@ -130,7 +146,7 @@ def measure(trial: Trial, title: str, seconds: float, base_ms: float, sink: Sink
         while not watch.wait(0.2):
             uplink = trial.uplink()
             rate = uplink["window"]["rate_bytes_per_s"]
-            if rate and uplink["in_flight_frames"] > 1:
+            if rate and uplink["in_flight_frames"] > 1:  # a single frame may always go
                 most = max(most, uplink["in_flight_bytes"] / rate)
 
     watcher = threading.Thread(target=look)
@@ -139,16 +155,26 @@ def measure(trial: Trial, title: str, seconds: float, base_ms: float, sink: Sink
     watch.set()
     watcher.join()
     spent_s = time.monotonic() - begin
-    all_bits = 8 * (received_bytes() - before) / spent_s
+    taken_bytes = received_bytes() - before - PING_BYTES * len(pings)
     other_bits = 8 * (sink.taken - others) / spent_s * 1.036  # their headers
     window = trial.window()
-    say(
-        f"{title}: agent {100 * (all_bits - other_bits) / RATE_BIT_S:.0f} % of the link "
-        f"({(all_bits - other_bits) / 1000:.0f} kbit/s), others {100 * other_bits / RATE_BIT_S:.0f} %; "
-        f"ping rises by {part(pings, 0.5) - base_ms:.0f} ms (median), {part(pings, 0.95) - base_ms:.0f} ms "
-        f"(p95); at most {most:.2f} s of the rate in flight; the agent says {8 * window['rate_bytes_per_s'] / 1000:.0f} "
-        f"kbit/s, {1000 * window['queueing_s']:.0f} ms queueing, window {window['background_bytes']}",
+    figures = LinkFigures(
+        agent_bit_s=8 * taken_bytes / spent_s - other_bits,
+        others_bit_s=other_bits,
+        ping_rise_p50_ms=part(pings, 0.5) - base_ms,
+        ping_rise_p95_ms=part(pings, 0.95) - base_ms,
+        in_flight_s=most,
+        round_trip_s=window["round_trip_s"],
+        queueing_ms=None if window["queueing_s"] is None else 1000 * window["queueing_s"],
     )
+    say(
+        f"{title}: agent {figures.agent_bit_s / 1000:.0f} kbit/s, others "
+        f"{other_bits / 1000:.0f} kbit/s; ping rises by {figures.ping_rise_p50_ms:.0f} ms (median), "
+        f"{figures.ping_rise_p95_ms:.0f} ms (p95); at most {most:.2f} s of the rate in flight; the "
+        f"agent says {8 * window['rate_bytes_per_s'] / 1000:.0f} kbit/s, "
+        f"{figures.queueing_ms or 0:.0f} ms queueing, window {window['background_bytes']}"
+    )
+    return figures
 
 
 class Sink:
@@ -174,27 +200,45 @@ class Sink:
 
 
 def main() -> int:
-    device = sys.argv[1]
+    options = _parser().parse_args()
+    device = options.device
+    sabotage = FLOW_SABOTAGES.get(options.sabotage)
     sink = Sink()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with MosquittoServer(folder / "broker", host=HERE) as broker:
             url = f"mqtt://{HERE}:{broker.port}"
-            trial = Trial(folder / "polite", device, url, {})
+            trial = Trial(folder / "polite", device, url, {}, sabotage)
             base_ms = part(trial.pings(3), 0.5)
-            say(f"2 Mbit/s, 400 ms of queue, ping {base_ms:.0f} ms without load")
+            tcp = TCP_FILE.read_text().strip()
+            say(f"2 Mbit/s, 400 ms of queue, TCP {tcp}, ping {base_ms:.0f} ms without load")
             with trial.running():
                 time.sleep(3)
-                measure(trial, "alone", 15, base_ms, sink)
+                alone = measure(trial, "alone", 15, base_ms, sink)
                 flood = trial.inside(sys.executable, "-c", FLOOD)
+                try:
+                    time.sleep(5)
+                    beside = measure(trial, "beside a TCP connection, after 5 s", 12, base_ms, sink)
+                finally:
+                    flood.kill()
+            limit: Settings = {"uplink": {"rate_limit": "500 kbit/s"}}
+            trial = Trial(folder / "capped", device, url, limit, sabotage)
+            with trial.running():
                 time.sleep(5)
-                measure(trial, "beside one TCP connection, after 5 s", 12, base_ms, sink)
-                flood.kill()
-            capped = Trial(folder / "capped", device, url, {"uplink": {"rate_limit": "500 kbit/s"}})
-            with capped.running():
-                time.sleep(5)
-                measure(capped, "under a cap of 500 kbit/s", 20, base_ms, sink)
-    return 0
+                capped = measure(trial, "under a cap of 500 kbit/s", 20, base_ms, sink)
+    report = judge(alone, beside, capped, base_ms=base_ms, tcp=tcp)
+    say(table(report))
+    if options.json:
+        options.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    return 0 if report.passed else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/link-trial", description=__doc__)
+    parser.add_argument("device", help="the device's network namespace")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there too")
+    parser.add_argument("--sabotage", choices=sorted(FLOW_SABOTAGES), help="plant a fault")
+    return parser
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from .bench.report import number
 from .sabotage import SABOTAGES
+from .trials.planted import PARTS, PLANTED
 
 BROKERS: Final = ("mosquitto", "nats", "amqtt")
 SABOTAGE_KILLS: Final = 12
@@ -33,11 +34,19 @@ RUN_TIMEOUT_S: Final = 3 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One line of the report: what was run, whether it came out as it must, and what it said."""
+    """One line of the report: what was run, whether it came out as it must, and what it said.
+
+    ``passed`` is None where the run was skipped, since this machine does not allow it.
+    """
 
     command: str
-    passed: bool
+    passed: bool | None
     said: str
+
+    @property
+    def verdict(self) -> str:
+        """The word for it in the report."""
+        return {True: "yes", False: "**no**", None: "skipped"}[self.passed]
 
 
 def soaks(options: Namespace, folder: Path) -> Iterator[Run]:
@@ -97,6 +106,55 @@ def fleet_line(report: dict[str, Any]) -> str:
     return ", ".join(parts) + (f", broken: {wrong}" if wrong else "")
 
 
+def flows(options: Namespace, folder: Path) -> Iterator[Run]:
+    """Run each part of flow and power, then each planted fault, whose line must fail."""
+    if not options.flow:
+        return
+    for part in PARTS:
+        yield _flow([part, "--seed", str(options.seed)], folder, must_fail="")
+    for name, (_, line) in PLANTED.items():
+        arguments = ["--brief", "--sabotage", name, "--seed", str(options.seed)]
+        yield _flow(arguments, folder, must_fail=line)
+
+
+def _flow(arguments: list[str], folder: Path, *, must_fail: str) -> Run:
+    report_file = folder / "flow.json"
+    report_file.unlink(missing_ok=True)
+    done, report = _script("flow-trial", arguments, report_file)
+    passed = flow_passed(done, report, must_fail=must_fail)
+    return Run(f"scripts/flow-trial {' '.join(arguments)}", passed, flow_line(report))
+
+
+def flow_passed(done: int, report: dict[str, Any], *, must_fail: str) -> bool | None:
+    """Say whether a part of the flow's trial came out as it must; None where it was skipped.
+
+    Args:
+        done: its exit status.
+        report: what it wrote; empty when it broke off.
+        must_fail: the line that a planted fault must break; empty without a fault.
+    """
+    parts = report.get("parts", [])
+    if parts and all(part["skipped"] for part in parts):
+        return None
+    failing = [line["name"] for part in parts for line in part["lines"] if not line["passed"]]
+    if must_fail:
+        # a planted fault must not only end the run with 1: its line must be named
+        return done == 1 and must_fail in failing
+    return done == 0 and bool(parts) and not failing
+
+
+def flow_line(report: dict[str, Any]) -> str:
+    """Return what a part of the flow's trial said, in one line."""
+    if not report:
+        return "broke off"
+    said = [f"skipped, {part['skipped']}" for part in report["parts"] if part["skipped"]]
+    for part in report["parts"]:
+        for line in part["lines"]:
+            broken = "" if line["passed"] else "broken: "
+            said.append(f"{broken}{line['name']}: {line['said']}")
+    return "; ".join(said)
+
+
 def demo() -> Run:
     """Run the demo."""
     done, _ = _script("demo", [], None)
@@ -122,10 +180,7 @@ def report_text(runs: Sequence[Run], figures: dict[str, Any], started: datetime)
         "",
         "| run | as it must be | what it said |",
         "|---|---|---|",
-        *(
-            f"| `{run.command}` | {'yes' if run.passed else '**no**'} | {run.said} |"
-            for run in runs
-        ),
+        *(f"| `{run.command}` | {run.verdict} | {run.said} |" for run in runs),
         "",
         *_figures_text(figures),
     ]
@@ -163,16 +218,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures: dict[str, Any] = {}
     with TemporaryDirectory(prefix="whimbrel-acceptance-") as place:
         folder = Path(place)
-        for run in chain(soaks(options, folder), fleets(options, folder)):
+        everything = (soaks(options, folder), fleets(options, folder), flows(options, folder))
+        for run in chain.from_iterable(everything):
             runs.append(run)
-            print(f"{'ok ' if run.passed else 'NO '} {run.command}: {run.said}", flush=True)  # noqa: T201
+            print(f"{run.verdict}: {run.command}: {run.said}", flush=True)  # noqa: T201
         if options.demo:
             runs.append(demo())
         if options.runs:
             run, figures = bench(options, folder)
             runs.append(run)
     options.out.write_text(report_text(runs, figures, started))
-    return 0 if all(run.passed for run in runs) else 1
+    return 1 if any(run.passed is False for run in runs) else 0
 
 
 def _script(name: str, arguments: list[str], report: Path | None) -> tuple[int, dict[str, Any]]:
@@ -215,6 +271,9 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument(
         "--light-minutes", type=float, default=5.0, help="default 5; 0 leaves them out"
+    )
+    parser.add_argument(
+        "--no-flow", dest="flow", action="store_false", help="leave flow and power out"
     )
     parser.add_argument("--no-demo", dest="demo", action="store_false", help="leave the demo out")
     parser.add_argument("--seed", type=int, default=1)

@@ -119,6 +119,7 @@ class Agent:
         region: whose receipts it believes.
         broker_url: where it connects.
         device: its name; the store is ``store-1`` unless named.
+        tenant: whose it is.
         patches: runs it with planted faults.
         settings: further settings of its configuration.
     """
@@ -133,12 +134,13 @@ class Agent:
         *,
         device: str = "till-1",
         store: str = "store-1",
+        tenant: str = TENANT,
         patches: Patches = (),
         settings: Settings | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.address = Address(tenant=TENANT, region=REGION_NAME, store=store, device=device)
+        self.address = Address(tenant=tenant, region=REGION_NAME, store=store, device=device)
         self.config_file = folder / "agent.toml"
         self.data = folder / "data"
         self.data.mkdir(exist_ok=True)
@@ -168,7 +170,8 @@ class Agent:
         shutil.copy2(self.folder / "device.key", folder / "device.key")
         return Agent(
             folder, self._region, broker_url, device=self.address.device,
-            store=self.address.store, patches=patches, settings=self._settings,
+            store=self.address.store, tenant=self.address.tenant, patches=patches,
+            settings=self._settings,
         )  # fmt: skip
 
     def save_image(self, folder: Path) -> None:

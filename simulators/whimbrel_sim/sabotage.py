@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from . import sabotage_agent, sabotage_aggregator
+from . import sabotage_agent, sabotage_aggregator, sabotage_flow
 from .fleet import Agent, Patches, Region
 
 
@@ -79,6 +79,55 @@ SABOTAGES: Final[dict[str, Sabotage]] = {
     )
 }
 
+FLOW_SABOTAGES: Final[dict[str, Sabotage]] = {
+    sabotage.name: sabotage
+    for sabotage in (
+        Sabotage(
+            "misreads-believed",
+            Agent.module,
+            sabotage_flow.misreads_believed,
+            "a reading that cannot be true changes nothing",
+        ),
+        Sabotage(
+            "modes-ignored",
+            Agent.module,
+            sabotage_flow.modes_ignored,
+            "on a low battery the radio rests",
+        ),
+        Sabotage(
+            "second-ignored",
+            Agent.module,
+            sabotage_flow.second_ignored,
+            "background traffic gives way, and no more than a second of the rate is in flight",
+        ),
+        Sabotage(
+            "credit-ignored",
+            Agent.module,
+            sabotage_flow.credit_ignored,
+            "no credit, no send",
+        ),
+        Sabotage(
+            "breaker-stays-closed",
+            Region.module,
+            sabotage_flow.breaker_stays_closed,
+            "a sink that hangs is left alone",
+        ),
+        Sabotage(
+            "rate-not-counted",
+            Region.module,
+            sabotage_flow.rate_not_counted,
+            "a tenant over its rate gets less credit",
+        ),
+        Sabotage(
+            "usage-not-stored",
+            Region.module,
+            sabotage_flow.usage_not_stored,
+            "usage is counted over restarts",
+        ),
+    )
+}
+"""Faults of flow and power, which lose nothing: only the trials of these find them."""
+
 SAME_ENTROPY: Final = "same-entropy"
 """No fault of ours but of the machine: a copy that draws the same first random numbers."""
 
@@ -95,4 +144,4 @@ def apply(names: str) -> None:
         if name in CONDITIONS:
             CONDITIONS[name]()
         else:
-            SABOTAGES[name].apply()
+            (SABOTAGES | FLOW_SABOTAGES)[name].apply()
