@@ -1,8 +1,7 @@
 """The columns of one frame as self-describing bytes: the two public functions.
 
-First the lead (see ``lead``), then the body, compressed. Codec ids: 0 none, 1 lz4, 2 zstd; 3 is
-kept for zstd with a dictionary, whose id will follow the size; 6 is zstd with the words (see
-``words``). Codecs 4 and 5 are for one event that is smaller so: its row (see ``rows``), as it is
+First the lead (see ``lead``), then the body, compressed. Codec ids: 0 none, 1 lz4, 2 zstd, 3 zstd
+with a dictionary (see ``dictionaries``), 6 zstd with the words (see ``words``). Codecs 4 and 5 are for one event that is smaller so: its row (see ``rows``), as it is
 or compressed with the words. The same events and library versions always give the same bytes.
 """
 
@@ -15,6 +14,12 @@ from whimbrel_protocol.cbor import dump_value
 from whimbrel_protocol.codecs import CODEC_NAMES, CODECS, compress, decompress
 from whimbrel_protocol.columns.reading import read_body
 from whimbrel_protocol.columns.writing import write_body
+from whimbrel_protocol.dictionaries import (
+    NO_DICTIONARIES,
+    Dictionaries,
+    Dictionary,
+    UnknownDictionaryError,
+)
 from whimbrel_protocol.errors import FieldError, LocalProtocolError
 from whimbrel_protocol.event import Event, event_row, validate_event
 from whimbrel_protocol.lanes import LANE_NUMBERS
@@ -23,18 +28,21 @@ from whimbrel_protocol.limits import MAX_FRAME_EVENTS, MAX_FRAME_RAW_BYTES
 from whimbrel_protocol.rows import unpack_event
 from whimbrel_protocol.zstdcodec import SMALL_BYTES
 
-__all__ = ["columns_info", "decode_events", "encode_events"]
+__all__ = ["columns_info", "decode_events", "encode_events", "uncompressed"]
 
 _CHOICES: Final = ("auto", "none", "lz4", "zstd")
 _ROW: Final = CODECS["row"]
 _WORDS: Final = CODECS["row-words"]
+_DICTIONARY: Final = CODECS["zstd-dictionary"]
 
 _LZ4_BODY_BYTES: Final = 512
 """Below this the fixed costs of zstd (heads, tables) can lose against lz4; above it lz4 never
 won on real events, so it is not tried."""
 
 
-def encode_events(events: Sequence[Event], *, codec: str = "auto") -> bytes:
+def encode_events(
+    events: Sequence[Event], *, codec: str = "auto", dictionary: Dictionary | None = None
+) -> bytes:
     """Turn the events of one frame into columns and compress them.
 
     Args:
@@ -42,6 +50,7 @@ def encode_events(events: Sequence[Event], *, codec: str = "auto") -> bytes:
         codec: ``none``, ``lz4``, ``zstd``, or ``auto`` for the smallest, which may use the
             words, and for a single event its row. Where a codec does not make the bytes fewer
             they are kept as with ``none``.
+        dictionary: one that ``auto`` may use too. Whoever reads needs it then.
 
     Returns:
         Self-describing bytes for ``decode_events``.
@@ -71,24 +80,45 @@ def encode_events(events: Sequence[Event], *, codec: str = "auto") -> bytes:
             f"columns are {len(raw)} bytes: must be at most {MAX_FRAME_RAW_BYTES},"
             " seal fewer events at once"
         )
-    columns = _smallest(raw, cuts, codec)
+    columns = _smallest(raw, cuts, codec, dictionary)
     if codec == "auto" and len(events) == 1:
         return min(columns, *_rows_of(events[0]), key=len)
     return columns
 
 
-def decode_events(data: bytes) -> list[Event]:
+def decode_events(data: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> list[Event]:
     """Give back exactly the events that were encoded, in order.
 
+    Args:
+        data: bytes from ``encode_events``.
+        dictionaries: those at hand.
+
     Raises:
+        UnknownDictionaryError: it needs one that is not at hand.
         RemoteProtocolError: anything else than bytes from ``encode_events`` of a known version;
             within memory bounded by the limits, whatever the bytes are.
     """
-    codec, raw_size_bytes, start = read_lead(data)
+    raw = uncompressed(data, dictionaries)
+    is_row = read_lead(data).codec in {_ROW, _WORDS}
+    return [unpack_event(raw)] if is_row else read_body(raw)
+
+
+def uncompressed(data: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> bytes:
+    """Give back what was compressed: the body, or of a single event perhaps its row.
+
+    Raises:
+        UnknownDictionaryError: it needs a dictionary that is not at hand.
+        RemoteProtocolError: as ``decode_events``.
+    """
+    codec, raw_size_bytes, start, name = read_lead(data)
     if codec == _ROW:
-        return [unpack_event(data[start:])]
-    raw = decompress(codec, data[start:], raw_size_bytes)
-    return [unpack_event(raw)] if codec == _WORDS else read_body(raw)
+        return data[start:]
+    if codec != _DICTIONARY:
+        return decompress(codec, data[start:], raw_size_bytes)
+    dictionary = dictionaries.get(name)
+    if dictionary is None:
+        raise UnknownDictionaryError(name)
+    return decompress(codec, data[start:], raw_size_bytes, reader=dictionary.decompress)
 
 
 def columns_info(data: bytes) -> tuple[str, int]:
@@ -112,14 +142,15 @@ def _rows_of(event: Event) -> tuple[bytes, bytes]:
     )
 
 
-def _smallest(raw: bytes, cuts: list[int], codec: str) -> bytes:
+def _smallest(raw: bytes, cuts: list[int], codec: str, dictionary: Dictionary | None) -> bytes:
     tried = [CODECS[codec]] if codec != "auto" else _worth_trying(len(raw))
-    best, best_bytes = CODECS["none"], raw
+    best = write_lead(CODECS["none"], len(raw)) + raw
     for number in tried:
-        packed = compress(number, raw, cuts)
-        if len(packed) < len(best_bytes):
-            best, best_bytes = number, packed
-    return write_lead(best, len(raw)) + best_bytes
+        best = min(best, write_lead(number, len(raw)) + compress(number, raw, cuts), key=len)
+    if dictionary is not None and codec == "auto" and raw:
+        packed = dictionary.compress(raw, cuts)
+        best = min(best, write_lead(_DICTIONARY, len(raw), dictionary.name) + packed, key=len)
+    return best
 
 
 def _worth_trying(size_bytes: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Column bodies as zstd frames, alone or with the words before them.
+"""Column bodies as zstd frames, alone, with the words before them or with a dictionary.
 
 The frames have no magic bytes, no size and no checksum: the columns' lead and the frame's
 signature say that already.
@@ -17,6 +17,7 @@ __all__ = [
     "SMALL_BYTES",
     "compress",
     "compress_with_words",
+    "compressors",
     "decompress",
     "decompress_with_words",
 ]
@@ -59,7 +60,7 @@ _SMALL_ZSTD: Final = _parameters(zstandard.STRATEGY_BTULTRA)
 _WORDS: Final = zstandard.ZstdCompressionDict(PREFIX, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
-class _Compressors:
+class Compressors:
     """Compressors of one kind.
 
     One is not safe in two threads at once, and making one costs more than compressing a small
@@ -99,9 +100,16 @@ class _Compressors:
         return b"".join(parts)
 
 
-_usual: Final = _Compressors(_ZSTD)
-_small: Final = _Compressors(_SMALL_ZSTD)
-_worded: Final = _Compressors(_SMALL_ZSTD, _WORDS)
+_usual: Final = Compressors(_ZSTD)
+_small: Final = Compressors(_SMALL_ZSTD)
+_worded: Final = Compressors(_SMALL_ZSTD, _WORDS)
+
+
+def compressors(
+    dictionary: zstandard.ZstdCompressionDict,
+) -> tuple[Compressors, Compressors]:
+    """Return what compresses small and other bodies with a dictionary."""
+    return Compressors(_SMALL_ZSTD, dictionary), Compressors(_ZSTD, dictionary)
 
 
 def compress(raw: bytes, cuts: Sequence[int]) -> bytes:
@@ -114,13 +122,15 @@ def compress_with_words(raw: bytes) -> bytes:
     return _worded.run(raw, ())
 
 
-def decompress(data: bytes, raw_size_bytes: int) -> bytes:
-    """Give back the body.
+def decompress(
+    data: bytes, raw_size_bytes: int, dictionary: zstandard.ZstdCompressionDict | None = None
+) -> bytes:
+    """Give back the body; with the dictionary that it was compressed with, if any.
 
     Raises:
         ZstdError, ValueError: damaged, or it says another size than the one declared.
     """
-    return _decompress(data, raw_size_bytes, None)
+    return _decompress(data, raw_size_bytes, dictionary)
 
 
 def decompress_with_words(data: bytes, raw_size_bytes: int) -> bytes:

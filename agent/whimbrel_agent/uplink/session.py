@@ -60,7 +60,14 @@ from whimbrel_agent.uplink.values import (
 from whimbrel_agent.uplink.window import Window
 from whimbrel_protocol.keys import PublicKey
 from whimbrel_protocol.lanes import Order
-from whimbrel_protocol.messages import NONCE_BYTES, Hold, Receipt, ResumeAnswer, Want
+from whimbrel_protocol.messages import (
+    NONCE_BYTES,
+    DictionaryAnswer,
+    Hold,
+    Receipt,
+    ResumeAnswer,
+    Want,
+)
 from whimbrel_protocol.names import Address
 
 
@@ -272,6 +279,9 @@ class Session:
                 return []
             case Hold():
                 self._hold(message, now.mono_s)
+                return []
+            case DictionaryAnswer():
+                self.counts.add("down_unasked")
                 return []
 
     def _receipt(self, receipt: Receipt, now: Now) -> list[Effect]:
