@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _PROBE: Final = b"a dictionary that cannot be loaded says so here" * 2
+_PROBE_PACKED: Final = zstdcodec.compress(_PROBE, ())
 
 
 class UnknownDictionaryError(RemoteProtocolError):
@@ -75,8 +76,7 @@ class Dictionary:
         self._loaded = zstandard.ZstdCompressionDict(content)
         self._small, self._usual = zstdcodec.compressors(self._loaded)
         try:
-            packed = self.compress(_PROBE)
-            whole = self.decompress(packed, len(_PROBE)) == _PROBE
+            whole = self.decompress(_PROBE_PACKED, len(_PROBE)) == _PROBE
         except (zstandard.ZstdError, ValueError) as exc:
             raise RemoteProtocolError(f"dictionary of {len(content)} bytes: {exc}") from exc
         if not whole:

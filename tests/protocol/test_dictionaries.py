@@ -165,9 +165,12 @@ def test_damaged_dictionaries_are_refused_or_harmless(data: st.DataObject) -> No
         dictionary = Dictionary(bytes(content))
     except RemoteProtocolError:
         return
-    events = _batch(11, 20)
-    columns = encode_events(events, dictionary=dictionary)
-    assert decode_events(columns, {dictionary.name: dictionary}) == events
+    columns = encode_events(_batch(11, 20), dictionary=TRAINED)
+    try:
+        events = decode_events(columns, {TRAINED.name: dictionary})
+    except RemoteProtocolError:
+        return
+    assert all(type(event) is Event for event in events)
 
 
 def test_a_bomb_with_a_dictionary_is_refused() -> None:

@@ -21,8 +21,15 @@ from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.shell import Uplink
 from whimbrel_agent.uplink.values import Effect, Now
 from whimbrel_aggregator.ingest import commit, verdict
-from whimbrel_aggregator.ingest.admission import Enrolment, Parsed, Refusal, Refused
-from whimbrel_aggregator.ingest.pipeline import Ingest
+from whimbrel_aggregator.ingest.admission import (
+    Enrolment,
+    Parsed,
+    ParsedFrame,
+    ParsedResume,
+    Refusal,
+    Refused,
+)
+from whimbrel_aggregator.ingest.pipeline import Checked, Ingest
 from whimbrel_aggregator.ingest.receipts import Settled
 from whimbrel_aggregator.ingest.verdict import Candidate, Decision
 from whimbrel_aggregator.journal.port import NewFrame
@@ -59,10 +66,12 @@ def signatures_off() -> None:
     """Take what devices are said to have signed without looking at the signature."""
     admitted = Ingest._admitted  # noqa: SLF001
 
-    def believe(ingest: Ingest, parsed: Parsed, enrolment: Enrolment | None) -> Parsed | Refused:
+    def believe(ingest: Ingest, parsed: Parsed, enrolment: Enrolment | None) -> Checked:
         answer = admitted(ingest, parsed, enrolment)
         forged = isinstance(answer, Refused) and answer.refusal is Refusal.SIGNATURE
-        return parsed if forged else answer
+        if forged and isinstance(parsed, ParsedFrame | ParsedResume):
+            return parsed
+        return answer
 
     put(Ingest, "_admitted", believe)
 
