@@ -38,7 +38,7 @@ def _frame(
         state.counters["export_skipped_frames"] += 1
         return []
     frame = open_frame(data)
-    events = decode_events(frame.columns) if row.events else []
+    events = decode_events(frame.columns, state.shelf.at_hand) if row.events else []
     sequences = frame.header.sequences() if row.events else ()
     name = LANES[row.lane]
     return [

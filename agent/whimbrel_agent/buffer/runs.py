@@ -138,7 +138,13 @@ def _frame(
         clock=place.stamp.quality,
         zones=name_zones(event.zone for event in events),
     )
-    return seal_frame(header, encode_events(events), state.key)
+    dictionary = None
+    if state.config.dictionaries and shared.address == state.address:
+        dictionary = state.shelf.for_sealing(state.address, state.generation)
+    columns = encode_events(events, dictionary=dictionary)
+    if state.learner is not None:
+        state.learner.saw(events, columns, dictionary)
+    return seal_frame(header, columns, state.key)
 
 
 def insert_run(

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from whimbrel_agent.buffer.database import Database
+from whimbrel_agent.buffer.learning import Learner
 from whimbrel_agent.buffer.ledger import Ledger
 from whimbrel_agent.buffer.numbers import NumbersFile, next_block
 from whimbrel_agent.buffer.reserve import ReserveFile
 from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
+from whimbrel_agent.buffer.shelf import Shelf
 from whimbrel_agent.buffer.streams import Streams
 from whimbrel_agent.buffer.thinning import Step
 from whimbrel_agent.buffer.values import BufferBrokenError, BufferConfig, DamageReport, LaneConfig
@@ -118,6 +120,8 @@ class BufferState:
         self.lanes: list[LaneConfig] = [config.lanes[name] for name in LANES]
         self.ledger = Ledger()
         self.streams = Streams()
+        self.shelf = Shelf()
+        self.learner = Learner() if config.dictionaries else None
         self.epochs: dict[int, EpochRow] = {}
         self.staged = [StagedLane() for _ in LANES]
         self.totals = [LaneTotals() for _ in LANES]
@@ -157,6 +161,7 @@ class BufferState:
         with self.database.reading() as connection:
             problems = self.ledger.load(connection)
             problems += self.streams.load(connection)
+            problems += self.shelf.load(connection)
             problems += self._load_epochs(connection)
             self._load_totals(connection)
             problems += self._load_facts(connection)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
-from whimbrel_agent.buffer import resuming, sending, settling
+from whimbrel_agent.buffer import resuming, sending, settling, teaching
 from whimbrel_agent.buffer.accepting import Acceptor
 from whimbrel_agent.buffer.epochs import forget_idle
 from whimbrel_agent.buffer.exporting import export_slice
@@ -37,7 +37,13 @@ from whimbrel_agent.ports import Clock, Random, SqlRunner
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import LANE_NUMBERS
-from whimbrel_protocol.messages import Receipt, ResumeAnswer, StreamQuestion
+from whimbrel_protocol.messages import (
+    DictionaryAnswer,
+    DictionaryOffer,
+    Receipt,
+    ResumeAnswer,
+    StreamQuestion,
+)
 from whimbrel_protocol.names import Address
 
 T = TypeVar("T")
@@ -137,6 +143,8 @@ class Buffer:
         while (made := await self._run(lambda: self._seal_one(now_mono_ns))) is not None:
             frames += made
         self._tell_freed(frames)
+        if frames and teaching.is_due(self._state):
+            await self._run(lambda: teaching.learn(self._state))
         return SealResult(frames, self._sealer.next_deadline_ns())
 
     async def seal_all(self) -> int:
@@ -208,6 +216,15 @@ class Buffer:
         result = await self._run(lambda: settling.settle(self._state, receipt))
         self._tell_freed(len(result.freed))
         return result
+
+    def offers(self, now_mono_ns: int) -> list[DictionaryOffer]:
+        """Give the dictionaries that the region should be offered now; cheap when there are none."""
+        state = self._state
+        return state.shelf.offers(state.address, state.generation, now_mono_ns)
+
+    async def take_dictionaries(self, answer: DictionaryAnswer) -> list[DictionaryOffer]:
+        """Take the region's verified word on dictionaries; answers what it wants."""
+        return await self._run(lambda: teaching.take_answer(self._state, answer))
 
     async def quarantine(self, frame_id: int, why: str) -> None:
         """Put a frame aside; a gap takes its place."""

@@ -27,6 +27,8 @@ COUNTERS: Final[Mapping[str, str]] = MappingProxyType(
         "wants": "wants followed",
         "wants_repeated": "wants about what is being filled already",
         "holds": "holds obeyed",
+        "dictionary_answers": "words of the region on dictionaries",
+        "dictionaries_sent": "dictionaries handed to a broker, repetitions included",
         "probes": "single frames sent without credit",
         "generations": "changes of the region's journal generation",
         "down_retained": "down messages ignored: retained, which the region never does",

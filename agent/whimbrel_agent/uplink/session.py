@@ -56,6 +56,7 @@ from whimbrel_agent.uplink.values import (
     ResumeNotApplied,
     SendResume,
     Settle,
+    TakeDictionaries,
 )
 from whimbrel_agent.uplink.window import Window
 from whimbrel_protocol.keys import PublicKey
@@ -281,8 +282,8 @@ class Session:
                 self._hold(message, now.mono_s)
                 return []
             case DictionaryAnswer():
-                self.counts.add("down_unasked")
-                return []
+                self.counts.add("dictionary_answers")
+                return [TakeDictionaries(message)]
 
     def _receipt(self, receipt: Receipt, now: Now) -> list[Effect]:
         if not self._generation:

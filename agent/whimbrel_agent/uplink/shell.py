@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -44,14 +44,15 @@ from whimbrel_agent.uplink.values import (
     Sending,
     SendResume,
     Settle,
+    TakeDictionaries,
 )
 from whimbrel_protocol.envelope import seal_message
 from whimbrel_protocol.header import PROTOCOL_VERSION
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.limits import MAX_RESUME_STREAMS
-from whimbrel_protocol.messages import Receipt, Resume, ResumeAnswer
+from whimbrel_protocol.messages import DictionaryOffer, Receipt, Resume, ResumeAnswer
 from whimbrel_protocol.names import Address
-from whimbrel_protocol.topics import frame_topic, resume_topic
+from whimbrel_protocol.topics import dictionary_topic, frame_topic, resume_topic
 
 MAX_WAITING_INPUTS: Final = 256
 """The link's reader pauses at so many; the transport's bounded queue then counts what it drops."""
@@ -188,6 +189,8 @@ class Uplink:
                 self._receipts.append(receipt)
                 self._all_settled.clear()
                 self._to_settle.set()
+            case TakeDictionaries(answer):
+                await self._teach(await self._buffer.take_dictionaries(answer))
             case LoadFrames(lane, _, _, after_id, limit):
                 frames = await self._buffer.pending(lane, after_id, limit)
                 self._put(FramesLoaded(effect, tuple(frames)))
@@ -226,6 +229,20 @@ class Uplink:
             self._lost(link, error)
         if gone:
             self._put(FramesGone(tuple(gone)))
+        await self._teach(self._buffer.offers(self._clock.mono_ns()))
+
+    async def _teach(self, offers: Sequence[DictionaryOffer]) -> None:
+        """Give the region dictionaries; what gets lost is offered or asked for again."""
+        link = self._link
+        if link is None:
+            return
+        try:
+            for offer in offers:
+                topic = dictionary_topic(offer.address)
+                await link.publish(topic, seal_message(offer, self._key))
+                self._session.counts.add("dictionaries_sent")
+        except TransportError as error:
+            self._lost(link, error)
 
     async def _send_resume(self, nonce: bytes, *, rest: bool) -> None:
         address = await self._buffer.rest_address() if rest else self._address

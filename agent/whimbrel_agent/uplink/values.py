@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from whimbrel_agent.buffer.values import FrameRef
 from whimbrel_agent.ports import Delivery, LinkFailure
-from whimbrel_protocol.messages import Receipt, ResumeAnswer
+from whimbrel_protocol.messages import DictionaryAnswer, Receipt, ResumeAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +175,13 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeDictionaries:
+    """Take the region's verified word on dictionaries, and send what it wants."""
+
+    answer: DictionaryAnswer
+
+
+@dataclass(frozen=True, slots=True)
 class ApplyResume:
     """Take the region's verified answer; reply with one of the two words about it."""
 
@@ -196,6 +203,7 @@ Effect = (
     | LoadFrames
     | SendFrames
     | Settle
+    | TakeDictionaries
     | ApplyResume
     | RecheckFrame
 )

@@ -1,0 +1,77 @@
+"""From learned to used: what is tried, offered, and what the region's word on it changes."""
+
+from __future__ import annotations
+
+from whimbrel_agent.buffer import capacity
+from whimbrel_agent.buffer.shelf import MAX_HELD
+from whimbrel_agent.buffer.state import BufferState
+from whimbrel_protocol.messages import DictionaryAnswer, DictionaryOffer, DictionaryStatus
+
+
+def is_due(state: BufferState) -> bool:
+    """Whether a trial should be made now: cheap, asked after every sealing."""
+    return state.learner is not None and state.learner.is_due and bool(state.generation)
+
+
+def learn(state: BufferState) -> bool:
+    """Try a new dictionary and put it on the shelf if it pays; it is used once it is kept.
+
+    None is tried while another waits to be kept, or while frames name too many.
+    """
+    assert state.learner is not None
+    shelf = state.shelf
+    with state.change() as connection:
+        shelf.forget(connection)
+    waiting = any(not one.is_kept(state.address, state.generation) for one in shelf.live())
+    if waiting or len(shelf) >= MAX_HELD or capacity.is_pressing(state):
+        state.learner.pass_over()
+        return False
+    learned = state.learner.learn(shelf.for_sealing(state.address, state.generation))
+    if learned is None or learned.name in shelf.at_hand:
+        return False
+    with state.change() as connection:
+        shelf.add(connection, learned.content)
+    state.counters["dictionaries_learned"] += 1
+    return True
+
+
+def take_answer(state: BufferState, answer: DictionaryAnswer) -> list[DictionaryOffer]:
+    """Take the region's verified word on dictionaries; return what it asked for.
+
+    Words of another journal generation than the last resume's are void: nothing is used on them.
+    """
+    offers: list[DictionaryOffer] = []
+    for name, status in answer.entries:
+        held = state.shelf.get(name)
+        if held is None:
+            state.counters["dictionaries_unmatched"] += 1
+        elif status is DictionaryStatus.WANTED:
+            offer = state.shelf.wanted(name, answer.address, state.clock.mono_ns())
+            if offer is not None:
+                offers.append(offer)
+        elif answer.generation == state.generation and answer.address == state.address:
+            _settle(state, name, status)
+    return offers
+
+
+def _settle(state: BufferState, name: bytes, status: DictionaryStatus) -> None:
+    def work() -> None:
+        with state.change() as connection:
+            shelf = state.shelf
+            held = shelf.get(name)
+            if held is None:
+                return
+            if status is DictionaryStatus.KEPT:
+                shelf.keep(
+                    connection,
+                    name,
+                    address=state.address,
+                    generation=state.generation,
+                    last_body=state.next_body - 1,
+                )
+            elif held.live:
+                shelf.retire(connection, held, state.next_body - 1)
+            shelf.forget(connection)
+
+    capacity.freeing(state, work)
+    state.counters["dictionaries_" + status.name.lower()] += 1
