@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import zstandard
@@ -103,7 +104,7 @@ class Dictionary:
 Dictionaries = Mapping[bytes, Dictionary]
 """What a reader has at hand, by name."""
 
-NO_DICTIONARIES: Final[Dictionaries] = {}
+NO_DICTIONARIES: Final[Dictionaries] = MappingProxyType({})
 
 
 def named_dictionary(columns: bytes) -> bytes:

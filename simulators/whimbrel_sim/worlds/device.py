@@ -66,6 +66,7 @@ class Device(Machine):
         name: str = "",
         max_bytes: int = 1024 * 1024,
         lanes: dict[str, LaneConfig] | None = None,
+        dictionaries: bool = False,
     ) -> None:
         super().__init__(
             name or f"{address.store}/{address.device}",
@@ -81,6 +82,7 @@ class Device(Machine):
         self.ways = list(ways)
         self.max_bytes = max_bytes
         self.lanes = lanes or {}
+        self.dictionaries = dictionaries
         self.parts: Parts | None = None
         self.ready = asyncio.Event()
         self.connections: list[Connection] = []
@@ -100,7 +102,12 @@ class Device(Machine):
             device=DeviceConfig(
                 address=self.address, key_file=self.key_file, region_key=self.region_key
             ),
-            buffer=BufferConfig(path=self.buffer_path, max_bytes=self.max_bytes, lanes=self.lanes),
+            buffer=BufferConfig(
+                path=self.buffer_path,
+                max_bytes=self.max_bytes,
+                lanes=self.lanes,
+                dictionaries=self.dictionaries,
+            ),
             uplink=UplinkConfig(
                 brokers=tuple(BrokerUrl.parse(f"mqtt://{b.name}") for _, b in self.ways)
             ),

@@ -34,12 +34,14 @@ class Fleet:
         stores: in each region.
         devices: in each store.
         max_bytes: of each device's buffer.
+        dictionaries: devices learn and use them.
     """
 
     regions: int = 1
     stores: int = 1
     devices: int = 2
     max_bytes: int = 1024 * 1024
+    dictionaries: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

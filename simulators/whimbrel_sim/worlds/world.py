@@ -134,6 +134,7 @@ class World:
             timeline=self.timeline,
             name=name,
             max_bytes=self.scenario.fleet.max_bytes,
+            dictionaries=self.scenario.fleet.dictionaries,
         )
         self._adopt(device)
         self.devices.append(device)
