@@ -43,6 +43,7 @@ from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import LANES, Order
 from whimbrel_protocol.messages import (
     Credit,
+    DictionaryAnswer,
     Hold,
     Message,
     Receipt,
@@ -66,6 +67,7 @@ KINDS: dict[type[Message], str] = {
     ResumeAnswer: "resume",
     Want: "want",
     Hold: "hold",
+    DictionaryAnswer: "dictionary",
 }
 
 

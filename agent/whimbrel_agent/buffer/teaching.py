@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from whimbrel_agent.buffer import capacity
 from whimbrel_agent.buffer.shelf import MAX_HELD
 from whimbrel_agent.buffer.state import BufferState
 from whimbrel_protocol.messages import DictionaryAnswer, DictionaryOffer, DictionaryStatus
+
+_log = logging.getLogger(__name__)
 
 
 def is_due(state: BufferState) -> bool:
@@ -27,11 +31,13 @@ def learn(state: BufferState) -> bool:
         state.learner.pass_over()
         return False
     learned = state.learner.learn(shelf.for_sealing(state.address, state.generation))
+    _log.debug("a dictionary was tried: %s", state.learner.last.reason)
     if learned is None or learned.name in shelf.at_hand:
         return False
     with state.change() as connection:
         shelf.add(connection, learned.content)
     state.counters["dictionaries_learned"] += 1
+    _log.info("dictionary %s is learned: %s", learned.name.hex(), state.learner.last.reason)
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from whimbrel_agent.buffer.learning import (
     LEARNED_BYTES,
     MAX_SAMPLE_BYTES,
     SAMPLE_BYTES,
+    SIZES_BYTES,
     TIMES_COST,
     Learner,
     Trial,
@@ -20,6 +22,7 @@ from whimbrel_agent.buffer.learning import (
 )
 from whimbrel_protocol.batch import encode_events
 from whimbrel_protocol.dictionaries import Dictionary
+from whimbrel_protocol.event import Event
 
 
 def fed(frames: int, size: int = 20, present: Dictionary | None = None) -> Learner:
@@ -55,16 +58,46 @@ def test_trials_become_rarer_with_each() -> None:
     assert tried == [FIRST_FRAMES * 2**n for n in range(6)]
 
 
-def test_the_same_frames_give_the_same_dictionary_and_it_pays_after_a_while() -> None:
-    early, late, again = (fed(frames) for frames in (4, 512, 512))
-    assert early.learn(None) is None
-    assert early.last.reason.startswith("does not pay")
+def test_the_same_frames_give_the_same_dictionary_and_it_pays() -> None:
+    late, again = fed(512), fed(512)
     learned = late.learn(None)
     assert learned is not None
     assert late.last.reason.startswith("pays")
     other = again.learn(None)
     assert other is not None
     assert other.content == learned.content
+
+
+def test_where_nothing_repeats_there_is_nothing_to_learn() -> None:
+    learner = Learner()
+    for number in range(16):
+        chance = random.Random(number)
+        events = [
+            Event(
+                type=chance.randbytes(8).hex(),
+                source=chance.randbytes(8).hex(),
+                time_ns=chance.getrandbits(62),
+                data={chance.randbytes(8).hex(): chance.randbytes(2_000)},
+            )
+            for _ in range(2)
+        ]
+        learner.saw(events, encode_events(events), None)
+    assert learner.learn(None) is None
+    assert learner.last.reason.startswith("does not pay")
+
+
+def test_the_smaller_of_two_that_do_the_same_is_taken() -> None:
+    learner = Learner()
+    for number in range(200):  # readings: only their names repeat, and those fit in 4 KiB
+        chance = random.Random(number)
+        events = [
+            replace(event, data={"celsius": chance.random(), "lux": chance.random()})
+            for event in sales(20, 20 * number)
+        ]
+        learner.saw(events, encode_events(events), None)
+    learned = learner.learn(None)
+    assert learned is not None
+    assert len(learned.content) <= min(SIZES_BYTES)
 
 
 def test_one_like_the_present_one_is_not_taken() -> None:

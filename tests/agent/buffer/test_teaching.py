@@ -104,16 +104,14 @@ async def test_a_dictionary_is_used_only_after_the_region_keeps_it(
     assert await chain.served() == till.events
 
 
-async def test_whole_frames_become_smaller_by_three_tenths_at_least(
-    chain: Chain, till: Till
-) -> None:
+async def test_whole_frames_become_smaller_by_a_quarter_at_least(chain: Chain, till: Till) -> None:
     await till.learn()
     await till.work(10)
     plain = sum([ref.size_bytes for ref in await all_pending(chain.buffer)][-10:])
     await chain.drain()
     await till.work(10)
     taught = sum([ref.size_bytes for ref in await all_pending(chain.buffer)][-10:])
-    assert taught < plain * 0.7  # signature and header, half of what is left, stay as they are
+    assert taught < plain * 0.75  # signature and header, half of what is left, stay as they are
 
 
 async def test_nothing_is_learned_where_it_is_not_configured(tmp_path: Path) -> None:
