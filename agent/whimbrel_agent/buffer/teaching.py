@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from whimbrel_agent.buffer import capacity
+from whimbrel_agent.buffer.database import DiskFullError
 from whimbrel_agent.buffer.shelf import MAX_HELD
 from whimbrel_agent.buffer.state import BufferState
 from whimbrel_protocol.messages import DictionaryAnswer, DictionaryOffer, DictionaryStatus
@@ -34,8 +35,11 @@ def learn(state: BufferState) -> bool:
     _log.debug("a dictionary was tried: %s", state.learner.last.reason)
     if learned is None or learned.name in shelf.at_hand:
         return False
-    with state.change() as connection:
-        shelf.add(connection, learned.content)
+    try:
+        with state.change() as connection:
+            shelf.add(connection, learned.content)
+    except DiskFullError:  # it only saves bytes: what is full must not be made fuller
+        return False
     state.counters["dictionaries_learned"] += 1
     _log.info("dictionary %s is learned: %s", learned.name.hex(), state.learner.last.reason)
     return True
