@@ -21,7 +21,7 @@ __all__ = ["main"]
 DEFAULT_CONFIG: Final = Path("/etc/whimbrel/agent.toml")
 
 _EXTRA_MODULES: Final = frozenset(
-    {"aiomqtt", "cbor2", "h11", "lz4", "nacl", "paho", "psutil", "zeroconf", "zstandard"}
+    {"cbor2", "h11", "lz4", "nacl", "paho", "psutil", "zeroconf", "zstandard"}
 )
 
 _HELP_FORM: Final = partial(argparse.RawDescriptionHelpFormatter, width=78)
@@ -82,7 +82,10 @@ def build_parser() -> argparse.ArgumentParser:
     _import(commands)
     _buffer(commands)
     _drain(commands)
+    _rules(commands)
+    _raw(commands)
     _keygen(commands)
+    _profile(commands)
     return parser
 
 
@@ -266,6 +269,46 @@ def _drain(commands: Any) -> None:
     )
 
 
+def _rules(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "rules",
+        "rules",
+        "check edge aggregation rules, or try them on a file of events",
+        "examples:\n  whimbrel-agent rules check\n"
+        "  whimbrel-agent rules try readings.ndjson --config agent.toml\n"
+        "  whimbrel-agent rules try readings.ndjson --out > sent.ndjson\n\n"
+        "Lines of the file have the form of POST /v1/events. A trial needs only the [[rules]] of\n"
+        "the configuration, and sends nothing.",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
+    check = actions.add_parser("check", help="read the rules", formatter_class=_HELP_FORM)
+    trial = actions.add_parser(
+        "try", help="show what would be sent, and what is saved", formatter_class=_HELP_FORM
+    )
+    trial.add_argument("file", type=Path, help="events as NDJSON; - for standard input")
+    trial.add_argument("--out", action="store_true", help="print what would be sent as NDJSON")
+    for action in (check, trial):
+        _config(action)
+        _json(action)
+
+
+def _raw(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "raw",
+        "raw",
+        "show raw events that rules with raw_days kept on this device",
+        "example:\n  whimbrel-agent raw --source cold-1 --from 2026-11-22T09:00:00Z \\\n"
+        "      --to 2026-11-22T10:00:00Z --json",
+    )
+    _config(parser)
+    _json(parser)
+    parser.add_argument("--source", required=True, help="the events' source")
+    parser.add_argument("--from", required=True, dest="begin", help="RFC 3339, included")
+    parser.add_argument("--to", required=True, dest="end", help="RFC 3339, not included")
+
+
 def _keygen(commands: Any) -> None:
     parser = _command(
         commands,
@@ -279,3 +322,50 @@ def _keygen(commands: Any) -> None:
     _config(parser)
     _json(parser)
     parser.add_argument("--out", type=Path, help="the new key file (default: [device] key)")
+
+
+def _profile(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "profile",
+        "profile",
+        "look at firmware profiles: what this hardware can bear, and what work costs on it",
+        "examples:\n  whimbrel-agent profile detect\n  whimbrel-agent profile show pi-4\n"
+        "  whimbrel-agent profile check my-board.toml\n"
+        "  whimbrel-agent profile calibrate log.csv --base pi-4 --out my-board.toml",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
+    texts = {
+        "detect": "say which shipped profile fits this board, and why",
+        "show": "show a profile with the source of every figure (default: the detected one)",
+        "check": "check a profile of your own",
+        "calibrate": "fit a profile's energy constants to a power meter's log",
+    }
+    added = {
+        name: actions.add_parser(name, help=text, formatter_class=_HELP_FORM)
+        for name, text in texts.items()
+    }
+    for name, action in added.items():
+        _json(action)
+        if name != "check":
+            root_help = "where proc lies (default: /)"
+            action.add_argument(
+                "--root", type=Path, default=Path("/"), metavar="FOLDER", help=root_help
+            )
+    added["show"].add_argument("profile", nargs="?", help="a name, or the path of a file")
+    added["check"].add_argument("file", type=Path, help="the profile's TOML file")
+    action = added["calibrate"]
+    action.add_argument(
+        "log", type=Path, help="CSV: time_s, watts, radio_wakes, bytes_up, cpu_s, bytes_written"
+    )
+    action.add_argument(
+        "--base", help="the profile that gives all else (default: the detected one)"
+    )
+    action.add_argument("--out", type=Path, required=True, help="the new profile's file")
+    action.add_argument(
+        "--window",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="join readings to windows of so long, several of the radio's tails (default: 60)",
+    )

@@ -16,8 +16,14 @@ from whimbrel_protocol.names import Address
 
 from .brokers import BrokerUrl
 from .buffer.values import BufferConfig
+from .power.settings import PowerConfig
+from .rules.values import RuleConfig
+from .uplink.limits import LinkRules
 
 MIB: Final = 1024 * 1024
+
+DEFAULT_RAW_BYTES: Final = 256 * MIB
+"""Raw events kept for days: a week of some ten sensors at one a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +34,13 @@ class DeviceConfig:
         address: tenant, region, store and device.
         key_file: file with the device's private key, readable by its owner only.
         region_key: the public key that every word of the region must be signed with.
+        profile: name of a firmware profile, or the path of one's file; None detects.
     """
 
     address: Address
     key_file: Path
     region_key: PublicKey
+    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +76,14 @@ class UplinkConfig:
         access: user, password, certificates.
         window_bytes: at most so many bytes wait for receipts; the region's credit may say less.
         window_frames: at most so many frames wait for receipts.
+        links: rules by class of link, the last one for any.
     """
 
     brokers: tuple[BrokerUrl, ...]
     access: BrokerAccess = field(default_factory=BrokerAccess)
     window_bytes: int = 2 * MIB  # 120 full frames; fills 100 Mbit/s at 150 ms to the receipt
     window_frames: int = 256  # one receipt message names at most this many
+    links: tuple[LinkRules, ...] = (LinkRules(),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +149,12 @@ class ControlConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConfig:
-    """Everything; the composition root hands each part its own."""
+    """Everything; the composition root hands each part its own.
+
+    Attributes:
+        rules: edge aggregation, in the order in which rules are asked.
+        raw_max_bytes: cap of the raw events that rules keep on the device.
+    """
 
     file: Path
     device: DeviceConfig
@@ -149,3 +164,6 @@ class AgentConfig:
     http: HttpIntakeConfig | None = None
     mqtt: MqttIntakeConfig | None = None
     machine: MachineIntakeConfig | None = None
+    rules: tuple[RuleConfig, ...] = ()
+    raw_max_bytes: int = DEFAULT_RAW_BYTES
+    power: PowerConfig = field(default_factory=PowerConfig)

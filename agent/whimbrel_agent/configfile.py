@@ -16,6 +16,7 @@ from whimbrel_protocol.names import Address, check_name
 from .brokers import BrokerUrl, BrokerUrlError
 from .buffer.values import MIN_BUFFER_BYTES, BufferConfig, LaneConfig, Overflow, default_lanes
 from .config import (
+    DEFAULT_RAW_BYTES,
     MIB,
     AgentConfig,
     BrokerAccess,
@@ -27,7 +28,12 @@ from .config import (
     TopicRule,
     UplinkConfig,
 )
+from .power.settings import power_config
+from .profiles.defaults import with_defaults
+from .profiles.library import UnknownProfileError, load_profile
+from .rules.values import RuleConfig
 from .settings import ConfigError, Table
+from .uplink.rules import link_classes
 
 _ORDERS: Final = {"in-order": Order.IN_ORDER, "live-first": Order.LIVE_FIRST}
 
@@ -53,8 +59,13 @@ def load_config(file: Path) -> AgentConfig:
     Raises:
         ConfigError: naming file, table, setting, problem and remedy.
     """
-    top = Table(file, "", _read(file))
+    values = read_toml(file)
+    top = Table(file, "", values)
     device = _device(top.required_table("device"))
+    if device.profile is not None:
+        profile = load_profile(device.profile, beside=file.parent)
+        top = Table(file, "", {**with_defaults(values, profile), "device": {}})
+        top.required_table("device")  # read above
     buffer = _buffer(top.required_table("buffer"), top.table("lanes"))
     uplink = _uplink(top.required_table("uplink"))
     control = _control(top.table("control"), file, buffer)
@@ -68,6 +79,9 @@ def load_config(file: Path) -> AgentConfig:
         http=_http(intake and intake.table("http")),
         mqtt=_mqtt(intake and intake.table("mqtt")),
         machine=_machine(intake and intake.table("machine")),
+        rules=_rules(top),
+        raw_max_bytes=_raw(top.table("raw")),
+        power=power_config(top.table("power")),
     )
     if intake is not None:
         intake.finish()
@@ -75,7 +89,12 @@ def load_config(file: Path) -> AgentConfig:
     return config
 
 
-def _read(file: Path) -> dict[str, object]:
+def read_toml(file: Path) -> dict[str, object]:
+    """Read a configuration file as it stands.
+
+    Raises:
+        ConfigError: it cannot be read, or is no TOML.
+    """
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
@@ -109,8 +128,20 @@ def _device(table: Table) -> DeviceConfig:
         raise table.error(
             "region_key", f"is not a public key ({error}); copy it from whimbrel-aggregator keygen"
         ) from error
+    profile = _profile(table)
     table.finish()
-    return DeviceConfig(address=address, key_file=key_file, region_key=region_key)
+    return DeviceConfig(address=address, key_file=key_file, region_key=region_key, profile=profile)
+
+
+def _profile(table: Table) -> str | None:
+    """Take the profile's name or path, and check that it can be used."""
+    wanted = table.optional_text("profile")
+    if wanted is not None:
+        try:
+            load_profile(wanted, beside=table.file.parent)
+        except UnknownProfileError as error:
+            raise table.error("profile", f"is wrong: {error}") from error
+    return wanted
 
 
 def _buffer(table: Table, lanes: Table | None) -> BufferConfig:
@@ -162,6 +193,7 @@ def _uplink(table: Table) -> UplinkConfig:
         access=_access(table),
         window_bytes=table.size("window_bytes", default.window_bytes, 128 * 1024, 64 * MIB),
         window_frames=table.integer("window_frames", default.window_frames, 1, 4096),
+        links=link_classes(table, texts),
     )
     table.finish()
     return config
@@ -308,6 +340,22 @@ def _machine(table: Table | None) -> MachineIntakeConfig | None:
     )
     table.finish()
     return config
+
+
+def _rules(top: Table) -> tuple[RuleConfig, ...]:
+    if top.items("rules") is None:
+        return ()
+    from .rules.settings import read_rules  # noqa: PLC0415  memory of agents without rules
+
+    return read_rules(top)
+
+
+def _raw(table: Table | None) -> int:
+    if table is None:
+        return DEFAULT_RAW_BYTES
+    max_bytes = table.size("max_bytes", DEFAULT_RAW_BYTES, MIB, MAX_BUFFER_BYTES)
+    table.finish()
+    return max_bytes
 
 
 def _zone(table: Table) -> str | None:

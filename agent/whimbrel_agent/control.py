@@ -32,6 +32,8 @@ from whimbrel_agent.intake.importslice import CHECKPOINT_PREFIX, SliceToAccept
 from whimbrel_agent.localhttp.limits import HttpLimits
 from whimbrel_agent.localhttp.message import HttpError, Request, Response, json_response
 from whimbrel_agent.plain import plain
+from whimbrel_agent.rules.opening import Rules
+from whimbrel_agent.rules.rawrange import range_of, raw_lines
 from whimbrel_agent.status import Status
 from whimbrel_protocol.cbor import dump_value
 from whimbrel_protocol.errors import RemoteProtocolError
@@ -66,6 +68,7 @@ class Control:
         intake: takes the events of ``emit``.
         status: gives the figures of now.
         sealed: called after a drain made frames, so that they are sent.
+        rules: whose windows a drain closes, and whose raw events are fetched.
     """
 
     def __init__(
@@ -74,11 +77,13 @@ class Control:
         intake: EventIntake,
         status: Callable[[], Awaitable[Status]],
         sealed: Callable[[], None],
+        rules: Rules | None = None,
     ) -> None:
         self._buffer = buffer
         self._intake = intake
         self._status = status
         self._sealed = sealed
+        self._rules = Rules() if rules is None else rules
         self._imports: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._routes: dict[str, tuple[str, _Route]] = {
             "/v1/status": ("GET", self._show_status),
@@ -87,6 +92,7 @@ class Control:
             "/v1/buffer": ("GET", self._inspect),
             "/v1/buffer/verify": ("POST", self._verify),
             "/v1/buffer/export": ("GET", self._export),
+            "/v1/raw": ("GET", self._raw),
         }
 
     async def handle(self, request: Request) -> Response:
@@ -135,8 +141,17 @@ class Control:
             200, media_type=EXPORT_TYPES[form], stream=exported(self._buffer.export(), form)
         )
 
+    async def _raw(self, request: Request) -> Response:
+        if self._rules.raw is None:
+            raise HttpError(404, "no raw events are kept: set raw_days in a rule")
+        source, from_ns, to_ns = range_of(request.query)
+        events = self._rules.raw.read(source, from_ns, to_ns)
+        return Response(200, media_type=EXPORT_TYPES["ndjson"], stream=raw_lines(events))
+
     async def _drain(self, request: Request) -> Response:
         timeout_s = _seconds(request.query.get("timeout_s", "60"))
+        if self._rules.gate is not None:
+            await self._rules.gate.close_all()
         sealed = await self._buffer.seal_all()
         if sealed:
             self._sealed()
@@ -191,7 +206,8 @@ class Control:
                 f"{IMPORT_FREE_SHARE:.0%} of it to others: it goes on when the link has drained it",
                 headers=(("retry-after", str(RETRY_BUSY_S)),),
             )
-        accepted = await self._buffer.accept(part.events, checkpoint=(checkpoint, part.checkpoint))
+        # past the rules: an import's count and digest are of the events as they were read
+        accepted = await self._buffer.keep(part.events, checkpoint=(checkpoint, part.checkpoint))
         return json_response(200, {"count": len(accepted)})
 
 

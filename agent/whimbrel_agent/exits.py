@@ -19,6 +19,10 @@ NO_AGENT: Final = 3
 BUFFER: Final = 4
 """The buffer cannot be used: locked by another process, full, broken, or of a newer version."""
 
+POWER: Final = 5
+"""The agent stopped itself in an orderly way, since the battery is nearly empty. Started again, it
+waits for mains or charge before it opens anything."""
+
 INTERRUPTED: Final = 130
 """Stopped by Ctrl-C; what was durable stays durable."""
 
@@ -29,5 +33,6 @@ exit status:
   2  wrong arguments or configuration; nothing was done
   3  no running agent answers
   4  the buffer cannot be used: locked, full, broken, or of a newer version
+  5  the agent stopped itself: its battery is nearly empty
   130  interrupted; what was durable stays durable
 """

@@ -2,7 +2,7 @@
 
 Three things cost a small device megabytes, and many agents never use them:
 
-* OpenSSL (4.5 MB) where no broker is reached through TLS. asyncio, aiomqtt and paho import ``ssl``
+* OpenSSL (4.5 MB) where no broker is reached through TLS. asyncio and paho import ``ssl``
   all the same, and ``hashlib`` takes OpenSSL's hashes when it finds them (they are quicker by
   up to 0.1 ms for 8 KiB, more than a frame of 500 events usually has).
 * ``urllib.request`` with its HTTP client and mail parser (1.4 MB), which paho wants for proxies.

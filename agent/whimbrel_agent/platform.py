@@ -1,4 +1,4 @@
-"""What an agent stands on: clocks, chance, a database thread, a network, local sockets.
+"""What an agent stands on: clocks, chance, a database thread, a network, local sockets, power.
 
 The composition root builds everything else from this; simulated worlds and fleets of many
 agents in one process bring a platform of their own.
@@ -14,11 +14,15 @@ from typing import Protocol
 from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.clock import SystemClock
 from whimbrel_agent.config import AgentConfig
+from whimbrel_agent.energy.usage import KernelUsage, Usage
 from whimbrel_agent.localhttp.connection import Handler
 from whimbrel_agent.localhttp.limits import HttpLimits
 from whimbrel_agent.localhttp.service import LocalService
 from whimbrel_agent.netwatch import watch_network
 from whimbrel_agent.ports import Clock, Random, Service, SqlRunner, Transport
+from whimbrel_agent.power.choice import find_source
+from whimbrel_agent.power.reading import PowerSource
+from whimbrel_agent.power.settings import PowerConfig
 from whimbrel_agent.uplink.mqtt import MqttTransport
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.topics import down_filter
@@ -64,6 +68,14 @@ class Platform(Protocol):
         """Call ``returned`` whenever the machine gets a network, until cancelled."""
         ...
 
+    def power_source(self, config: PowerConfig) -> PowerSource:
+        """Return where the power supply is read."""
+        ...
+
+    def usage(self, config: AgentConfig) -> Usage | None:
+        """Return the kernel's counters of this process; None: energy and wear are not counted."""
+        ...
+
 
 class SystemPlatform:
     """This machine."""
@@ -104,3 +116,11 @@ class SystemPlatform:
     async def watch_network(self, returned: Callable[[], None]) -> None:
         """Listen to the kernel."""
         await watch_network(returned)
+
+    def power_source(self, config: PowerConfig) -> PowerSource:
+        """Return what the configuration names, else what is found."""
+        return find_source(config)
+
+    def usage(self, config: AgentConfig) -> Usage | None:
+        """Return the kernel's counters, with those of the disk that the buffer lies on."""
+        return KernelUsage(config.buffer.path.parent)

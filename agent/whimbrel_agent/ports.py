@@ -104,6 +104,11 @@ class Link(Protocol):
         """How many messages that came in were dropped, since they were not read in time."""
         ...
 
+    @property
+    def interface(self) -> str:
+        """Name of the network interface that it goes out of, empty when that is unknown."""
+        ...
+
     async def publish(self, topic: str, payload: bytes) -> None:
         """Hand one message to the broker; returns when the client took it, not when it arrived.
 
@@ -144,6 +149,10 @@ class Service(Protocol):
 
 class Transport(Protocol):
     """Makes links to the configured brokers, one at a time."""
+
+    def use_keepalive(self, keepalive_s: int) -> None:
+        """Ask for this keep-alive, in seconds, on links made from now on; 0 asks for none."""
+        ...
 
     async def connect(self, broker: int) -> Link:
         """Connect to the broker with this index in the configured list.

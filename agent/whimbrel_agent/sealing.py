@@ -24,10 +24,10 @@ class SealingTask:
     Args:
         buffer: whose staged events are sealed.
         clock: gives monotonic time.
-        sealed: called after frames were made.
+        sealed: called after frames were made, with whether urgent ones are among them.
     """
 
-    def __init__(self, buffer: Buffer, clock: Clock, sealed: Callable[[], None]) -> None:
+    def __init__(self, buffer: Buffer, clock: Clock, sealed: Callable[[bool], None]) -> None:
         self._buffer = buffer
         self._clock = clock
         self._sealed = sealed
@@ -35,6 +35,10 @@ class SealingTask:
         self._streak = Streak(_log)
         self.decision = SealDecision(None, "not started")
         buffer.on_accept(self._accepted.set)
+
+    def look_again(self) -> None:
+        """Look at what is due, since other rules hold now."""
+        self._accepted.set()
 
     async def run(self) -> None:
         """Seal what is due, for ever."""
@@ -51,7 +55,7 @@ class SealingTask:
             self._streak.failed("events could not be sealed", why=str(error))
             return now_ns + RETRY_FULL_NS
         if result.frames:
-            self._sealed()
+            self._sealed(result.urgent)
         return result.next_deadline_ns
 
     async def _wait(self, looked_ns: int, deadline_ns: int | None) -> None:

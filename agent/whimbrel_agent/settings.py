@@ -54,6 +54,10 @@ class Table:
         """Return the error for a setting of this table, ready to be raised."""
         return ConfigError(self.file, self.name, key, problem)
 
+    def has(self, key: str) -> bool:
+        """Whether the file sets this key, which is known from now on."""
+        return self._take(key) is not None
+
     def optional_text(self, key: str) -> str | None:
         """Take a text, or None when it is not set."""
         value = self._take(key)
@@ -98,6 +102,10 @@ class Table:
             raise self._wrong(key, value, f"a number from {low:g} to {high:g}")
         return float(value)
 
+    def optional_number(self, key: str, low: float, high: float) -> float | None:
+        """Take a number within ``low..high``, or None when it is not set."""
+        return None if self._take(key) is None else self.number(key, low, low, high)
+
     def size(self, key: str, default: int, low: int, high: int) -> int:
         """Take a size in bytes: a whole number, or a text such as "64 MiB"."""
         value = self._take(key, default)
@@ -130,6 +138,10 @@ class Table:
         if value is not None and not isinstance(value, list):
             raise self._wrong(key, value, "a list, such as [...]")
         return value
+
+    def names(self) -> list[str]:
+        """Return the names of what is set, for tables whose keys are the user's."""
+        return list(self._values)
 
     def table(self, key: str) -> Table | None:
         """Take an inner table, or None when it is not there."""

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from whimbrel_agent.buffer.values import BufferStats
+from whimbrel_agent.energy.figures import EnergyFigures, energy_lines
 from whimbrel_agent.plain import plain
+from whimbrel_agent.power.figures import PowerFigures
 from whimbrel_agent.uplink.figures import SessionFigures
 from whimbrel_protocol.lanes import ClockQuality
 from whimbrel_protocol.names import Address
@@ -16,6 +18,7 @@ from whimbrel_protocol.names import Address
 __all__ = ["Status", "buffer_table", "status_table"]
 
 _NS: Final = 1_000_000_000
+_ELECTRIC: Final = (("volts", "V"), ("watts", "W"))
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -35,6 +38,10 @@ class Status:
         brokers: the configured brokers, in order.
         uplink: the session's figures; None before it has started.
         intakes: counters by intake.
+        rules: the account of each edge rule, by name.
+        raw: figures of the raw events that rules keep on the device; None when none do.
+        power: mode, reason and reading; None where nobody asked.
+        energy: estimated consumption and flash wear; None where they are not counted.
     """
 
     version: str
@@ -49,6 +56,10 @@ class Status:
     brokers: tuple[str, ...] = ()
     uplink: SessionFigures | None = None
     intakes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any] | None = None
+    power: PowerFigures | None = None
+    energy: EnergyFigures | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the machine-readable twin of the table."""
@@ -58,6 +69,8 @@ class Status:
         buffer["pending"] = sum(lane["ledger"]["pending"] for lane in buffer["lanes"])
         buffer["delivered"] = sum(lane["ledger"]["delivered"] for lane in buffer["lanes"])
         buffer["gapped"] = sum(sum(lane["ledger"]["gapped"].values()) for lane in buffer["lanes"])
+        buffer["outage_left_s"] = self.buffer.outage_left_s
+        buffer["drain_left_s"] = self.buffer.drain_left_s
         return members
 
 
@@ -70,11 +83,16 @@ def status_table(status: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             *_identity(status),
+            *_power(status["power"]),
             "",
             *_uplink(status),
             "",
             *_buffer(status["buffer"], status["wall_ns"]),
+            *_outlook(status["buffer"]),
             *_intakes(status["intakes"]),
+            *_rules(status.get("rules", {})),
+            *_raw(status.get("raw")),
+            *_energy(status.get("energy")),
         ]
     )
 
@@ -99,6 +117,24 @@ def _identity(status: Mapping[str, Any]) -> Iterator[str]:
     yield _line("clock", f"{_moment(now_ns)}, {status['clock']}{_offset(status['uplink'])}")
 
 
+def _power(power: Mapping[str, Any] | None) -> Iterator[str]:
+    if power is None:
+        return
+    reading = power["reading"]
+    facts = [f"{reading[unit]:.2f} {sign}" for unit, sign in _ELECTRIC if reading[unit] is not None]
+    facts += [name.replace("_", " ") for name in ("under_voltage", "throttled") if reading[name]]
+    shown = "; ".join([f"{power['mode']}: {power['reason']}", *facts])
+    yield _line("power", f"{shown} ({power['source']})")
+    misread = ", ".join(f"{count} {kind}" for kind, count in sorted(power["misread"].items()))
+    if misread or power["failures"]:
+        last = f", last: {power['last_failure']}" if power["last_failure"] else ""
+        yield _line(
+            "power readings",
+            f"{power['readings']}, not believed: {misread or 'none'}; "
+            f"{power['failures']} unanswered{last}",
+        )
+
+
 def _uplink(status: Mapping[str, Any]) -> Iterator[str]:
     uplink = status["uplink"]
     if uplink is None:
@@ -108,6 +144,7 @@ def _uplink(status: Mapping[str, Any]) -> Iterator[str]:
     broker = brokers[uplink["broker"]] if uplink["broker"] < len(brokers) else "?"
     yield _line("uplink", f"{uplink['link']} ({broker}), resume {uplink['resume']}")
     yield _line("doing", uplink["doing"])
+    yield _line("radio", uplink["radio"])
     if uplink["last_failure"]:
         yield _line("last failure", uplink["last_failure"])
     window = uplink["window"]
@@ -117,6 +154,24 @@ def _uplink(status: Mapping[str, Any]) -> Iterator[str]:
         f"{uplink['in_flight_frames']} frames, {_size(uplink['in_flight_bytes'])} of "
         f"{_size(window['window_bytes'])}, credit {'none' if credit is None else _size(credit)}",
     )
+    yield from _link(window)
+
+
+def _link(window: Mapping[str, Any]) -> Iterator[str]:
+    if window["rate_bytes_per_s"] is not None:
+        measured = f"{window['rate_bytes_per_s'] * 8 / 1000:,.0f} kbit/s"
+        if window["queueing_s"] is not None:
+            measured += (
+                f", {1000 * window['base_delay_s']:.0f} ms and {1000 * window['queueing_s']:.0f} ms "
+                "in queues"
+            )
+        yield _line("link", f"{measured}, background window {_size(window['background_bytes'])}")
+    if window["cap_bytes_per_s"] is not None:
+        rate = f"{window['cap_bytes_per_s'] * 8 / 1000:,g} kbit/s"
+        yield _line("rate limit", f"{rate}, {window['cap_reason']}")
+    if window["budget_left_bytes"] is not None:
+        left = window["budget_left_bytes"]
+        yield _line("this month", f"{_size(max(0, left))} left of {window['link_class']}")
 
 
 def _buffer(buffer: Mapping[str, Any], now_ns: int | None) -> Iterator[str]:
@@ -149,6 +204,21 @@ def _buffer(buffer: Mapping[str, Any], now_ns: int | None) -> Iterator[str]:
     yield from _gaps(buffer["lanes"])
 
 
+def _outlook(buffer: Mapping[str, Any]) -> Iterator[str]:
+    outage_s, drain_s = buffer["outage_left_s"], buffer["drain_left_s"]
+    rate = _size(buffer["sealed_bytes_per_s"])
+    yield _line(
+        "outlook",
+        "nothing has come in lately"
+        if outage_s is None
+        else f"at {rate} a second of late, the region may be away for {_span(outage_s)}",
+    )
+    if drain_s is None:
+        yield _line("backlog", "is not getting less at the rates of late")
+    elif drain_s:
+        yield _line("backlog", f"drained in {_span(drain_s)} at the rates of late")
+
+
 def _gaps(lanes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for lane in lanes:
         for reason, count in lane["ledger"]["gapped"].items():
@@ -160,6 +230,32 @@ def _intakes(intakes: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     for name, counters in intakes.items():
         shown = ", ".join(f"{count} {counter}" for counter, count in sorted(counters.items()))
         yield _line(f"intake {name}", shown or "nothing yet")
+
+
+def _rules(rules: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for name, rule in rules.items():
+        held = ", ".join(f"{count} {reason}" for reason, count in rule["suppressed"].items())
+        yield _line(
+            f"rule {name}",
+            f"{rule['do']}: {rule['taken']} taken, {rule['passed']} passed, {rule['sent']} sent "
+            f"for others, suppressed: {held or 'none'}; {rule['held']} held in {rule['series']} "
+            "series",
+        )
+
+
+def _raw(raw: Mapping[str, Any] | None) -> Iterator[str]:
+    if raw is not None:
+        yield _line(
+            "raw events",
+            f"{_size(raw['size_bytes'])} of {_size(raw['max_bytes'])}, {raw['kept']} kept, "
+            f"{raw['lost']} lost; {raw['durability']}",
+        )
+
+
+def _energy(energy: Mapping[str, Any] | None) -> Iterator[str]:
+    if energy is not None:
+        yield ""
+        yield from (_line(name, text) for name, text in energy_lines(energy))
 
 
 def _age(now_ns: int | None, oldest_ns: int | None) -> str:

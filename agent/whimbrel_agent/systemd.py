@@ -30,6 +30,10 @@ class Notifier:
         """Say that start-up is done."""
         self._send("READY=1", _status(status))
 
+    def waiting(self, status: str) -> None:
+        """Say that the start goes on only when something has come true, and that we live."""
+        self._send("READY=1", "WATCHDOG=1", _status(status))
+
     def alive(self, status: str) -> None:
         """Say that we work, and on what."""
         self._send("WATCHDOG=1", _status(status))

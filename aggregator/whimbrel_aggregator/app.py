@@ -14,7 +14,12 @@ from importlib.metadata import version
 from typing import Final
 
 from whimbrel_aggregator.config import AggregatorConfig
+from whimbrel_aggregator.flow.control import FlowControl
+from whimbrel_aggregator.flow.keeping import UsageKeeper, keep_counted, keep_fed
+from whimbrel_aggregator.flow.limits import limits_of
+from whimbrel_aggregator.flow.usagefile import usage_path
 from whimbrel_aggregator.forward.running import Forwarders
+from whimbrel_aggregator.forward.skipped import skipped_path
 from whimbrel_aggregator.housekeeping import (
     keep_checkpoints,
     keep_retention,
@@ -60,6 +65,7 @@ class Aggregator:
         journal: SqliteJournal,
         key: PrivateKey,
         platform: Platform,
+        usage: UsageKeeper,
     ) -> None:
         clock, random = platform.clock, platform.random
         self._config = config
@@ -73,6 +79,10 @@ class Aggregator:
         self._decoder = platform.runner("decode")
         self._workers = platform.workers(config.ingest.verify_threads, "verify")
         self._reader = EventReader(journal, self._decoder, clock)
+        self._usage = usage
+        self._limits = limits_of(config.limits)
+        self._forwarders = self._make_forwarders()
+        self._flow = self._make_flow()
         self.ingest = Ingest(
             config.ingest,
             region=config.region.name,
@@ -80,6 +90,7 @@ class Aggregator:
             committer=Committer(journal, random=random, counters=self.counters),
             workers=self._workers,
             counters=self.counters,
+            admits=self._flow.admit,
         )
         self.feed = platform.feed(config, self.ingest.offer, self.counters)
         self._answerer = Answerer(
@@ -90,15 +101,30 @@ class Aggregator:
             counters=self.counters,
             strangers=self.strangers,
             publish=self.feed.publish,
-            queued_bytes=lambda: self.ingest.queued_bytes,
+            flow=self._flow,
         )
-        self._forwarders = Forwarders(
-            config.forwards,
-            journal=journal,
+
+    def _make_forwarders(self) -> Forwarders:
+        return Forwarders(
+            self._config.forwards,
+            journal=self.journal,
             reader=self._reader,
-            runner=self._decoder,
-            clock=clock,
-            random=random,
+            runner_for=self._platform.runner,
+            clock=self._clock,
+            random=self._platform.random,
+            skipped=skipped_path(self._config.journal.path),
+        )
+
+    def _make_flow(self) -> FlowControl:
+        return FlowControl(
+            self._config.ingest,
+            journal=self.journal,
+            clock=self._clock,
+            queued_bytes=lambda: self.ingest.queued_bytes,
+            routes=self._forwarders.routes,
+            limits=self._limits,
+            returning=self._config.returning,
+            book=self._usage.book,
         )
 
     def services(self) -> Services:
@@ -115,12 +141,17 @@ class Aggregator:
             strangers=self.strangers.list,
             not_ready=self._not_ready,
             enrolled=self._enrolled,
+            flow=self._flow.figures,
+            tenant_usage=lambda: self._usage.book.rows(longest=1),
+            usage=self._usage.rows,
+            limits=self._limits,
+            skipped=self._forwarders.skipped,
         )
 
     def _not_ready(self) -> str:
         if not self.feed.connected:
             return "no broker is connected"
-        return self._answerer.no_room
+        return self._flow.no_room
 
     def _enrolled(self) -> None:
         self.registry.forget()
@@ -154,6 +185,9 @@ class Aggregator:
                 tasks.create_task(
                     keep_retention(self.journal, policy, self._clock), name="retention"
                 ),
+                tasks.create_task(keep_fed(self._answerer.announce), name="credit"),
+                tasks.create_task(keep_counted(self._flow), name="fleet"),
+                tasks.create_task(self._usage.run(), name="usage"),
                 tasks.create_task(keep_checkpoints(self.journal), name="checkpoints"),
                 tasks.create_task(keep_watchdog(supervisor), name="watchdog"),
             ]
@@ -168,6 +202,8 @@ class Aggregator:
 
     async def close(self) -> None:
         """Let the threads end."""
+        await self._usage.close()
+        await self._forwarders.close()
         await self._workers.close()
         await self._decoder.close()
 
@@ -224,7 +260,11 @@ async def serve(
     key = read_key(config.region.key)
     journal = await open_journal(config, platform)
     try:
-        aggregator = Aggregator(config, journal=journal, key=key, platform=platform)
+        usage = UsageKeeper(
+            usage_path(config.journal.path), platform.runner("usage"), platform.clock
+        )
+        await usage.open()
+        aggregator = Aggregator(config, journal=journal, key=key, platform=platform, usage=usage)
 
         def is_ready() -> None:
             _log_ready(aggregator, config, key)

@@ -87,8 +87,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     adders = (
-        *(_run, _events, _devices, _forwarders, _status, _verify, _backup, _restore, _salvage),
-        _keygen,
+        *(_run, _events, _devices, _forwarders, _usage, _status, _verify, _backup, _restore),
+        *(_salvage, _keygen),
     )
     for add in adders:
         add(commands)
@@ -214,6 +214,8 @@ def _forwarders(commands: Any) -> None:
         "  whimbrel-aggregator forwarders detach old-webhook\n\n"
         "parked: events that the receiver refused for good, with its answer and what was sent;\n"
         "  frames that nobody can read are parked under the name 'unreadable'.\n"
+        "skipped: frames that a route passed on a lower rung of its ladder; they are in the journal,\n"
+        "  and 'events --tenant T --store S --since SINCE --until UNTIL' prints them.\n"
         "rebind: after a restore, go on from where the backup stood. Events forwarded after the\n"
         "  backup was made may come again; a Postgres sink recognises them by their identity.\n"
         "detach: forget a forwarder's cursors; it no longer holds retention back. Configured\n"
@@ -224,13 +226,36 @@ def _forwarders(commands: Any) -> None:
     parked = actions.add_parser("parked", help="show or drop parked events")
     parked.add_argument("name", nargs="?", help="only of this forwarder")
     parked.add_argument("--drop", type=int, metavar="ID", help="forget this one for good")
+    skipped = actions.add_parser("skipped", help="show or drop what was left out under load")
+    skipped.add_argument("name", nargs="?", help="only of this forwarder")
+    skipped.add_argument("--drop", type=int, metavar="ID", help="forget this run")
     rebind = actions.add_parser("rebind", help="accept the journal's present generation")
     detach = actions.add_parser("detach", help="forget a forwarder's cursors")
     for action in (rebind, detach):
         action.add_argument("name")
-    for action in (listed, parked, rebind, detach):
+    for action in (listed, parked, skipped, rebind, detach):
         _config(action)
         _json(action)
+
+
+def _usage(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "usage",
+        "usage",
+        "show what tenants, stores and devices delivered in a month",
+        "examples:\n"
+        "  whimbrel-aggregator usage --per tenant\n"
+        "  whimbrel-aggregator usage --month 2026-10 --tenant acme --json\n\n"
+        "Counts what was committed, by UTC calendar month, with the quota where there is one.",
+    )
+    parser.add_argument("--month", metavar="YYYY-MM", help="default: the present one")
+    parser.add_argument(
+        "--per", choices=("region", "tenant", "store", "device"), help="only of this kind"
+    )
+    parser.add_argument("--tenant", help="only of this tenant")
+    _config(parser)
+    _json(parser)
 
 
 def _status(commands: Any) -> None:

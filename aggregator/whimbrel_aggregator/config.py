@@ -20,6 +20,9 @@ DEFAULT_RETENTION_DAYS: Final = 30.0
 
 BROKER_SCHEMES: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 FORWARD_KINDS: Final = ("files", "webhook", "postgres")
+HANG_S: Final = {"files": 60.0, "webhook": 600.0, "postgres": 300.0}
+"""A sync of a slow disk; some 20 requests of a batch with refused events, each at its own limit of
+30 s; four transactions that wait for each other, each at its own limit of 60 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,47 @@ class IngestConfig:
     verify_threads: int = 2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturningConfig:
+    """How many devices that come back together may start in a second.
+
+    Attributes:
+        share_per_s: the part of the enrolled devices. Waits are whole seconds, so that any one
+            second may see twice as many: the default keeps within a twentieth of the fleet.
+        least_per_s: so many may always; a region answers more than ten times as many.
+    """
+
+    share_per_s: float = 0.025
+    least_per_s: float = 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitConfig:
+    """A rate and quotas for each region, tenant, store or device that it fits.
+
+    Attributes:
+        per: ``region``, ``tenant``, ``store`` or ``device``: what is counted together.
+        tenants: patterns of the tenants that it fits; empty means all.
+        stores: patterns of the stores.
+        devices: patterns of the devices.
+        bytes_per_s: the rate of what comes in; None without one.
+        burst_bytes: what may come at once.
+        monthly_bytes: committed bytes in a calendar month (UTC); None without a quota.
+        monthly_events: committed events in it; None without a quota.
+        over: past a quota, ``slow`` (single frames at growing intervals) or ``hold`` (nothing).
+    """
+
+    per: Literal["region", "tenant", "store", "device"]
+    tenants: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    bytes_per_s: int | None = None
+    burst_bytes: int = 0
+    monthly_bytes: int | None = None
+    monthly_events: int | None = None
+    over: Literal["slow", "hold"] = "slow"
+
+
 @dataclass(frozen=True, slots=True)
 class ApiConfig:
     """The HTTP API: where it listens, and the bearer token's file (required off loopback)."""
@@ -176,13 +220,48 @@ class PostgresSinkConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LadderConfig:
+    """From which age of its backlog (seconds) a route leaves what out; None: never.
+
+    Attributes:
+        sampled_after_s: one event in ``sample_one_in`` of the lanes normal and bulk.
+        summarised_after_s: one summary a frame of them.
+        store_only_after_s: nothing of them.
+        shed_after_s: nothing of the lane high either; ``critical`` is never left out.
+        sample_one_in: how many events one stands for.
+    """
+
+    sampled_after_s: float | None = None
+    summarised_after_s: float | None = None
+    store_only_after_s: float | None = None
+    shed_after_s: float | None = None
+    sample_one_in: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardConfig:
-    """One forwarder: its name is its consumer's name in the journal."""
+    """One forwarder.
+
+    Attributes:
+        name: also its consumer's name in the journal.
+        sink: where events go.
+        select: which events.
+        start: where it begins when the journal does not know it yet.
+        hang_s: a call to the sink that did not return within so many seconds counts as hanging.
+            Every sink has shorter time limits of its own for whatever it asks of a network, and
+            one call may take several of them.
+        max_backlog_bytes: so far behind, it holds back the devices whose events it selects; None:
+            not before the journal is nearly full.
+        ladder: what it leaves out when it cannot keep up; nothing by default.
+    """
 
     name: str
     sink: FilesSinkConfig | WebhookSinkConfig | PostgresSinkConfig
     select: Selection = field(default_factory=Selection)
     start: Literal["oldest", "newest"] = "oldest"
+    hang_s: float = 300.0
+    max_backlog_bytes: int | None = None
+    ladder: LadderConfig = field(default_factory=LadderConfig)
 
     @property
     def kind(self) -> str:
@@ -206,4 +285,6 @@ class AggregatorConfig:
     ingest: IngestConfig = field(default_factory=IngestConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     forwards: tuple[ForwardConfig, ...] = ()
+    returning: ReturningConfig = field(default_factory=ReturningConfig)
+    limits: tuple[LimitConfig, ...] = ()
     log_level: str = "info"

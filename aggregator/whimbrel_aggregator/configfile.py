@@ -15,6 +15,7 @@ from .config import (
     DEFAULT_MIN_FREE_BYTES,
     DEFAULT_RETENTION_DAYS,
     FORWARD_KINDS,
+    HANG_S,
     MIB,
     AggregatorConfig,
     ApiConfig,
@@ -29,6 +30,7 @@ from .config import (
     Selection,
     WebhookSinkConfig,
 )
+from .flowsettings import read_ladder, read_limits, read_returning
 from .settings import ConfigError, Table
 
 
@@ -74,6 +76,8 @@ def read_config(values: object, path: Path) -> AggregatorConfig:
         ingest=_ingest(top.table("ingest")),
         api=_api(top.table("api")),
         forwards=_forwards(top.tables("forward")),
+        returning=read_returning(top.table("returning")),
+        limits=read_limits(top.tables("limit")),
         log_level=_log_level(top.table("log")),
     )
     top.done()
@@ -231,21 +235,13 @@ def _log_level(table: Table) -> str:
 
 def _selection(table: Table) -> Selection:
     config = Selection(
-        tenants=_listed(table, "tenant"),
-        stores=_listed(table, "store"),
-        zones=_listed(table, "zone"),
-        types=_listed(table, "type"),
+        tenants=table.listed("tenant"),
+        stores=table.listed("store"),
+        zones=table.listed("zone"),
+        types=table.listed("type"),
     )
     table.done()
     return config
-
-
-def _listed(table: Table, key: str) -> tuple[str, ...]:
-    """Take one text or a list of them."""
-    try:
-        return table.texts(key, ())
-    except ConfigError:
-        return (table.text(key, fix="write a text or a list of texts"),)
 
 
 def _forwards(tables: list[Table]) -> tuple[ForwardConfig, ...]:
@@ -287,6 +283,9 @@ def _forward(table: Table) -> ForwardConfig:
         sink=sink,
         select=_selection(table.table("select")),
         start="newest" if start == "newest" else "oldest",
+        hang_s=table.number("hang_s", HANG_S[kind], low=1, high=3_600),
+        max_backlog_bytes=table.integer("max_backlog_bytes", 0, low=0, high=2**46) or None,
+        ladder=read_ladder(table.table("ladder")),
     )
     table.done()
     return config

@@ -147,6 +147,13 @@ class Table:
             raise self.error(key, f"is {value!r:.60}", "write it as a list of texts")
         return tuple(value)
 
+    def listed(self, key: str) -> tuple[str, ...]:
+        """Take one text or a list of them; absent means none."""
+        try:
+            return self.texts(key, ())
+        except ConfigError:
+            return (self.text(key, fix="write a text or a list of texts"),)
+
     def table(self, key: str) -> Table:
         """Take a table inside this one; absent means empty."""
         name = f"{self._name.rstrip(']')}.{key}]" if self._name else f"[{key}]"

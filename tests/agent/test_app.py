@@ -18,10 +18,14 @@ import pytest
 
 from servers.mosquitto import MosquittoServer
 from servers.waiting import eventually, wait_until
-from whimbrel_agent.app import Parts, resident_bytes, serve
+from whimbrel_agent.app import serve
 from whimbrel_agent.buffer.values import BufferLockedError
 from whimbrel_agent.configfile import load_config
 from whimbrel_agent.keyfile import KeyFileError, create_key, read_key
+from whimbrel_agent.localhttp.client import LocalClient
+from whimbrel_agent.parts import Parts
+from whimbrel_agent.reporting import resident_bytes
+from whimbrel_agent.status import status_table
 from whimbrel_protocol.keys import PrivateKey
 from worlds.region import BrokerRegion
 
@@ -64,6 +68,11 @@ def write_config(folder: Path, broker: str) -> Path:
     )
     file.write_text(text)
     return file
+
+
+def name_profile(file: Path, profile: str) -> None:
+    text = file.read_text()
+    file.write_text(text.replace("[device]", f'[device]\nprofile = "{profile}"'))
 
 
 @asynccontextmanager
@@ -114,6 +123,22 @@ async def test_events_posted_to_the_agent_reach_the_region(
         assert [event.data["n"] for event in region.events] == list(range(100))
 
 
+async def test_what_reaches_a_broker_is_accounted_for(
+    mosquitto: MosquittoServer, tmp_path: Path
+) -> None:
+    file = write_config(tmp_path, mosquitto.url)
+    async with running(file) as parts:
+        await eventually(
+            lambda: parts.uplink.figures().counts["resumes_sent"] > 0, timeout_s=30, what="a resume"
+        )
+        with LocalClient(load_config(file).control.socket) as client:
+            answer = await asyncio.to_thread(client.expect, "GET", "/v1/status")
+    work = answer.json()["energy"]["work"]
+    assert work["frames"] >= 1
+    assert work["bytes_up"] > 100
+    assert work["radio_wakes"] >= 1
+
+
 async def test_intakes_work_from_the_first_second_without_a_broker(config_file: Path) -> None:
     async with running(config_file) as parts:
         assert await post(parts.listening["http_port"], sales(3)) == 202
@@ -126,6 +151,24 @@ async def test_what_is_staged_at_a_stop_is_sealed(config_file: Path) -> None:
     async with running(config_file) as parts:
         stats = await parts.sealing._buffer.stats()
         assert (stats.lane("normal").staged_events, stats.lane("normal").pending_frames) == (0, 1)
+
+
+async def test_status_tells_estimated_energy_and_measured_wear(config_file: Path) -> None:
+    name_profile(config_file, "solar-box")
+    async with running(config_file) as parts:
+        assert await post(parts.listening["http_port"], sales(30)) == 202
+        with LocalClient(load_config(config_file).control.socket) as client:
+            answer = await asyncio.to_thread(client.expect, "GET", "/v1/status")
+    energy = answer.json()["energy"]
+    assert (energy["profile"], energy["profile_reason"]) == ("solar-box", "agent.toml names it")
+    assert energy["work"]["commits"] > 0
+    assert energy["work"]["cpu_s"] > 0
+    assert energy["since_start"]["flash_j"] > 0
+    causes = ("radio_j", "keepalive_j", "bytes_j", "cpu_j", "flash_j")
+    total = sum(energy["since_start"][cause] for cause in causes)
+    assert energy["since_start"]["agent_j"] == pytest.approx(total, abs=0.01)
+    assert energy["wear"]["budget_mb_per_day"] == 200
+    assert "solar-box (agent.toml names it)" in status_table(answer.json())
 
 
 async def test_a_second_agent_on_the_buffer_is_refused(config_file: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from whimbrel_agent.config import AgentConfig, TopicRule
 from whimbrel_agent.configfile import MAX_FILE_BYTES, load_config
+from whimbrel_agent.power.settings import PowerConfig
+from whimbrel_agent.profiles.library import load_profile, names
 from whimbrel_agent.settings import ConfigError
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import Order
@@ -46,6 +48,8 @@ def test_the_least_configuration_has_defaults_for_the_rest(tmp_path: Path) -> No
     assert str(config.uplink.brokers[0]) == "mqtt://127.0.0.1:1883"
     assert all(lane.order is Order.IN_ORDER for lane in config.buffer.lanes.values())
     assert (config.http, config.mqtt, config.machine) == (None, None, None)
+    assert config.power == PowerConfig()
+    assert config.device.profile is None
 
 
 def test_everything_can_be_set(tmp_path: Path) -> None:
@@ -53,6 +57,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         tmp_path,
         DEVICE
         + """
+        profile = "pi-4"
         [buffer]
         path = "/var/lib/whimbrel/buffer.db"
         max_bytes = "8 MiB"
@@ -85,8 +90,11 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         zone = "office"
         [control]
         socket = "/run/whimbrel/agent.sock"
+        [power]
+        source = "none"
         """,
     )
+    assert config.device.profile == "pi-4"
     lane = config.buffer.lanes["normal"]
     assert (lane.order, lane.linger_s, lane.batch_events) == (Order.LIVE_FIRST, 2.0, 100)
     assert config.buffer.max_bytes == 8 * 1024 * 1024
@@ -99,6 +107,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert config.machine is not None
     assert config.machine.every_s == 30
     assert config.control.socket == Path("/run/whimbrel/agent.sock")
+    assert config.power.source == "none"
 
 
 @pytest.mark.parametrize(
@@ -109,6 +118,10 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         (LEAST.replace('"acme"', '"Acme"'), "[device] tenant is 'Acme': a name is 1 to 32 of a-z"),
         (LEAST.replace('"acme"', "7"), "[device] tenant is 7, must be a text that is not empty"),
         (LEAST.replace(REGION_KEY, "AAAA"), "[device] region_key is not a public key"),
+        (
+            LEAST.replace("key =", 'profile = "pi-9"\nkey =', 1),
+            "[device] profile is wrong: 'pi-9' is not a known profile (known: battery-sensor-hub",
+        ),
         (LEAST + "color = 1", "[uplink] color is not a known setting; (known: brokers, username"),
         (
             LEAST.replace("path =", "maxbytes = 1\npath ="),
@@ -144,12 +157,38 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         (LEAST + "[intake]\nhttp = 5", "[intake] http must be a table; write [intake.http]"),
         (LEAST + '[intake.machine]\nzone = "Cellar"', "[intake.machine] zone is 'Cellar': a name"),
         (LEAST + f'[control]\nsocket = "/{"x" * 120}"', "[control] socket is a path of 121 bytes"),
+        (LEAST + '[power]\nsource = "usb"', "[power] source is 'usb', must be one of auto, sysfs"),
         ("= 5", "is not TOML:"),
         ("#" * (MAX_FILE_BYTES + 1), "is larger than"),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_remedy(tmp_path: Path, text: str, said: str) -> None:
     assert problem(tmp_path, text).startswith(said)
+
+
+def test_a_named_profile_fills_in_what_the_file_leaves_open(tmp_path: Path) -> None:
+    text = LEAST.replace("key =", 'profile = "battery-sensor-hub-lte"\nkey =', 1)
+    config = load(tmp_path, text + "[lanes.bulk]\nlinger_s = 7\n")
+    assert config.buffer.max_bytes == 256 * 1024 * 1024
+    lingers = {name: lane.linger_s for name, lane in config.buffer.lanes.items()}
+    assert lingers == {"critical": 0.05, "high": 0.25, "normal": 30.0, "bulk": 7.0}
+    assert problem(tmp_path, text + "[lanes.bulk]\ncolor = 1").startswith("[lanes.bulk] color is")
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_shipped_profile_can_be_named(tmp_path: Path, name: str) -> None:
+    text = LEAST.replace("key =", f'profile = "{name}"\nkey =', 1)
+    config = load(tmp_path, text + '[intake.http]\nlisten = "127.0.0.1:0"')
+    profile = load_profile(name)
+    assert config.buffer.max_bytes == profile.defaults.buffer_bytes
+    assert config.http is not None
+    assert config.http.max_body_bytes == profile.intake.max_body_bytes
+
+
+def test_a_mistake_in_a_profile_of_ones_own_is_named_in_that_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("schema = 1")
+    with pytest.raises(ConfigError, match=r"mine\.toml: name is missing"):
+        load(tmp_path, LEAST.replace("key =", 'profile = "mine.toml"\nkey =', 1))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

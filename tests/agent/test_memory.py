@@ -74,7 +74,7 @@ def loaded_by_run(folder: Path, url: str, then: str = "") -> set[str]:
 @pytest.mark.parametrize("url", ["mqtt://127.0.0.1", "ws://127.0.0.1"])
 def test_without_tls_no_openssl_is_loaded(tmp_path: Path, url: str) -> None:
     loaded = loaded_by_run(tmp_path, url)
-    assert {"aiomqtt", "asyncio", "h11", "hashlib", "paho.mqtt.client", "psutil"} <= loaded
+    assert {"asyncio", "h11", "hashlib", "paho.mqtt.client", "psutil"} <= loaded
     assert loaded & NOT_WITHOUT_TLS == set()
 
 

@@ -37,7 +37,7 @@ async def sealing_buffer(folder: Path, linger_s: float) -> AsyncIterator[tuple[B
         runner=runner,
     )
     sealed: list[int] = []
-    task = SealingTask(buffer, SystemClock(), lambda: sealed.append(1))
+    task = SealingTask(buffer, SystemClock(), lambda _urgent: sealed.append(1))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(task.run())
         yield buffer, sealed

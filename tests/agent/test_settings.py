@@ -59,3 +59,10 @@ def test_the_error_carries_its_parts() -> None:
     error = caught.value
     assert (error.file, error.table, error.key) == (FILE, "part", "name")
     assert str(error) == f"{FILE}: [part] name {error.problem}"
+
+
+def test_asking_whether_a_key_is_set_makes_it_known() -> None:
+    asked = table(on=False)
+    assert asked.has("on")
+    assert not asked.has("off")
+    asked.finish()

@@ -20,12 +20,14 @@ def test_states_arrive(tmp_path: Path, *, abstract: bool) -> None:
         notifier.ready("up")
         notifier.alive("busy\nwith two lines" + "x" * 500)
         notifier.stopping()
-        told = [manager.recv(1_000).decode() for _ in range(3)]
+        notifier.waiting("for charge")
+        told = [manager.recv(1_000).decode() for _ in range(4)]
     assert told[0] == "READY=1\nSTATUS=up"
     assert told[1].splitlines()[0] == "WATCHDOG=1"
     assert len(told[1].splitlines()) == 2
     assert len(told[1]) <= len("WATCHDOG=1\nSTATUS=") + MAX_STATUS_CHARACTERS
     assert told[2] == "STOPPING=1\nSTATUS=stopping"
+    assert told[3] == "READY=1\nWATCHDOG=1\nSTATUS=for charge"
 
 
 def test_without_a_manager_nothing_happens() -> None:

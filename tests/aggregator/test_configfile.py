@@ -7,7 +7,10 @@ import pytest
 from whimbrel_aggregator.config import (
     BrokerUrl,
     FilesSinkConfig,
+    LadderConfig,
+    LimitConfig,
     PostgresSinkConfig,
+    ReturningConfig,
     Selection,
     WebhookSinkConfig,
 )
@@ -92,6 +95,26 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
             name = "db"
             kind = "postgres"
             dsn_file = "dsn"
+            hang_s = 7
+            max_backlog_bytes = 1000000
+            [forward.ladder]
+            sampled_after_s = 60
+            store_only_after_s = 3600.5
+            sample_one_in = 4
+            [returning]
+            share_per_s = 0.5
+            least_per_s = 20
+            [[limit]]
+            per = "tenant"
+            tenant = "acme"
+            bytes_per_s = 100000
+            [[limit]]
+            per = "device"
+            store = ["store-*"]
+            device = "till-?"
+            monthly_bytes = 1000
+            monthly_events = 10
+            over = "hold"
             """,
         )
     )
@@ -107,6 +130,26 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
     assert [forward.kind for forward in config.forwards] == ["files", "webhook", "postgres"]
     assert config.forwards[0].select == Selection(tenants=("acme",), zones=("cold", "bakery"))
     assert config.forwards[1].start == "newest"
+    assert [forward.hang_s for forward in config.forwards] == [60, 600, 7]
+    assert [forward.max_backlog_bytes for forward in config.forwards] == [None, None, 1_000_000]
+    assert [forward.ladder for forward in config.forwards] == [
+        LadderConfig(),
+        LadderConfig(),
+        LadderConfig(sampled_after_s=60, store_only_after_s=3600.5, sample_one_in=4),
+    ]
+    assert config.returning == ReturningConfig(share_per_s=0.5, least_per_s=20)
+    assert config.limits == (
+        LimitConfig(per="tenant", tenants=("acme",), bytes_per_s=100_000, burst_bytes=1_000_000),
+        LimitConfig(
+            per="device",
+            stores=("store-*",),
+            devices=("till-?",),
+            burst_bytes=131_072,
+            monthly_bytes=1000,
+            monthly_events=10,
+            over="hold",
+        ),
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,6 +189,32 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
             "name is 'a' twice",
         ),
         (("[journal]", "[journal"), "is not TOML"),
+        (
+            ("[journal]", '[[limit]]\nper = "till"\n[journal]'),
+            r"\[\[limit\]\] number 1 per is 'till'; use one of: region, tenant",
+        ),
+        (
+            ("[journal]", '[[limit]]\nper = "tenant"\n[journal]'),
+            "bytes_per_s is missing, and there is no quota; set one, or remove the table",
+        ),
+        (
+            ("[journal]", '[[limit]]\nper = "tenant"\nbytes_per_s = 9\n[journal]'),
+            "bytes_per_s is 9, below 1024; raise it",
+        ),
+        (
+            (
+                "[journal]",
+                (
+                    '[[forward]]\nname = "a"\nkind = "files"\ndir = "o"\n[forward.ladder]\n'
+                    "sampled_after_s = 60\nstore_only_after_s = 60\n[journal]"
+                ),
+            ),
+            r"store_only_after_s is 60, not above sampled_after_s \(60\); let the ages rise",
+        ),
+        (
+            ("[journal]", "[returning]\nshare_per_s = 0\n[journal]"),
+            r"\[returning\] share_per_s is 0, not a number from 0.0001 to 1",
+        ),
     ],
 )
 def test_an_error_names_file_table_key_and_remedy(

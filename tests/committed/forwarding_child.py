@@ -15,6 +15,7 @@ from whimbrel_aggregator.clock import SystemClock
 from whimbrel_aggregator.config import FilesSinkConfig, ForwardConfig, PostgresSinkConfig
 from whimbrel_aggregator.forward import policy
 from whimbrel_aggregator.forward.running import Forwarders
+from whimbrel_aggregator.forward.skipped import skipped_path
 from whimbrel_aggregator.journal.runner import ThreadRunner
 
 ROTATE_BYTES = 40_000
@@ -35,9 +36,10 @@ async def main(journal_path: Path, kind: str, target: Path) -> None:
         [ForwardConfig(name="out", sink=sink)],
         journal=journal,
         reader=reader_of(journal, runner),
-        runner=runner,
+        runner_for=ThreadRunner,
         clock=SystemClock(),
         random=random.Random(),
+        skipped=skipped_path(journal_path),
     )
     await forwarders.run()
 

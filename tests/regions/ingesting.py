@@ -12,7 +12,9 @@ from typing import TypeVar
 
 from regions.frames import START_NS, Device
 from whimbrel_aggregator.clock import SystemClock
-from whimbrel_aggregator.config import IngestConfig, JournalConfig
+from whimbrel_aggregator.config import IngestConfig, JournalConfig, ReturningConfig
+from whimbrel_aggregator.flow.control import FlowControl
+from whimbrel_aggregator.flow.limits import Limits
 from whimbrel_aggregator.ingest.admission import Delivery
 from whimbrel_aggregator.ingest.answers import Answerer
 from whimbrel_aggregator.ingest.commit import Committer
@@ -70,11 +72,22 @@ class Region:
     config: IngestConfig = field(default_factory=IngestConfig)
     answers: list[tuple[str, Message]] = field(default_factory=list)
     connected: bool = True
+    limits: Limits = field(default_factory=lambda: Limits(()))
+    returning: ReturningConfig | None = None
 
     def __post_init__(self) -> None:
         self.counters = Counters()
         self.registry = Registry(self.journal)
         self.strangers = Strangers(hold_s=self.config.hold_s)
+        self.queued_bytes = 0
+        self.flow = FlowControl(
+            self.config,
+            journal=self.journal,
+            clock=SystemClock(),
+            queued_bytes=lambda: self.queued_bytes,
+            limits=self.limits,
+            returning=self.returning,
+        )
 
     def publish(self, topic: str, payload: bytes) -> bool:
         if not self.connected:
@@ -95,6 +108,7 @@ class Region:
             committer=committer,
             workers=DirectWorkers(),
             counters=self.counters,
+            admits=self.flow.admit,
         )
         answerer = Answerer(
             self.config,
@@ -104,7 +118,7 @@ class Region:
             counters=self.counters,
             strangers=self.strangers,
             publish=self.publish,
-            queued_bytes=lambda: ingest.queued_bytes,
+            flow=self.flow,
         )
         return ingest, answerer
 
@@ -154,12 +168,19 @@ def delivery(
 
 @asynccontextmanager
 async def region_in(
-    folder: Path, *devices: Device, config: IngestConfig | None = None, max_bytes: int = 2**30
+    folder: Path,
+    *devices: Device,
+    config: IngestConfig | None = None,
+    max_bytes: int = 2**30,
+    limits: Limits | None = None,
+    returning: ReturningConfig | None = None,
 ) -> AsyncIterator[Region]:
     journal = await direct_journal(folder / "journal.db", max_bytes=max_bytes)
     try:
         for device in devices:
             await enrol(journal, device)
-        yield Region(journal, config or IngestConfig())
+        yield Region(
+            journal, config or IngestConfig(), limits=limits or Limits(()), returning=returning
+        )
     finally:
         await journal.close()

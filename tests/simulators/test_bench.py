@@ -29,6 +29,7 @@ ASKED = {
     "disk_bytes_per_event",
     "agent_rss_mb",
     "agent_idle_cpu_percent",
+    "idle_wakeups_per_minute",
     "aggregator_rss_mb",
     "frame_overhead_bytes",
     "single_event_bytes",

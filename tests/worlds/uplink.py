@@ -36,6 +36,7 @@ from whimbrel_agent.uplink.values import (
     Sending,
     SendResume,
     Settle,
+    TakeAlong,
 )
 from whimbrel_agent.uplink.window import Window
 from whimbrel_protocol.envelope import seal_message
@@ -233,6 +234,7 @@ class World:
         self.linked = False
         self.sent: list[Sending] = []
         self.rechecked: list[RecheckFrame] = []
+        self.taken_along = 0
         self.connects: list[tuple[float, int]] = []
         self.resumed = False
         self.asked: list[tuple[float, bool]] = []
@@ -297,7 +299,7 @@ class World:
     def seal(self, lane: str = "normal", *, count: int = 1, size_bytes: int = 8_000) -> None:
         for _ in range(count):
             self.buffer.seal(lane, size_bytes=size_bytes)
-        self.give(FramesSealed())
+        self.give(FramesSealed(urgent=lane == "critical"))
 
     def cut(self, failure: LinkFailure = LinkFailure.NO_LINK) -> None:
         self._link += 1
@@ -332,6 +334,8 @@ class World:
                     self.later(0.0, self._input(self._applied(answer)))
                 case RecheckFrame():
                     self.rechecked.append(effect)
+                case TakeAlong():
+                    self.taken_along += 1
                 case _:
                     raise AssertionError(effect)
 

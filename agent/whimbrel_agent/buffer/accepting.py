@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from whimbrel_agent.buffer import capacity, overflow
@@ -40,11 +41,28 @@ MAX_CHECKPOINTS: Final = 1_000
 """Importers whose positions are kept; the oldest go."""
 
 
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """What a rule over the intake has written in the transaction of the events it sends on.
+
+    Attributes:
+        write: writes its rows; repeated when the transaction is tried again.
+        size_bytes: of these rows, bounded from above.
+        lane: number of the lane in whose favour room may be made.
+        keys: idempotency keys of events that got no number, with lane numbers and fingerprints.
+    """
+
+    write: Callable[[sqlite3.Connection], None]
+    size_bytes: int
+    lane: int
+    keys: Sequence[tuple[bytes, int, int]] = ()
+
+
 class Ticket:
     """One accept call: what it brought, and its answer once it is durable."""
 
     __slots__ = (
-        *("abandoned", "answer", "checkpoint", "count", "done"),
+        *("abandoned", "answer", "aside", "checkpoint", "count", "done"),
         *("error", "events", "fingerprints", "keys", "lanes", "packs", "size_bytes"),
     )
 
@@ -54,14 +72,18 @@ class Ticket:
         keys: Sequence[bytes | None] | None,
         fingerprints: Sequence[int] | None,
         checkpoint: tuple[str, bytes] | None,
+        aside: Aside | None = None,
     ) -> None:
         self.count = len(events)
         self.fingerprints = fingerprints or [0] * self.count
         self.keys = None if keys is None else [key and hash_key(key) for key in keys]
         self.events = events if self.keys is not None else ()
         self.checkpoint = checkpoint
+        self.aside = aside
         self.lanes, self.packs = pack_group(events)
         self.size_bytes = sum(len(pack.rows) for pack in self.packs)
+        if aside is not None:
+            self.size_bytes += aside.size_bytes + KEY_BYTES * len(aside.keys)
         self.answer = Places()
         self.error: Exception | None = None
         self.done = False
@@ -117,10 +139,11 @@ class Acceptor:
         keys: Sequence[bytes | None] | None,
         fingerprints: Sequence[int] | None,
         checkpoint: tuple[str, bytes] | None,
+        aside: Aside | None = None,
     ) -> Places:
         """Queue a group, and return its answer when it is durable."""
         self._check_size(events, keys, checkpoint)
-        ticket = Ticket(events, keys, fingerprints, checkpoint)
+        ticket = Ticket(events, keys, fingerprints, checkpoint, aside)
         limit_bytes = self._state.database.limits.group_bytes
         if ticket.size_bytes > limit_bytes and ticket.count > 1:
             raise GroupTooBigError(
@@ -142,6 +165,11 @@ class Acceptor:
             self._state.counters["keys_reused"] += isinstance(ticket.error, KeyReusedError)
             raise ticket.error
         return ticket.answer
+
+    def look_up(self, keys: Sequence[bytes | None]) -> list[tuple[Accepted, int] | None]:
+        """Give the first answers to some keys and their fingerprints; in the database thread."""
+        with self._state.database.reading() as connection:
+            return [(key and self._keys.find(connection, hash_key(key))) or None for key in keys]
 
     def _check_size(
         self,
@@ -236,7 +264,7 @@ class Commit:
         pages = self._pages()
         overflow.make_room(state, pages, self._least_urgent())
         with state.database.transaction(takes=pages) as connection:
-            if any(ticket.keys for ticket in self._group):
+            if any(t.keys or (t.aside and t.aside.keys) for t in self._group):
                 self._keys.trim(connection, self._stamp.wall_ns)
             for ticket in self._group:
                 self._answers.append(self._place(connection, ticket))
@@ -258,17 +286,27 @@ class Commit:
         return size // (page_bytes - 64) + 2 * sum(len(t.packs) for t in self._group) + 8
 
     def _least_urgent(self) -> int:
-        return max((pack.lane for t in self._group for pack in t.packs), default=0)
+        lanes = [pack.lane for t in self._group for pack in t.packs]
+        lanes += [t.aside.lane for t in self._group if t.aside is not None]
+        return max(lanes, default=0)
 
     def _place(self, connection: sqlite3.Connection, ticket: Ticket) -> Places:
         """Give sequences to a ticket's events, first answers to repeated ones."""
         if ticket.checkpoint is not None:
             _write_checkpoint(connection, *ticket.checkpoint)
+        if ticket.aside is not None:
+            self._write_aside(connection, ticket.aside)
         if ticket.keys is not None:
             return self._place_keyed(connection, ticket, ticket.keys)
         for pack in ticket.packs:
             self._packs[pack.lane].append(pack)
         return self._number(ticket.lanes, ticket.count)
+
+    def _write_aside(self, connection: sqlite3.Connection, aside: Aside) -> None:
+        aside.write(connection)
+        if aside.keys:
+            entries = [KeyEntry(hash_key(key), lane, 0, print_) for key, lane, print_ in aside.keys]
+            self._keys.add(connection, self._stamp.wall_ns, self._state.epoch, entries)
 
     def _number(self, lanes: list[int], count: int) -> Places:
         if len(lanes) == 1:
@@ -340,6 +378,7 @@ def _write_checkpoint(connection: sqlite3.Connection, name: str, value: bytes) -
         (name, value, row_sum(name, value)),
     )
     connection.execute(
-        "DELETE FROM checkpoints WHERE id <= (SELECT max(id) FROM checkpoints) - ?",
+        "DELETE FROM checkpoints WHERE id <= (SELECT id FROM checkpoints ORDER BY id DESC LIMIT 1 "
+        "OFFSET ?)",
         (MAX_CHECKPOINTS,),
     )

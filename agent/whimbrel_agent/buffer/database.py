@@ -149,7 +149,11 @@ def _set_up(connection: sqlite3.Connection, page_bytes: int) -> None:
 
 
 class Database:
-    """The connection and what is known of its files."""
+    """The connection and what is known of its files.
+
+    Attributes:
+        commits: transactions since it was opened; each is one sync of the log.
+    """
 
     def __init__(self, path: Path, limits: Limits, *, page_bytes: int = PAGE_BYTES) -> None:
         self.path = path
@@ -159,6 +163,7 @@ class Database:
         self.connection = connect(path, page_bytes=page_bytes)
         self.connection.execute(f"PRAGMA journal_size_limit = {limits.wal_bytes}")
         self.connection.execute(f"PRAGMA max_page_count = {limits.max_pages}")
+        self.commits = 0
         self._index = -1
         self._counted: tuple[int, int] | None = None
         self._estimates = self._taken = 0
@@ -183,6 +188,7 @@ class Database:
             yield connection
             self._expect(takes)
             connection.execute("COMMIT")
+            self.commits += 1
         except SQL_ERRORS as error:
             self._roll_back()
             raise self.translate(error) from error

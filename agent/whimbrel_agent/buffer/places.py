@@ -13,7 +13,10 @@ from whimbrel_agent.buffer.values import Accepted
 
 
 class Run(NamedTuple):
-    """Neighbours: so many events that got ``first``, ``first + 1``, and so on."""
+    """Neighbours: so many events that got ``first``, ``first + 1``, and so on.
+
+    Where ``first`` is 0 (numbers begin at 1) a rule took the events, and they got no number.
+    """
 
     epoch: int
     lane: str
@@ -36,8 +39,8 @@ class Places(Sequence[Accepted]):
 
     def __iter__(self) -> Iterator[Accepted]:
         for epoch, lane, first, events, repeated in self.runs:
-            for sequence in range(first, first + events):
-                yield Accepted(epoch, lane, sequence, repeated)
+            for place in range(events):
+                yield Accepted(epoch, lane, first and first + place, repeated)
 
     @overload
     def __getitem__(self, index: int) -> Accepted: ...
@@ -70,7 +73,8 @@ class PlaceCollector:
         """Add a run at the end."""
         if self._runs:
             epoch, lane, first, events, repeated = last = self._runs[-1]
-            if (epoch, lane, first + events, repeated) == (*run[:3], run.repeated):
+            after = first and first + events
+            if (epoch, lane, after, repeated) == (*run[:3], run.repeated):
                 self._runs[-1] = last._replace(events=events + run.events)
                 return
         if run.events:

@@ -65,6 +65,7 @@ class Remains:
     keys: list[bytes] = field(default_factory=list)
     checkpoints: list[tuple[str, bytes]] = field(default_factory=list)
     dictionaries: list[tuple[Any, ...]] = field(default_factory=list)
+    rules: list[tuple[int, bytes]] = field(default_factory=list)
     frames: dict[bytes, FoundFrame] = field(default_factory=dict)
     staged: list[StagedRow] = field(default_factory=list)
     broken_staged: list[CarvedRow] = field(default_factory=list)
@@ -130,6 +131,9 @@ def gather(reader: ImageReader, carvers: Sequence[Carver], key: PublicKey) -> Re
         remains.dictionaries = reader.rows("dictionaries", columns, "id")
     remains.open_ended = _open_ended(reader)
     remains.unreadable = frozenset(reader.unreadable)
+    # after the above: most files have no such table, and nothing of the numbering hangs on it
+    rules = reader.rows("rules", "id, body", "id")
+    remains.rules = [(row[0], row[1]) for row in rules if type(row[1]) is bytes]
     if len(remains.facts) < len(facts):
         remains.unreadable |= {"facts"}  # one that is missing may have said "published"
     for carver in carvers:

@@ -24,6 +24,8 @@ def stats_of(state: BufferState) -> BufferStats:
             quarantine_bytes=state.quarantine_bytes,
             counters=dict(state.counters),
             damage=state.damage,
+            sealed_bytes_per_s=state.sealed_meter.per_s(state.now_s()),
+            settled_bytes_per_s=state.settled_meter.per_s(state.now_s()),
         )
 
 

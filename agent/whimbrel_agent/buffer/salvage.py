@@ -27,7 +27,7 @@ from whimbrel_agent.buffer.ledger import ACCEPTED
 from whimbrel_agent.buffer.numbers import sync_directory
 from whimbrel_agent.buffer.remains import Piece, Plan, Remains, gather
 from whimbrel_agent.buffer.runs import insert_run
-from whimbrel_agent.buffer.schema import row_sum
+from whimbrel_agent.buffer.schema import RULES_TABLE, row_sum
 from whimbrel_agent.buffer.sealer import seal_part
 from whimbrel_agent.buffer.shelf import Held, is_sound
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
@@ -178,6 +178,9 @@ class Builder:
                     (name, value, row_sum(name, value)),
                 )
             self._keep_dictionaries(connection)
+            if remains.rules:
+                connection.execute(RULES_TABLE)
+                connection.executemany("INSERT INTO rules VALUES (?, ?)", remains.rules)
             if "generation" in remains.facts:
                 state.write_fact(connection, "generation", remains.facts["generation"])
 

@@ -15,6 +15,8 @@ checkpoints           positions of importers, durable together with their events
 dictionaries          what frames here may refer to; see ``shelf``
 quarantine            what was found damaged, kept aside for people
 facts                 single values, such as the journal generation
+rules                 states of edge rules, with a checksum in each body; made when rules are
+                      first used, and in no schema version: a program without rules leaves it
 ====================  ==================================================================
 
 Ids of frames and staged rows are ``lane << 56 | n``: a lane's rows lie together and in order,
@@ -107,6 +109,8 @@ CREATE TABLE dictionaries (
 
 LATER_TABLES: Final = ("checkpoints", "dictionaries")
 """Tables that upgrades made: where they lie in a file depends on what it held by then."""
+
+RULES_TABLE: Final = "CREATE TABLE IF NOT EXISTS rules (id INTEGER PRIMARY KEY, body BLOB NOT NULL)"
 
 _STEPS: Final[dict[int, str]] = {0: _VERSION_1, 1: _VERSION_2, 2: _VERSION_3}
 """Version found -> statements that lead to the next one."""

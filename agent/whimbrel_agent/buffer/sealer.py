@@ -94,6 +94,7 @@ class Sealer:
             state.staged[lane].pop()
         sealed_bytes = sum(len(run.data) for run in runs if isinstance(run, SealedRun))
         packed_bytes = sum(slot.size_bytes for slot in slots)
+        state.sealed_meter.add(sealed_bytes, state.now_s())
         if sealed_bytes:
             self._ratio[lane] = next_ratio(
                 self._ratio[lane], frame_bytes=sealed_bytes, packed_bytes=packed_bytes

@@ -27,6 +27,7 @@ class Tally:
 def settle(state: BufferState, receipt: Receipt) -> SettleResult:
     """Free or account every frame that a verified receipt names exactly."""
     tally = Tally()
+    before = sum(totals.pending_bytes for totals in state.totals)
 
     def work() -> None:
         nonlocal tally
@@ -36,6 +37,8 @@ def settle(state: BufferState, receipt: Receipt) -> SettleResult:
                 _settle_entry(state, connection, receipt, entry, tally)
 
     capacity.freeing(state, work)
+    settled = before - sum(totals.pending_bytes for totals in state.totals)
+    state.settled_meter.add(settled, state.now_s())
     state.counters["receipts_unmatched"] += tally.unmatched
     state.counters["receipts_repeated"] += tally.repeated
     state.counters["committed_unknown"] += tally.by_status[Status.COMMITTED_UNKNOWN]

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from whimbrel_agent.buffer.database import Database
 from whimbrel_agent.buffer.learning import Learner
 from whimbrel_agent.buffer.ledger import Ledger
+from whimbrel_agent.buffer.meter import Meter
 from whimbrel_agent.buffer.numbers import NumbersFile, next_block
 from whimbrel_agent.buffer.reserve import ReserveFile
 from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
@@ -94,7 +95,8 @@ class BufferState:
 
     Of each lane, ``published_through`` is the last frame id that may have been sent, and
     ``window_through`` the durable bound of it, which runs ahead (see ``sending``). For each step
-    of thinning, ``thinned_through`` is the last frame that has had it in this process.
+    of thinning, ``thinned_through`` is the last frame that has had it in this process. The meters
+    count bytes of frames that came into being, and that the region has.
     """
 
     def __init__(
@@ -141,6 +143,8 @@ class BufferState:
         self.asked_once = False
         self.former_epochs: set[int] = set()
         self.counters: Counter[str] = Counter()
+        self.sealed_meter = Meter()
+        self.settled_meter = Meter()
         self.damage: DamageReport | None = None
 
     @contextmanager
@@ -243,6 +247,10 @@ class BufferState:
     def is_published(self, frame_id: int) -> bool:
         """Whether a frame may have been sent."""
         return frame_id <= self.published_through[frame_id >> LANE_SHIFT]
+
+    def now_s(self) -> float:
+        """Monotonic seconds."""
+        return self.clock.mono_ns() / 1e9
 
     def reserve_numbers(self, lane: int, last: int) -> None:
         """Make numbers durable in the numbers file before events that use them."""

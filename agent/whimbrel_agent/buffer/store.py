@@ -6,12 +6,13 @@ Every method hands one function to the database thread; nothing here touches SQL
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, TypeVar
+from dataclasses import replace
+from typing import Final, Protocol, TypeVar
 
 from whimbrel_agent.buffer import resuming, sending, settling, teaching
-from whimbrel_agent.buffer.accepting import Acceptor
+from whimbrel_agent.buffer.accepting import Acceptor, Aside
 from whimbrel_agent.buffer.epochs import forget_idle
 from whimbrel_agent.buffer.exporting import export_slice
 from whimbrel_agent.buffer.idempotency import KeyStore
@@ -23,6 +24,7 @@ from whimbrel_agent.buffer.reporting import stats_of
 from whimbrel_agent.buffer.sealer import Sealer
 from whimbrel_agent.buffer.state import BufferState
 from whimbrel_agent.buffer.values import (
+    Accepted,
     BufferConfig,
     BufferStats,
     ExportedEvent,
@@ -33,10 +35,10 @@ from whimbrel_agent.buffer.values import (
     VerifyReport,
 )
 from whimbrel_agent.buffer.verifying import verify_state
-from whimbrel_agent.ports import Clock, Random, SqlRunner
+from whimbrel_agent.ports import Clock, Random, SqlRunner, SqlWork
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.keys import PrivateKey
-from whimbrel_protocol.lanes import LANE_NUMBERS
+from whimbrel_protocol.lanes import LANE_NUMBERS, LANES
 from whimbrel_protocol.messages import (
     DictionaryAnswer,
     DictionaryOffer,
@@ -50,6 +52,20 @@ T = TypeVar("T")
 
 RESERVE_RETRY_NS: Final = 5_000_000_000
 """How often a reserve that was given up is tried to be taken back."""
+
+
+class Gate(Protocol):
+    """Stands before the buffer and decides what of a group is kept; see ``rules.gate``."""
+
+    async def accept(
+        self,
+        events: Sequence[Event],
+        keys: Sequence[bytes | None] | None,
+        fingerprints: Sequence[int] | None,
+        checkpoint: tuple[str, bytes] | None,
+    ) -> Places:
+        """Do what :meth:`Buffer.accept` promises."""
+        ...
 
 
 class Buffer:
@@ -66,6 +82,7 @@ class Buffer:
         self._next_reserve_ns = 0
         self._closed = False
         self._on_accept: Callable[[], None] = lambda: None
+        self._gate: Gate | None = None
         self._freed = asyncio.Event()
 
     @classmethod
@@ -108,6 +125,11 @@ class Buffer:
         """This process's numbering."""
         return self._state.epoch
 
+    @property
+    def commits(self) -> int:
+        """Transactions since it was opened, each a sync of the disk."""
+        return self._state.database.commits
+
     async def accept(
         self,
         events: Sequence[Event],
@@ -129,9 +151,39 @@ class Buffer:
             AcceptError, KeyReusedError, GroupTooBigError, BufferFullError, TooManyWaitingError,
             BufferBrokenError.
         """
-        accepted = await self._acceptor.accept(events, keys, fingerprints, checkpoint)
+        if self._gate is not None:
+            return await self._gate.accept(events, keys, fingerprints, checkpoint)
+        return await self.keep(events, keys, fingerprints, checkpoint)
+
+    async def keep(
+        self,
+        events: Sequence[Event],
+        keys: Sequence[bytes | None] | None = None,
+        fingerprints: Sequence[int] | None = None,
+        checkpoint: tuple[str, bytes] | None = None,
+        aside: Aside | None = None,
+    ) -> Places:
+        """Keep a group as :meth:`accept` does, past the gate; ``aside`` becomes durable with it."""
+        accepted = await self._acceptor.accept(events, keys, fingerprints, checkpoint, aside)
         self._on_accept()
         return accepted
+
+    def put_gate(self, gate: Gate | None) -> None:
+        """Have every later accept go through a gate; None takes it away."""
+        self._gate = gate
+
+    async def look_up(self, keys: Sequence[bytes | None]) -> list[tuple[Accepted, int] | None]:
+        """Give the first answers to idempotency keys, with fingerprints; None for new ones."""
+        return await self._run(lambda: self._acceptor.look_up(keys))
+
+    async def read(self, work: SqlWork[T]) -> T:
+        """Run reads of what an aside wrote."""
+
+        def reading() -> T:
+            with self._state.database.reading() as connection:
+                return work(connection)
+
+        return await self._run(reading)
 
     async def checkpoint(self, name: str) -> bytes | None:
         """Give the value that the last accept with this checkpoint name made durable."""
@@ -139,13 +191,15 @@ class Buffer:
 
     async def seal_due(self, now_mono_ns: int) -> SealResult:
         """Seal what is due; call again at the deadline it answers, and after accepts."""
-        frames = 0
+        frames, urgent = 0, False
         while (made := await self._run(lambda: self._seal_one(now_mono_ns))) is not None:
-            frames += made
+            lane, count = made
+            frames += count
+            urgent = urgent or lane == 0
         self._tell_freed(frames)
         if frames and teaching.is_due(self._state):
             await self._run(lambda: teaching.learn(self._state))
-        return SealResult(frames, self._sealer.next_deadline_ns())
+        return SealResult(frames, self._sealer.next_deadline_ns(), urgent)
 
     async def seal_all(self) -> int:
         """Seal everything staged now (shutdown, drain); returns the number of frames."""
@@ -197,6 +251,21 @@ class Buffer:
     def on_accept(self, listener: Callable[[], None]) -> None:
         """Have ``listener`` called after each accept, so that nobody needs to look for them."""
         self._on_accept = listener
+
+    def pace(self, linger_s: Mapping[str, float], batch_events: int | None) -> None:
+        """Seal later and more at once from now on; where the configuration asks for more, it stands.
+
+        Args:
+            linger_s: floors by lane, seconds; none for lanes left out.
+            batch_events: a floor, or None.
+        """
+        for number, lane in enumerate(LANES):
+            configured = self._state.config.lanes[lane]
+            self._state.lanes[number] = replace(
+                configured,
+                linger_s=max(configured.linger_s, linger_s.get(lane, 0.0)),
+                batch_events=max(configured.batch_events, batch_events or 1),
+            )
 
     def next_freeing(self) -> asyncio.Event:
         """Give an event that is set when space is freed next.
@@ -294,13 +363,13 @@ class Buffer:
 
         return await self._runner.run(checked)
 
-    def _seal_one(self, now_mono_ns: int) -> int | None:
-        """Seal one frame's worth if something is due; None when nothing is."""
+    def _seal_one(self, now_mono_ns: int) -> tuple[int, int] | None:
+        """Seal one frame's worth if something is due: its lane, and the frames made."""
         if not self._state.reserve.present and now_mono_ns >= self._next_reserve_ns:
             self._next_reserve_ns = now_mono_ns + RESERVE_RETRY_NS
             self._state.reserve.take()
         lane = self._sealer.due_lane(now_mono_ns)
-        return None if lane is None else self._sealer.seal(lane)
+        return None if lane is None else (lane, self._sealer.seal(lane))
 
     def _seal_where(self, wanted: Callable[[int], bool]) -> int:
         frames = 0

@@ -152,10 +152,14 @@ class FrameRef:
 
 @dataclass(frozen=True, slots=True)
 class SealResult:
-    """What a call of ``seal_due`` did: frames made, and when to call again (monotonic ns)."""
+    """What a call of ``seal_due`` did: frames made, and when to call again (monotonic ns).
+
+    ``urgent``: frames of the most urgent lane are among them.
+    """
 
     frames: int
     next_deadline_ns: int | None
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +262,8 @@ class BufferStats:
         free_bytes: room for new events before something must give way.
         receipted_bytes: bytes of receipted frames kept while there is room.
         quarantine_bytes: bytes kept aside.
+        sealed_bytes_per_s: frames that came into being, over the last hour at most.
+        settled_bytes_per_s: frames that the region has answered for, the same.
         counters: events of note since this process started, by name.
         damage: what the last salvage found, if any.
         durability: the promise behind an answered accept, in words.
@@ -273,6 +279,23 @@ class BufferStats:
     counters: Mapping[str, int]
     damage: DamageReport | None
     durability: str = "every answered event is fsynced"
+    sealed_bytes_per_s: float = 0.0
+    settled_bytes_per_s: float = 0.0
+
+    @property
+    def outage_left_s(self) -> float | None:
+        """How long the region may be away before something gives way; None when nothing comes."""
+        room = self.free_bytes + self.receipted_bytes
+        return room / self.sealed_bytes_per_s if self.sealed_bytes_per_s else None
+
+    @property
+    def drain_left_s(self) -> float | None:
+        """How long until what is pending has drained, at the rates of late; None when it grows."""
+        pending = sum(lane.pending_bytes for lane in self.lanes)
+        gain = self.settled_bytes_per_s - self.sealed_bytes_per_s
+        if not pending:
+            return 0.0
+        return pending / gain if gain > 0 else None
 
     def lane(self, name: str) -> LaneStats:
         """Return the figures of one lane."""

@@ -57,7 +57,10 @@ def _emit(options: argparse.Namespace) -> int:
     else:
         place = members["accepted"][0]
         again = " (accepted before)" if members["repeated"] else ""
-        print(f"accepted: {place['lane']} {place['first']} of epoch {place['epoch']}{again}")
+        if place.get("ruled"):
+            print(f"accepted: held by an edge rule, which sends what it makes of it{again}")
+        else:
+            print(f"accepted: {place['lane']} {place['first']} of epoch {place['epoch']}{again}")
     return exits.DONE
 
 

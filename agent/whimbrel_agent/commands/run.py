@@ -11,7 +11,7 @@ from whimbrel_agent.memory import keep_small
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the agent until it is told to stop."""
+    """Run the agent until it is told to stop, or its battery is nearly empty."""
     keep_small(options.config)
     from whimbrel_agent.commands.failures import guarded
 
@@ -25,5 +25,4 @@ def _run(options: argparse.Namespace) -> int:
 
     config = load_config(options.config)
     start_logs()
-    run_agent(config)
-    return exits.DONE
+    return exits.POWER if run_agent(config) else exits.DONE

@@ -8,7 +8,9 @@ The answer to ``POST /v1/events``::
 The ranges follow the order of the input: the first ``count`` events got ``first``,
 ``first + 1``, ... and so on. A range of events whose idempotency key was known has
 ``"repeated": true`` and the numbers of the first answer. The epoch is decimal text, since it
-has 63 bits and JavaScript's numbers have 53. What was refused is beside it::
+has 63 bits and JavaScript's numbers have 53. A range that an edge rule took instead of sending it
+on has ``"ruled": true`` and ``"first": 0``: it is safe, and counts in what the rule sends. What was
+refused is beside it::
 
      "refused": [{"line": 3, "field": "data.price", "value": "'x'", "rule": "..."}],
      "refused_count": 1
@@ -92,6 +94,8 @@ def _shown(run: Run) -> dict[str, Any]:
         "first": run.first,
         "count": run.events,
     }
+    if run.first == 0:
+        shown["ruled"] = True
     return {**shown, "repeated": True} if run.repeated else shown
 
 

@@ -16,7 +16,7 @@ from whimbrel_agent.plain import plain
 from whimbrel_protocol.cbor import dump_value
 from whimbrel_protocol.event import Event
 
-__all__ = ["EXPORT_TYPES", "exported"]
+__all__ = ["EXPORT_TYPES", "exported", "fields_of"]
 
 EXPORT_TYPES: Final = {"ndjson": "application/x-ndjson", "cbor": "application/cbor-seq"}
 
@@ -37,15 +37,16 @@ async def exported(events: AsyncIterator[ExportedEvent], form: str) -> AsyncIter
 
 
 def _cbor(item: ExportedEvent) -> bytes:
-    return dump_value(_fields(item.event))
+    return dump_value(fields_of(item.event))
 
 
 def _ndjson(item: ExportedEvent) -> bytes:
     place = {"epoch": str(item.epoch), "lane": item.lane, "sequence": item.sequence}
-    return json.dumps({**plain(_fields(item.event)), "place": place}).encode() + b"\n"
+    return json.dumps({**plain(fields_of(item.event)), "place": place}).encode() + b"\n"
 
 
-def _fields(event: Event) -> dict[str, Any]:
+def fields_of(event: Event) -> dict[str, Any]:
+    """Give an event's fields as ``lines`` names them, without those that it does not have."""
     fields: dict[str, Any] = {
         "type": event.type,
         "source": event.source,

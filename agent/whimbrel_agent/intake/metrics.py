@@ -72,6 +72,8 @@ class MachineIntake:
         self._folder = folder
         self._clock = clock
         self._streak = Streak(_log)
+        self._floor_s = 0.0
+        self._paced = asyncio.Event()
         self.counters: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -82,8 +84,17 @@ class MachineIntake:
         """
         psutil.cpu_percent()  # the first call only starts the count
         while True:
-            await asyncio.sleep(self._config.every_s)
-            await self._emit()
+            self._paced.clear()
+            try:
+                async with asyncio.timeout(max(self._config.every_s, self._floor_s)):
+                    await self._paced.wait()
+            except TimeoutError:
+                await self._emit()
+
+    def pace(self, floor_s: float) -> None:
+        """Make events no more often than this from now on."""
+        self._floor_s = floor_s
+        self._paced.set()
 
     async def _emit(self) -> None:
         event = Event(

@@ -15,9 +15,10 @@ import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import replace
+from functools import partial
+from typing import Final
 
-import aiomqtt
 import paho.mqtt.client as paho
 
 from whimbrel_agent.brokers import BrokerUrl
@@ -34,7 +35,14 @@ from whimbrel_agent.intake.topicrules import message_event, rule_for
 from whimbrel_agent.logs import Streak
 from whimbrel_agent.ports import Clock, LinkFailure, Random, TransportError
 from whimbrel_agent.uplink.backoff import Backoff
-from whimbrel_agent.uplink.dialing import BrokerClient, client_options, transport_error
+from whimbrel_agent.uplink.brokerclient import BrokerClient
+from whimbrel_agent.uplink.dialing import (
+    LINK_ERRORS,
+    BrokerError,
+    Dial,
+    dial_to,
+    transport_error,
+)
 from whimbrel_protocol.errors import FieldError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.names import Address
@@ -54,6 +62,9 @@ FULL_WAIT_S: Final = 1.0
 disk also gets room from others. Meanwhile the broker keeps the messages."""
 
 CLOSE_TIMEOUT_S: Final = 2.0
+"""A goodbye waits so long for a socket that takes no more bytes. The session stays at the broker,
+with what is not acknowledged."""
+
 _CHECKPOINT: Final = "mqtt-intake"
 _QOS: Final = 1
 _REFUSED_SUBSCRIPTION: Final = 0x80
@@ -66,17 +77,16 @@ _Taken = tuple[Event | None, Seen | None]
 
 
 class _Client(BrokerClient):
-    """aiomqtt's client with manual acknowledgement and a bounded inbox of our own."""
+    """A connection with manual acknowledgement and a bounded inbox."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, dial: Dial) -> None:
+        super().__init__(dial)
         self.inbox: deque[paho.MQTTMessage] = deque()
         self.changed = asyncio.Event()
-        self._paused: int | None = None
+        self._waiting = False
         self._client.manual_ack_set(True)
         self._client.on_message = self._take
-        self._client.connect_timeout = self.timeout
-        self._disconnected.add_done_callback(lambda _: self.changed.set())
+        self.ended.add_done_callback(lambda _: self.changed.set())
 
     def acknowledge(self, message: paho.MQTTMessage) -> None:
         """Send the PUBACK; nothing for QoS 0."""
@@ -84,33 +94,16 @@ class _Client(BrokerClient):
 
     def resume(self) -> None:
         """Read on after a pause, once only a group of messages waits."""
-        if self._paused is not None and len(self.inbox) <= GROUP_MESSAGES:
-            descriptor, self._paused = self._paused, None
-            source = self._client.socket()
-            if source is not None and source.fileno() == descriptor:
-                self._loop.add_reader(descriptor, self._read)
-
-    def _read(self) -> None:
-        try:
-            self._client.loop_read()
-            # what TLS has decrypted already makes no socket readable
-            while self._paused is None and self._pending():
-                self._client.loop_read()
-        except OSError as exc:
-            if not self.ended.done():
-                self.ended.set_exception(exc)
-
-    def _pending(self) -> bool:
-        pending = getattr(self._client.socket(), "pending", None)
-        return pending is not None and pending() > 0
+        if self._waiting and len(self.inbox) <= GROUP_MESSAGES:
+            self._waiting = False
+            self.resume_reading()
 
     def _take(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
         self.inbox.append(message)
         self.changed.set()
-        source = self._client.socket()
-        if len(self.inbox) >= MAX_WAITING_MESSAGES and self._paused is None and source is not None:
-            self._paused = source.fileno()
-            self._loop.remove_reader(self._paused)
+        if len(self.inbox) >= MAX_WAITING_MESSAGES and not self._waiting:
+            self._waiting = True
+            self.pause_reading()
 
 
 class MqttIntake:
@@ -167,11 +160,10 @@ class MqttIntake:
         """Run one connection to its end, which is always a TransportError."""
         url = self._config.broker
         loop = asyncio.get_running_loop()
-        options = await loop.run_in_executor(None, client_options, url, self._config.access)
-        options |= {"clean_session": False, "identifier": self.client_id}
-        client = _Client(**options)
+        dial = await loop.run_in_executor(None, partial(dial_to, url, self._config.access))
+        client = _Client(replace(dial, clean_session=False, client_id=self.client_id))
         try:
-            await client.__aenter__()
+            await client.open()
             # messages of an older session come before the answer to the subscription
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._take_all(client), name="intake.mqtt.take")
@@ -180,16 +172,16 @@ class MqttIntake:
                 self._streak.recovered("local broker is connected", broker=str(url))
         except BaseExceptionGroup as errors:
             raise _only(errors, url) from errors
-        except (aiomqtt.MqttError, OSError, ValueError) as error:
+        except LINK_ERRORS as error:
             raise transport_error(error, url) from error
         finally:
-            await _close(client)
+            await client.close(CLOSE_TIMEOUT_S)
 
     async def _subscribe(self, client: _Client) -> None:
         filters = [(rule.filter, _QOS) for rule in self._config.topics]
-        granted: Any = await client.subscribe(filters)
+        granted = await client.subscribe(filters)
         for (topic_filter, _), code in zip(filters, granted, strict=True):
-            if getattr(code, "value", code) >= _REFUSED_SUBSCRIPTION:
+            if code >= _REFUSED_SUBSCRIPTION:
                 raise TransportError(
                     LinkFailure.UNAUTHORISED,
                     f"{self._config.broker}: subscription to {topic_filter} was refused",
@@ -206,7 +198,7 @@ class MqttIntake:
                 client.resume()
             if client.ended.done():
                 client.ended.result()  # raises what broke it
-                raise aiomqtt.MqttError("connection was closed")
+                raise BrokerError("connection was closed")
             client.changed.clear()
             await client.changed.wait()
 
@@ -288,14 +280,6 @@ def _seen(message: paho.MQTTMessage) -> Seen:
 def _only(errors: BaseExceptionGroup[BaseException], url: BrokerUrl) -> BaseException:
     """Give the one error behind a failed group, as the transport's where it is the link's."""
     first = errors.exceptions[0]
-    if isinstance(first, aiomqtt.MqttError | OSError | ValueError):
+    if isinstance(first, LINK_ERRORS):
         return transport_error(first, url)
     return first
-
-
-async def _close(client: _Client) -> None:
-    """Say goodbye; the session stays at the broker, with what is not acknowledged."""
-    with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await client.__aexit__(None, None, None)
-    client.abandon()

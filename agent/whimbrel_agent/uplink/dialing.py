@@ -1,18 +1,16 @@
-"""How a broker is reached with aiomqtt, and what its failures mean.
+"""How a broker is reached, and what its failures mean.
 
 The uplink and the MQTT intake both connect with this.
 """
 
 from __future__ import annotations
 
-import asyncio
-import math
 import socket
 import ssl
-from collections.abc import Awaitable
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
-import aiomqtt
 import paho.mqtt.client as paho
 
 from whimbrel_agent.brokers import BrokerUrl
@@ -32,36 +30,74 @@ _CLASSES: Final = (
     (_SILENT, LinkFailure.NO_LINK),
 )
 
-T = TypeVar("T")
+
+class BrokerError(Exception):
+    """The broker refused, broke the protocol or said nothing.
+
+    Attributes:
+        code: paho's or MQTT's code for it; None when nobody gave one.
+    """
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
-class BrokerClient(aiomqtt.Client):
-    """aiomqtt's client that loses no cancellation and can be dropped at any moment."""
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker publishes when the connection ends without a goodbye."""
 
-    @property
-    def ended(self) -> asyncio.Future[None]:
-        """Done when the connection has ended, with the error if it broke."""
-        return self._disconnected
-
-    def abandon(self) -> None:
-        """Close the socket, whatever state it is in."""
-        if not self._disconnected.done():
-            self._disconnected.set_result(None)
-        self._client._sock_close()  # noqa: SLF001  paho has no public way to do this
-
-    async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109
-        # The library's own uses asyncio.wait_for, and that of Python 3.11 swallows a cancellation
-        # that comes at the moment of the broker's answer: the task would go on for ever.
-        limit_s = self.timeout if timeout is None else timeout
-        try:
-            async with asyncio.timeout(None if limit_s == math.inf else limit_s):
-                return await fut
-        except TimeoutError:
-            raise aiomqtt.MqttError("the broker did not answer in time") from None
+    topic: str
+    payload: bytes
+    qos: int = 0
 
 
-def client_options(url: BrokerUrl, access: BrokerAccess) -> dict[str, Any]:
-    """Return keyword arguments for ``aiomqtt.Client``; files are read now, so may have changed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dial:
+    """How a broker is reached, secrets included: never printed.
+
+    Attributes:
+        host: name or address.
+        port: its port.
+        keepalive_s: after so long without a packet a ping goes out; 0 for never.
+        timeout_s: longest wait for the connection, and for each answer of the broker.
+        client_id: the session's name at the broker.
+        clean_session: whether the broker forgets the session when the connection ends.
+        username: MQTT user name.
+        password: its password.
+        tls: how to check the broker; None for no TLS.
+        socket_options: level, option, value.
+        websocket_path: path of a websocket; None for plain TCP.
+        websocket_headers: its HTTP headers.
+        will: published when the connection breaks.
+    """
+
+    host: str
+    port: int
+    keepalive_s: int
+    timeout_s: float
+    client_id: str = ""
+    clean_session: bool = True
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = None
+    socket_options: Sequence[tuple[int, int, int]] = ()
+    websocket_path: str | None = None
+    websocket_headers: Mapping[str, str] = field(default_factory=dict)
+    will: Will | None = None
+
+
+LINK_ERRORS: Final = (BrokerError, OSError, ValueError)
+"""What connecting and a live connection may raise."""
+
+
+def dial_to(url: BrokerUrl, access: BrokerAccess, *, keepalive_s: int | None = None) -> Dial:
+    """Return how to reach a broker; files are read now, so they may have changed.
+
+    Args:
+        url: the broker.
+        access: credentials and times.
+        keepalive_s: in place of the configured keep-alive; None means that one.
 
     Raises:
         TransportError: UNAUTHORISED, when a password, key or certificate file cannot be used.
@@ -73,48 +109,43 @@ def client_options(url: BrokerUrl, access: BrokerAccess) -> dict[str, Any]:
         context = _tls_context(access) if url.secure else None
     except (KeyFileError, OSError) as error:
         raise TransportError(LinkFailure.UNAUTHORISED, str(error)) from error
-    options: dict[str, Any] = {
-        "hostname": url.host,
-        "port": url.port,
-        "username": access.username,
-        "password": password,
-        "clean_session": True,
-        "keepalive": access.keepalive_s,
-        "timeout": access.connect_timeout_s,
-        "tls_context": context,
-        "socket_options": _socket_options(access),
-    }
-    if url.websocket:
-        host = f"[{url.host}]" if ":" in url.host else url.host
-        options |= {
-            "transport": "websockets",
-            "websocket_path": url.path,
-            "websocket_headers": {"Host": f"{host}:{url.port}"},  # paho forgets IPv6's brackets
-        }
-    return options
+    keepalive_s = access.keepalive_s if keepalive_s is None else keepalive_s
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return Dial(
+        host=url.host,
+        port=url.port,
+        keepalive_s=keepalive_s,
+        timeout_s=access.connect_timeout_s,
+        username=access.username,
+        password=password,
+        tls=context,
+        socket_options=_socket_options(keepalive_s),
+        websocket_path=url.path if url.websocket else None,
+        # paho forgets IPv6's brackets
+        websocket_headers={"Host": f"{host}:{url.port}"} if url.websocket else {},
+    )
 
 
 def failure_of(error: BaseException) -> LinkFailure:
-    """Return the class of what aiomqtt raised, by its code or by the error underneath."""
-    if isinstance(error, aiomqtt.MqttCodeError):
-        code = getattr(error.rc, "value", error.rc)
+    """Return the class of what a connection raised."""
+    if isinstance(error, BrokerError):
+        if error.code is None:
+            return LinkFailure.NO_LINK  # for instance no answer in time
         for codes, failure in _CLASSES:
-            if code in codes:
+            if error.code in codes:
                 return failure
         return LinkFailure.REFUSED
-    # aiomqtt raises "from None", which hides the cause from people but keeps it as the context.
-    cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
-    if isinstance(cause, ssl.SSLError):
+    if isinstance(error, ssl.SSLError):
         return LinkFailure.UNAUTHORISED
-    if isinstance(cause, paho.WebsocketConnectionError):
+    if isinstance(error, paho.WebsocketConnectionError):
         return LinkFailure.BAD_DATA
-    if isinstance(cause, ConnectionError):
+    if isinstance(error, ConnectionError):
         return LinkFailure.REFUSED
     return LinkFailure.NO_LINK  # no route, no name, time-out: ENETUNREACH, gaierror, TimeoutError
 
 
 def transport_error(error: BaseException, url: BrokerUrl) -> TransportError:
-    """Return the port's error for what aiomqtt raised."""
+    """Return the port's error for what a connection raised."""
     return TransportError(failure_of(error), f"{url}: {error}")
 
 
@@ -126,9 +157,9 @@ def _tls_context(access: BrokerAccess) -> ssl.SSLContext:
     return context
 
 
-def _socket_options(access: BrokerAccess) -> list[tuple[int, int, int]]:
+def _socket_options(keepalive_s: int) -> list[tuple[int, int, int]]:
     """Send at once, and let the kernel give up bytes that nobody acknowledges."""
-    given_up_ms = int(access.keepalive_s * 1500)  # when a broker gives us up, by the standard
+    given_up_ms = int(keepalive_s * 1500)  # when a broker gives us up, by the standard
     return [
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
         (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, given_up_ms),

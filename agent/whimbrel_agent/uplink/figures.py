@@ -29,7 +29,10 @@ class ResumeState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SessionFigures:
-    """The session for status. ``doing`` says in words what it waits for and why."""
+    """The session for status. ``doing`` says in words what it waits for and why.
+
+    ``radio`` is the decision whether frames may go now.
+    """
 
     link: LinkState
     resume: ResumeState
@@ -42,3 +45,4 @@ class SessionFigures:
     clock: OffsetSample | None
     counts: Mapping[str, int]
     doing: str
+    radio: str = "the radio is always on"

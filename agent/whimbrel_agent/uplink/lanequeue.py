@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from whimbrel_agent.buffer.values import FrameRef
+from whimbrel_agent.uplink.deliveryrate import Mark
 from whimbrel_agent.uplink.values import LoadFrames
 from whimbrel_protocol.lanes import Order
 from whimbrel_protocol.messages import ReceiptEntry
@@ -42,6 +43,7 @@ class Flight:
     sent_wall_ns: int
     deadline_s: float
     sends: int
+    mark: Mark
 
 
 @dataclass(slots=True)
@@ -189,6 +191,11 @@ class LaneQueue:
     def idle(self) -> bool:
         """Whether nothing is known to be left to send or in flight."""
         return not self.flights and all(not track.ready for track in self._tracks)
+
+    @property
+    def empty(self) -> bool:
+        """Whether the buffer is known to have nothing more, either."""
+        return self.idle and all(track.exhausted and not track.loading for track in self._tracks)
 
     @property
     def ready_frames(self) -> int:

@@ -1,4 +1,4 @@
-"""The transport port over MQTT 3.1.1: aiomqtt, made to pipeline.
+"""The transport port over MQTT 3.1.1.
 
 Publishing at QoS 1 does not wait for the PUBACK, which means nothing to us: receipts decide. The
 queue of incoming messages is bounded; what does not fit is dropped and counted, for the same
@@ -12,19 +12,21 @@ ever, and a connection left over from a crash costs the broker one keep-alive at
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from dataclasses import replace
+from functools import partial
+from typing import Final
 
-import aiomqtt
 import paho.mqtt.client as paho
 
 from whimbrel_agent.brokers import BrokerUrl
 from whimbrel_agent.config import BrokerAccess
 from whimbrel_agent.ports import Delivery, Link, LinkFailure, Random, TransportError
-from whimbrel_agent.uplink.dialing import BrokerClient, client_options, transport_error
+from whimbrel_agent.uplink.brokerclient import BrokerClient
+from whimbrel_agent.uplink.dialing import LINK_ERRORS, Dial, Will, dial_to, transport_error
+from whimbrel_agent.uplink.interfaces import interface_of
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.topics import birth_topic, down_filter
 
@@ -39,23 +41,17 @@ _REFUSED_SUBSCRIPTION: Final = 0x80
 
 
 class _PipelinedClient(BrokerClient):
-    """aiomqtt's client with a publish that does not wait, and a bounded inbox of our own."""
+    """A connection with a bounded inbox."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, dial: Dial) -> None:
+        super().__init__(dial)
         self.inbox: deque[Delivery] = deque()
         self.dropped = 0
         self.changed = asyncio.Event()
         self._client.on_message = self._take
         # Zero means no bound of paho's own: the session's window bounds what is in flight.
-        self._client.max_inflight_messages_set(0)
-        self._client.connect_timeout = self.timeout
-        self._disconnected.add_done_callback(lambda _: self.changed.set())
-
-    def publish_now(self, topic: str, payload: bytes, qos: int = _QOS) -> None:
-        info = self._client.publish(topic, payload, qos)
-        if info.rc != paho.MQTT_ERR_SUCCESS:
-            raise aiomqtt.MqttCodeError(info.rc, "could not publish")
+        self._client.max_inflight_messages = 0
+        self.ended.add_done_callback(lambda _: self.changed.set())
 
     def _take(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
         if len(self.inbox) >= MAX_WAITING_DELIVERIES:
@@ -71,6 +67,7 @@ class MqttLink:
     def __init__(self, client: _PipelinedClient, url: BrokerUrl) -> None:
         self._client = client
         self._url = url
+        self.interface = interface_of(client.local_address())
 
     @property
     def dropped(self) -> int:
@@ -83,7 +80,7 @@ class MqttLink:
             raise self._end()
         try:
             self._client.publish_now(topic, payload)
-        except (aiomqtt.MqttError, OSError, ValueError) as error:
+        except LINK_ERRORS as error:
             raise transport_error(error, self._url) from error
 
     async def deliveries(self) -> AsyncIterator[Delivery]:
@@ -99,10 +96,7 @@ class MqttLink:
 
     async def close(self) -> None:
         """Say goodbye to the broker, then close the socket."""
-        with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._client.__aexit__(None, None, None)
-        self._client.abandon()
+        await self._client.close(CLOSE_TIMEOUT_S)
 
     def _end(self) -> TransportError:
         error = self._client.ended.exception()
@@ -125,10 +119,15 @@ class MqttTransport:
     ) -> None:
         self._brokers = tuple(brokers)
         self._access = access
+        self._keepalive_s = access.keepalive_s
         self._filters = tuple(filters or [down_filter(address)])
         self._birth_topic = birth_topic(address)
         suffix = f"{random.getrandbits(32):08x}"
         self.client_id = f"wb-{address.tenant}-{address.store}-{address.device}-{suffix}"
+
+    def use_keepalive(self, keepalive_s: int) -> None:
+        """Ask for this keep-alive on every connection made from now on; 0 asks for none."""
+        self._keepalive_s = keepalive_s
 
     async def connect(self, broker: int) -> Link:
         """Connect, subscribe to our down topics and publish a birth.
@@ -138,25 +137,27 @@ class MqttTransport:
         """
         url = self._brokers[broker]
         loop = asyncio.get_running_loop()
-        options = await loop.run_in_executor(None, client_options, url, self._access)
+        dial = partial(dial_to, url, self._access, keepalive_s=self._keepalive_s)
         client = _PipelinedClient(
-            identifier=self.client_id,
-            will=aiomqtt.Will(self._birth_topic, self._birth("offline"), qos=0),
-            **options,
+            replace(
+                await loop.run_in_executor(None, dial),
+                client_id=self.client_id,
+                will=Will(self._birth_topic, self._birth("offline")),
+            )
         )
         try:
-            await client.__aenter__()
+            await client.open()
             await self._greet(client, url)
         except BaseException as error:
             client.abandon()
-            if isinstance(error, aiomqtt.MqttError | OSError | ValueError):
+            if isinstance(error, LINK_ERRORS):
                 raise transport_error(error, url) from error
             raise
         return MqttLink(client, url)
 
     async def _greet(self, client: _PipelinedClient, url: BrokerUrl) -> None:
         granted = await client.subscribe([(filter_, _QOS) for filter_ in self._filters])
-        if any(getattr(code, "value", code) >= _REFUSED_SUBSCRIPTION for code in granted):
+        if any(code >= _REFUSED_SUBSCRIPTION for code in granted):
             raise TransportError(
                 LinkFailure.UNAUTHORISED,
                 f"{url}: subscription to {', '.join(self._filters)} was refused",

@@ -14,7 +14,7 @@ from whimbrel_agent.uplink.counts import Counts
 from whimbrel_agent.uplink.lanequeue import Flight, FrameKey, LaneQueue, key_of
 from whimbrel_agent.uplink.turns import Turns
 from whimbrel_agent.uplink.values import LoadFrames, Now, RecheckFrame, SendFrames, Sending
-from whimbrel_agent.uplink.window import Window
+from whimbrel_agent.uplink.window import Held, InFlight, Traffic, Window
 from whimbrel_protocol.lanes import LANES, Order
 from whimbrel_protocol.messages import Receipt, Status, StreamState
 
@@ -27,9 +27,6 @@ SENDS_KEPT_WINDOWS: Final = 4
 
 BATCH_BYTES: Final = 512 * 1024
 """Frames handed out at once: their bytes are in memory together while they are published."""
-
-URGENT_EXTRA_BYTES: Final = 128 * 1024
-"""What critical frames may have in flight beyond a full window, within the credit."""
 
 _STATUS_COUNTERS: Final[Mapping[Status, str]] = {
     Status.COMMITTED: "frames_committed",
@@ -62,7 +59,11 @@ class _Wanted:
 
 
 class Outbox:
-    """The frames of every lane on their way to the region."""
+    """The frames of every lane on their way to the region.
+
+    Attributes:
+        held: why the frame whose turn it is was not sent at the last look; None when all was.
+    """
 
     def __init__(self, lanes: Mapping[str, Order], window: Window, counts: Counts) -> None:
         self.window = window
@@ -73,6 +74,8 @@ class Outbox:
         self._wanted: dict[tuple[int, str], _Wanted] = {}
         self._flying_bytes = 0
         self._more_now = False
+        self._stale = (0, 0)
+        self.held: Held | None = None
 
     # ------------------------------------------------------------------ the buffer's side
 
@@ -81,6 +84,7 @@ class Outbox:
         for lane, queue in self._queues.items():
             queue.restart(newest.get(lane, 0))
         self._wanted.clear()
+        self.held = None
         self._flying_bytes = 0
         if len(self._sends) > SENDS_KEPT_WINDOWS * self.window.max_frames:
             self._sends.clear()  # frames evicted between links leave their count behind
@@ -131,7 +135,7 @@ class Outbox:
 
     def receipt(self, receipt: Receipt, now: Now) -> Answered:
         """Take what a verified receipt of the known generation settles."""
-        full = self._flying_bytes * 2 >= self.window.allowance(now.mono_s)
+        flying_bytes = self._flying_bytes
         matched = settled_bytes = 0
         newest: Flight | None = None
         for entry in receipt.entries:
@@ -146,11 +150,14 @@ class Outbox:
                 settled_bytes += frame.size_bytes
                 if flight.sends == 1 and (newest is None or flight.sent_s >= newest.sent_s):
                     newest = flight
-        round_trip_s = None
         if newest is not None:
             round_trip_s = now.mono_s - newest.sent_s
-            self.window.measured(round_trip_s, now.mono_s)
-        self.window.settled(settled_bytes, round_trip_s, frames=matched, full=full)
+            region_s = (receipt.sent_ns - receipt.received_ns) / 1e9
+            self.window.measured(newest.frame.size_bytes, round_trip_s, region_s, now.mono_s)
+        self.window.settled(
+            settled_bytes, None if newest is None else newest.mark, now.mono_s,
+            received_ns=receipt.received_ns, frames=matched, flying_bytes=flying_bytes,
+        )  # fmt: skip
         return Answered(matched, newest)
 
     def in_flight_of(self, epoch: int, lane: str) -> bool:
@@ -173,7 +180,7 @@ class Outbox:
             and now_s - before.since_s < self.window.timeout_s(1)
         ):
             return "wants_repeated"
-        self.window.went_back(self.in_flight_frames)
+        self.window.went_back(self.in_flight_frames, now_s)
         self._wanted[stream] = _Wanted(expected, now_s, filling=True)
         self._flying_bytes -= self._bytes_in(state.lane)
         self._queues[state.lane].refill()
@@ -213,7 +220,7 @@ class Outbox:
         if not late:
             return None
         self._counts.add("timeouts", late)
-        self.window.timed_out(silent=silent)
+        self.window.timed_out(now_s, silent=silent)
         return Overdue(tuple(rechecks), silent)
 
     # ------------------------------------------------------------------ sending
@@ -223,53 +230,72 @@ class Outbox:
         sendings: list[Sending] = []
         size_bytes = 0
         self._more_now = False
-        while (queue := self._next_queue(now.mono_s)) is not None:
+        self._stale = self._stale_flights(now.mono_s)
+        while (turn := self._next_turn(now)) is not None:
+            queue, traffic = turn
             frame = queue.take()
-            sendings.append(self._fly(queue, frame, now))
+            sendings.append(self._fly(queue, frame, traffic, now))
             size_bytes += frame.size_bytes
             if size_bytes >= BATCH_BYTES:
                 self._more_now = True
                 break
-        return SendFrames(tuple(sendings)) if sendings else None
+        return SendFrames(tuple(sendings), self.window.to_reserve()) if sendings else None
 
-    def _next_queue(self, now_s: float) -> LaneQueue | None:
+    def _next_turn(self, now: Now) -> tuple[LaneQueue, Traffic] | None:
+        """Return whose frame goes next; None, with the reason in ``held``, when none may."""
         waiting = [lane for lane, queue in self._queues.items() if queue.head() is not None]
-        lane = self._turns.next(waiting)
-        for candidate in (lane, "critical"):
-            if candidate in waiting and self._fits(candidate, now_s):
-                return self._queues[candidate]
+        self.held = None
+        for lane in self._turns.order(waiting):
+            queue = self._queues[lane]
+            head = queue.head()
+            assert head is not None
+            traffic = self.window.traffic(lane, replay=self._is_replay(queue, head))
+            if self.held is not None and self.held.for_all and traffic is not Traffic.URGENT:
+                continue
+            held = self.window.holds(head.size_bytes, traffic, self._in_flight(), now)
+            if held is None:
+                return queue, traffic
+            self.held = _sooner(self.held, held)
         return None
 
-    def _fits(self, lane: str, now_s: float) -> bool:
-        if self.in_flight_frames >= self.window.frames:
-            return False
-        if self.window.probing(now_s):
-            return not self.in_flight_frames and self.window.may_probe(now_s)
-        head = self._queues[lane].head()
-        assert head is not None
-        after = self._flying_bytes + head.size_bytes
-        allowance = self.window.allowance(now_s)
-        if after <= allowance or not self.in_flight_frames:
-            return True
-        credit = self.window.credit_left(now_s)
-        return lane == "critical" and after <= min(credit, allowance + URGENT_EXTRA_BYTES)
+    def _in_flight(self) -> InFlight:
+        frames, (stale_frames, stale_bytes) = self.in_flight_frames, self._stale
+        return InFlight(
+            frames, self._flying_bytes, frames - stale_frames, self._flying_bytes - stale_bytes
+        )
 
-    def _fly(self, queue: LaneQueue, frame: FrameRef, now: Now) -> Sending:
+    def _stale_flights(self, now_s: float) -> tuple[int, int]:
+        """Return frames and bytes that are in flight for longer than a first send would be."""
+        before_s = now_s - self.window.timeout_s(1)
+        sizes = [
+            flight.frame.size_bytes
+            for queue in self._queues.values()
+            for flight in queue.flights.values()
+            if flight.sent_s < before_s
+        ]
+        return len(sizes), sum(sizes)
+
+    def _is_replay(self, queue: LaneQueue, frame: FrameRef) -> bool:
+        return key_of(frame) in self._sends or frame.published or queue.is_backlog(frame)
+
+    def _fly(self, queue: LaneQueue, frame: FrameRef, traffic: Traffic, now: Now) -> Sending:
         key = key_of(frame)
+        replay = self._is_replay(queue, frame)
         sends = self._sends.get(key, 0) + 1
         self._sends[key] = sends
-        if self.window.probing(now.mono_s):
-            self.window.probed(now.mono_s)
+        if self.window.credits.probing(now.mono_s):
             self._counts.add("probes")
+        flying = self._in_flight()
+        mark = self.window.sent(frame.size_bytes, traffic, flying, now, busy=self.ready_frames > 0)
         deadline_s = now.mono_s + self.window.timeout_s(sends)
-        queue.flights[key] = Flight(frame, now.mono_s, now.wall_ns, deadline_s, sends)
+        queue.flights[key] = Flight(frame, now.mono_s, now.wall_ns, deadline_s, sends, mark)
         self._flying_bytes += frame.size_bytes
         self._turns.sent(queue.lane, frame.size_bytes)
         self._counts.add("frames_sent")
         self._counts.add("bytes_sent", frame.size_bytes)
         if sends > 1:
             self._counts.add("frames_resent")
-        return Sending(frame, replay=sends > 1 or frame.published or queue.is_backlog(frame))
+        return Sending(frame, replay=replay)
 
     # ------------------------------------------------------------------ figures
 
@@ -283,6 +309,17 @@ class Outbox:
         """Their bytes."""
         return self._flying_bytes
 
+    def doing(self, now_s: float) -> str:
+        """Say in words what is being sent, or what it waits for."""
+        frames = self.in_flight_frames
+        probing = self.window.credits.probing(now_s)
+        if probing and (self.ready_frames or frames):
+            return f"probing: {probing}"
+        waiting = f"next: {self.held.reason}" if self.held else ""
+        if frames:
+            return f"sending, {frames} frames wait for receipts{waiting and '; '}{waiting}"
+        return waiting or "idle: everything sealed is settled"
+
     @property
     def ready_frames(self) -> int:
         """Frames read ahead and not sent."""
@@ -293,6 +330,11 @@ class Outbox:
         """Whether nothing is known to be left to send or in flight."""
         return all(queue.idle for queue in self._queues.values())
 
+    @property
+    def empty(self) -> bool:
+        """Whether the buffer is known to have nothing more, either."""
+        return all(queue.empty for queue in self._queues.values())
+
     def next_deadline(self, now_s: float) -> float | None:
         """Return when to look again: a receipt is overdue, or a probe may go."""
         if self._more_now:
@@ -302,9 +344,17 @@ class Outbox:
             for queue in self._queues.values()
             for flight in queue.flights.values()
         ]
-        if self.window.probing(now_s) and not deadlines and self.ready_frames:
-            deadlines.append(self.window.probe_at_s)
+        if self.held is not None and self.held.until_s is not None:
+            deadlines.append(self.held.until_s)
         return min(deadlines, default=None)
 
     def _bytes_in(self, lane: str) -> int:
         return sum(flight.frame.size_bytes for flight in self._queues[lane].flights.values())
+
+
+def _sooner(one: Held | None, other: Held) -> Held:
+    """Keep the first reason, the sooner moment, and whether anybody may pass."""
+    if one is None:
+        return other
+    moments = [held.until_s for held in (one, other) if held.until_s is not None]
+    return Held(one.reason, min(moments, default=None), one.for_all or other.for_all)

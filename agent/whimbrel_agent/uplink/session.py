@@ -5,7 +5,7 @@ Pure: inputs and a moment in, effects and the next deadline out. The rules it ke
 * no frame leaves before the region has answered a resume, after a process start, after a
   change of its journal's generation, and after a silence;
 * only the region's verified receipt settles a frame; a PUBACK means nothing;
-* whatever is sent is bounded by the region's credit and by our own window.
+* whatever is sent is bounded by the region's credit and by our own windows.
 
 ====================  ==========================================================
 link                  down -> connecting -> up -> down
@@ -15,28 +15,21 @@ resume                needed -> asked -> applying -> done (-> needed)
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Mapping
 from typing import assert_never
 
 from whimbrel_agent.ports import LinkFailure, Random
+from whimbrel_agent.uplink.asking import Asking
 from whimbrel_agent.uplink.backoff import Backoff
+from whimbrel_agent.uplink.budget import Spent
 from whimbrel_agent.uplink.counts import Counts
+from whimbrel_agent.uplink.doing import Doing
 from whimbrel_agent.uplink.figures import LinkState, ResumeState, SessionFigures
 from whimbrel_agent.uplink.inbox import Refused, check_down
 from whimbrel_agent.uplink.offset import ClockOffset
 from whimbrel_agent.uplink.outbox import Outbox
-from whimbrel_agent.uplink.patience import (
-    ASKS_PER_BROKER,
-    ASKS_PER_LINK,
-    FIRST_ASK_S,
-    MAX_ASK_S,
-    MAX_HOLD_S,
-    OPEN_NONCES,
-    REFRESH_S,
-    REST_AGAIN_S,
-    REST_GAP_S,
-)
+from whimbrel_agent.uplink.patience import MAX_HOLD_S, REFRESH_S, REST_AGAIN_S
+from whimbrel_agent.uplink.radio import Radio
 from whimbrel_agent.uplink.values import (
     ApplyResume,
     Arrived,
@@ -56,19 +49,14 @@ from whimbrel_agent.uplink.values import (
     ResumeNotApplied,
     SendResume,
     Settle,
+    TakeAlong,
     TakeDictionaries,
+    UseRadio,
 )
 from whimbrel_agent.uplink.window import Window
 from whimbrel_protocol.keys import PublicKey
 from whimbrel_protocol.lanes import Order
-from whimbrel_protocol.messages import (
-    NONCE_BYTES,
-    DictionaryAnswer,
-    Hold,
-    Receipt,
-    ResumeAnswer,
-    Want,
-)
+from whimbrel_protocol.messages import DictionaryAnswer, Hold, Receipt, ResumeAnswer, Want
 from whimbrel_protocol.names import Address
 
 
@@ -93,17 +81,14 @@ class Session:
         self._backoff = Backoff(brokers, random)
         self._outbox = Outbox(lanes, window, self.counts)
         self._clock = ClockOffset()
+        self._radio = Radio()
+        self._use = self._radio.decide(0.0)
         self._link = LinkState.DOWN
         self._broker = 0
         self._up_since_s = 0.0
         self._last_failure = ""
         self._resume = ResumeState.NEEDED
-        self._nonces: deque[bytes] = deque(maxlen=OPEN_NONCES)
-        self._asks = 0
-        self._unasked = 0
-        self._asking_rest = False
-        self._rest_at_s = 0.0
-        self._ask_at_s = 0.0
+        self._asking = Asking(random, brokers)
         self._hold_until_s = 0.0
         self._hold_reason = ""
         self._generation = b""
@@ -118,28 +103,20 @@ class Session:
         match event:
             case Arrived():
                 effects += self._arrived(event, now)
-            case FramesLoaded(asked, frames):
-                if not self._outbox.loaded(asked, frames):
-                    self._ask_again(now.mono_s)
-            case FramesSealed():
-                self._outbox.sealed()
-            case ReceiptsSettled():
-                self._outbox.drained()
-            case FramesGone(frames):
-                self._outbox.gone(frames)
+            case FramesLoaded() | FramesSealed() | FramesGone() | ReceiptsSettled():
+                self._buffer_said(event, now)
+            case UseRadio(plan):
+                self._radio.use(plan)
             case ResumeApplied(newest, unasked):
                 self._resume = ResumeState.DONE
-                self._unasked = unasked
-                self._asking_rest = False
-                self._rest_at_s = max(self._rest_at_s, now.mono_s + REST_GAP_S)
-                self._asks = 0
+                self._asking.applied(unasked, now.mono_s)
                 self._outbox.restart(newest)
                 self.counts.add("resumes_applied")
             case ResumeNotApplied():
                 self._resume = ResumeState.NEEDED
-                self._ask_at_s = now.mono_s + MAX_ASK_S
-            case LinkMade(newest):
-                self._link_made(newest, now)
+                self._asking.not_applied(now.mono_s)
+            case LinkMade(newest, interface):
+                self._link_made(newest, interface, now)
             case LinkLost(failure, message):
                 self._link_lost(failure, message, now)
             case NetworkReturned():
@@ -148,8 +125,31 @@ class Session:
                 assert_never(event)
         return effects + self.poll(now)
 
+    def _buffer_said(
+        self, event: FramesLoaded | FramesSealed | FramesGone | ReceiptsSettled, now: Now
+    ) -> None:
+        match event:
+            case FramesLoaded(asked, frames):
+                if not self._outbox.loaded(asked, frames):
+                    self._ask_again(now.mono_s)
+            case FramesSealed(urgent):
+                self._outbox.sealed()
+                self._radio.sealed(urgent=urgent)
+            case ReceiptsSettled():
+                self._outbox.drained()
+            case FramesGone(frames):
+                self._outbox.gone(frames)
+
     def poll(self, now: Now) -> list[Effect]:
         """Return what is due now."""
+        sessions = self._radio.sessions
+        self._use = self._radio.decide(now.mono_s)
+        begun: list[Effect] = [TakeAlong()] if self._radio.sessions > sessions else []
+        return begun + self._due(now)
+
+    def _due(self, now: Now) -> list[Effect]:
+        if not self._use.open:
+            return [] if self._radio.plan.stay_connected else self._let_go()
         match self._link:
             case LinkState.DOWN:
                 broker, ready_s = self._backoff.next_try()
@@ -164,6 +164,8 @@ class Session:
 
     def next_deadline(self, now: Now) -> float | None:
         """Return the monotonic second at which :meth:`poll` has something to do, if any."""
+        if not self._use.open:
+            return self._use.look_s
         if self._link is LinkState.DOWN:
             return self._backoff.next_try()[1]
         if self._link is LinkState.CONNECTING or self._resume is ResumeState.APPLYING:
@@ -171,23 +173,24 @@ class Session:
         if self._hold_until_s > now.mono_s:
             return self._hold_until_s
         if self._resume is not ResumeState.DONE:
-            return self._ask_at_s
+            return self._asking.at_s
         deadline_s = self._outbox.next_deadline(now.mono_s)
         if deadline_s is not None:
             return deadline_s
-        refresh_s = self._heard_s + REFRESH_S
-        return min(refresh_s, self._rest_at_s) if self._unasked else refresh_s
+        looks = [self._heard_s + REFRESH_S]
+        looks += [self._asking.rest_at_s] if self._asking.unasked else []
+        looks += [] if self._use.look_s is None else [self._use.look_s]
+        return min(looks)
 
     # ------------------------------------------------------------------ the link
 
-    def _link_made(self, newest: Mapping[str, int], now: Now) -> None:
+    def _link_made(self, newest: Mapping[str, int], interface: str, now: Now) -> None:
         self._link = LinkState.UP
         self._up_since_s = now.mono_s
         self._hold_until_s = 0.0
-        self._asks = 0
-        self._ask_at_s = now.mono_s
+        self._asking.linked(now.mono_s)
         self.counts.add("links_made")
-        self._outbox.window.linked()
+        self._outbox.window.linked(self._broker, interface)
         self._outbox.restart(newest)
 
     def _link_lost(self, failure: LinkFailure, message: str, now: Now) -> None:
@@ -202,6 +205,15 @@ class Session:
         self._outbox.give_back()
         if self._resume is ResumeState.ASKED:
             self._resume = ResumeState.NEEDED
+
+    def _let_go(self) -> list[Effect]:
+        """End the connection: the radio rests."""
+        if self._link is not LinkState.UP:
+            return []  # one that is being made is let go of when it is there
+        self._link = LinkState.DOWN
+        self.counts.add("links_rested")
+        self._outbox.give_back()
+        return [Disconnect(self._use.reason)]
 
     # ------------------------------------------------------------------ while it is up
 
@@ -218,9 +230,10 @@ class Session:
             if overdue.silent:  # is anybody there? a question is cheaper than a frame
                 self._ask_again(now.mono_s)
                 return effects + self._ask(now)
-        if self._outbox.idle and self._unasked and now.mono_s >= self._rest_at_s:
+        asking = self._asking
+        if self._outbox.idle and asking.unasked and now.mono_s >= asking.rest_at_s:
             self._ask_again(now.mono_s)
-            self._asking_rest, self._asks = True, 0
+            asking.ask_rest()
             return self._ask(now)
         if self._outbox.idle and now.mono_s >= self._heard_s + REFRESH_S:
             self._ask_again(now.mono_s)
@@ -230,37 +243,31 @@ class Session:
         if sends is not None:
             effects.append(sends)
             effects += self._outbox.loads()
+        if self._outbox.empty and not asking.unasked:
+            self._radio.settled(now.mono_s)
+            self._use = self._radio.decide(now.mono_s)
         return effects
 
     def _ask(self, now: Now) -> list[Effect]:
-        if now.mono_s < self._ask_at_s:
+        asking = self._asking
+        if now.mono_s < asking.at_s:
             return []
-        if self._asking_rest and self._asks:
-            self._leave_rest(now.mono_s + REST_AGAIN_S)
-        if self._asks >= (ASKS_PER_BROKER if self._brokers > 1 else ASKS_PER_LINK):
+        if asking.about_rest and asking.asks:
+            asking.leave_rest(now.mono_s)
+        if asking.in_vain:
             why = "the region does not answer at this broker"
             failure = LinkFailure.OVERLOADED if self._brokers > 1 else LinkFailure.NO_LINK
             self._link_lost(failure, why, now)
             return [Disconnect(why)]
-        nonce = self._random.getrandbits(8 * NONCE_BYTES).to_bytes(NONCE_BYTES, "big")
-        self._nonces.append(nonce)
         self._resume = ResumeState.ASKED
-        self._ask_at_s = now.mono_s + min(MAX_ASK_S, FIRST_ASK_S * 2 ** min(self._asks, 8))
-        self._asks += 1
         self.counts.add("resumes_sent")
-        return [SendResume(nonce, self._asking_rest)]
-
-    def _leave_rest(self, again_s: float) -> None:
-        """Ask about the present address instead; about the rest not before ``again_s``."""
-        self._asking_rest = False
-        self._rest_at_s = again_s
-        self._asks = 0
+        return [SendResume(asking.begin(now.mono_s), asking.about_rest)]
 
     def _ask_again(self, now_s: float) -> None:
         """Stop sending frames until the region has answered another resume."""
         if self._resume is ResumeState.DONE:
             self._resume = ResumeState.NEEDED
-            self._ask_at_s = now_s
+            self._asking.at_s = now_s
             self._outbox.give_back()
 
     # ------------------------------------------------------------------ the region's words
@@ -270,20 +277,17 @@ class Session:
         match message:
             case Refused(counter):
                 self.counts.add(counter)
-                return []
             case Receipt():
                 return self._receipt(message, now)
             case ResumeAnswer():
                 return self._answer(message, now)
             case Want():
                 self._want(message, now.mono_s)
-                return []
             case Hold():
                 self._hold(message, now.mono_s)
-                return []
             case DictionaryAnswer():
-                self.counts.add("dictionary_answers")
                 return [TakeDictionaries(message)]
+        return []
 
     def _receipt(self, receipt: Receipt, now: Now) -> list[Effect]:
         if not self._generation:
@@ -299,7 +303,7 @@ class Session:
             self._heard_s = now.mono_s
             self._hold_until_s = 0.0
             self._region_sent_ns = max(self._region_sent_ns, receipt.sent_ns)
-            self._outbox.window.credited(receipt.credit, now.mono_s)
+            self._outbox.window.credits.credited(receipt.credit, now.mono_s)
         if answered.newest is not None:
             sent_ns = answered.newest.sent_wall_ns
             self._clock.add(sent_ns, receipt.received_ns, receipt.sent_ns, now.wall_ns)
@@ -314,15 +318,14 @@ class Session:
         self._ask_again(now_s)
 
     def _answer(self, answer: ResumeAnswer, now: Now) -> list[Effect]:
-        if answer.nonce not in self._nonces or self._resume is not ResumeState.ASKED:
+        if self._resume is not ResumeState.ASKED or not self._asking.answers(answer.nonce):
             self.counts.add("down_replayed")
             return []
-        self._nonces.clear()
         self._resume = ResumeState.APPLYING
         self._generation = answer.generation
         self._region_sent_ns = answer.sent_ns
         self._heard_s = now.mono_s
-        self._outbox.window.credited(answer.credit, now.mono_s)
+        self._outbox.window.credits.credited(answer.credit, now.mono_s)
         self._clock.add(answer.echo_sent_ns, answer.received_ns, answer.sent_ns, now.wall_ns)
         return [ApplyResume(answer)]
 
@@ -351,16 +354,20 @@ class Session:
         self.counts.add("holds")
         self._heard_s = now_s
         hold_s = min(MAX_HOLD_S, max(1.0, float(hold.retry_s)))
-        if self._asking_rest:  # a former address may be unknown by now: that is its own affair
-            self._leave_rest(now_s + max(hold_s, REST_AGAIN_S))
-            self._resume, self._ask_at_s = ResumeState.NEEDED, now_s
+        if self._asking.about_rest:  # a former address may be unknown by now: its own affair
+            self._asking.leave_rest(now_s, max(hold_s, REST_AGAIN_S))
+            self._resume, self._asking.at_s = ResumeState.NEEDED, now_s
             return
         self._ask_again(now_s)
         self._hold_reason = hold.reason
         self._hold_until_s = now_s + hold_s
-        self._ask_at_s = self._hold_until_s
+        self._asking.at_s = self._hold_until_s
 
     # ------------------------------------------------------------------ for status
+
+    def budgets(self) -> list[Spent]:
+        """Return the exact counts of metered links, for an orderly stop."""
+        return self._outbox.window.budgets()
 
     def figures(self, now: Now) -> SessionFigures:
         """Return the session's state as a value."""
@@ -372,25 +379,22 @@ class Session:
             generation=self._generation,
             in_flight_frames=self._outbox.in_flight_frames,
             in_flight_bytes=self._outbox.in_flight_bytes,
-            window=self._outbox.window.figures(now.mono_s),
+            window=self._outbox.window.figures(now),
             clock=self._clock.best,
             counts=self.counts.values(),
             doing=self._doing(now.mono_s),
+            radio=self._use.reason,
         )
 
     def _doing(self, now_s: float) -> str:
-        if self._link is LinkState.DOWN:
-            _, ready_s = self._backoff.next_try()
-            return f"waiting {max(0.0, ready_s - now_s):.1f} s to connect, {self._last_failure}"
-        if self._link is LinkState.CONNECTING:
-            return "connecting"
-        if now_s < self._hold_until_s:
-            return f"held by the region for {self._hold_until_s - now_s:.0f} s: {self._hold_reason}"
-        if self._resume is not ResumeState.DONE:
-            return f"waiting for the region's answer to resume ({self._asks} asked)"
-        probing = self._outbox.window.probing(now_s)
-        if probing and (self._outbox.ready_frames or self._outbox.in_flight_frames):
-            return f"probing: {probing}"
-        if self._outbox.in_flight_frames:
-            return f"sending, {self._outbox.in_flight_frames} frames wait for receipts"
-        return "idle: everything sealed is settled"
+        return Doing(
+            link=self._link,
+            resume=self._resume,
+            connect_s=self._backoff.next_try()[1],
+            last_failure=self._last_failure,
+            hold_until_s=self._hold_until_s,
+            hold_reason=self._hold_reason,
+            asks=self._asking.asks,
+            rest="" if self._use.open else self._use.reason,
+            sending=self._outbox.doing(now_s),
+        ).words(now_s)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -18,8 +18,12 @@ from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferFullError
 from whimbrel_agent.logs import Streak, facts
 from whimbrel_agent.ports import Clock, Link, LinkFailure, Transport, TransportError
+from whimbrel_agent.uplink.budget import Spent
+from whimbrel_agent.uplink.budgetfile import BudgetFile
 from whimbrel_agent.uplink.checking import fault_of
 from whimbrel_agent.uplink.figures import SessionFigures
+from whimbrel_agent.uplink.giving import Offers, give
+from whimbrel_agent.uplink.radio import RadioPlan
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.values import (
     ApplyResume,
@@ -44,15 +48,17 @@ from whimbrel_agent.uplink.values import (
     Sending,
     SendResume,
     Settle,
+    TakeAlong,
     TakeDictionaries,
+    UseRadio,
 )
 from whimbrel_protocol.envelope import seal_message
 from whimbrel_protocol.header import PROTOCOL_VERSION
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.limits import MAX_RESUME_STREAMS
-from whimbrel_protocol.messages import DictionaryOffer, Receipt, Resume, ResumeAnswer
+from whimbrel_protocol.messages import Receipt, Resume, ResumeAnswer
 from whimbrel_protocol.names import Address
-from whimbrel_protocol.topics import dictionary_topic, frame_topic, resume_topic
+from whimbrel_protocol.topics import frame_topic, resume_topic
 
 MAX_WAITING_INPUTS: Final = 256
 """The link's reader pauses at so many; the transport's bounded queue then counts what it drops."""
@@ -80,6 +86,7 @@ class Uplink:
         key: PrivateKey,
         clock: Clock,
         software: str,
+        budgets: BudgetFile | None = None,
     ) -> None:
         self._session = session
         self._buffer = buffer
@@ -88,6 +95,7 @@ class Uplink:
         self._key = key
         self._clock = clock
         self._software = software
+        self._budgets = budgets
         self._inputs: deque[Input] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -101,14 +109,23 @@ class Uplink:
 
     # ------------------------------------------------------------------ for others
 
-    def frames_sealed(self) -> None:
-        """Say that the buffer may have new frames."""
-        if not self._inputs or not isinstance(self._inputs[-1], FramesSealed):
-            self._put(FramesSealed())
+    def frames_sealed(self, *, urgent: bool = False) -> None:
+        """Say that the buffer may have new frames; urgent ones do not wait for the radio."""
+        fresh = FramesSealed(urgent)
+        if not self._inputs or self._inputs[-1] not in {fresh, FramesSealed(urgent=True)}:
+            self._put(fresh)
+
+    def use_radio(self, plan: RadioPlan) -> None:
+        """Use the radio by another plan from now on."""
+        self._put(UseRadio(plan))
 
     def network_returned(self) -> None:
         """Say that the machine has a network again."""
         self._put(NetworkReturned())
+
+    def use_keepalive(self, keepalive_s: int) -> None:
+        """Ask brokers for this keep-alive, in seconds, on links made from now on."""
+        self._transport.use_keepalive(keepalive_s)
 
     def figures(self) -> SessionFigures:
         """Return the session's state for status."""
@@ -126,6 +143,8 @@ class Uplink:
                 await self._pump(group)
         finally:
             await self._drop_link()
+            for spent in self._session.budgets():
+                await self._store_spent(spent)
 
     # ------------------------------------------------------------------ the pump
 
@@ -183,7 +202,8 @@ class Uplink:
 
     async def _carry_out(self, effect: Effect, group: asyncio.TaskGroup) -> None:
         match effect:
-            case SendFrames(sendings):
+            case SendFrames(sendings, spent):
+                await self._store_spent(spent)
                 await self._send(sendings)
             case Settle(receipt):
                 self._receipts.append(receipt)
@@ -202,9 +222,21 @@ class Uplink:
                 await self._recheck(effect)
             case Connect(broker):
                 self._link_task = group.create_task(self._live(broker), name="uplink.link")
+            case TakeAlong():
+                if await self._buffer.seal_all():
+                    self.frames_sealed()
             case Disconnect(why):
                 _log.info("link is given up", extra=facts(why=why))
                 await self._drop_link()
+
+    async def _store_spent(self, spent: Spent | None) -> None:
+        """Make the count of a metered link durable; where it cannot be, say so and go on."""
+        if spent is None or self._budgets is None:
+            return
+        try:
+            await asyncio.to_thread(self._budgets.store, spent)
+        except OSError as error:
+            self._streak.failed("the month's bytes could not be counted", why=str(error))
 
     async def _send(self, sendings: tuple[Sending, ...]) -> None:
         link = self._link
@@ -231,17 +263,12 @@ class Uplink:
             self._put(FramesGone(tuple(gone)))
         await self._teach(self._buffer.offers(self._clock.mono_ns()))
 
-    async def _teach(self, offers: Sequence[DictionaryOffer]) -> None:
-        """Give the region dictionaries; what gets lost is offered or asked for again."""
+    async def _teach(self, offers: Offers) -> None:
         link = self._link
-        if link is None:
-            return
         try:
-            for offer in offers:
-                topic = dictionary_topic(offer.address)
-                await link.publish(topic, seal_message(offer, self._key))
-                self._session.counts.add("dictionaries_sent")
+            self._session.counts.add("dictionaries_sent", await give(link, offers, self._key))
         except TransportError as error:
+            assert link is not None
             self._lost(link, error)
 
     async def _send_resume(self, nonce: bytes, *, rest: bool) -> None:
@@ -319,7 +346,7 @@ class Uplink:
         try:
             newest = await self._buffer.newest_ids()
             self._streak.recovered("link is up", broker=broker)
-            self._put(LinkMade(newest))
+            self._put(LinkMade(newest, link.interface))
             async for delivery in link.deliveries():
                 self._put(Arrived(delivery))
                 if len(self._inputs) >= MAX_WAITING_INPUTS:

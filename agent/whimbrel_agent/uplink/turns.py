@@ -25,15 +25,13 @@ class Turns:
         self._present = 0.0
         self._waiting: frozenset[str] = frozenset()
 
-    def next(self, waiting: Collection[str]) -> str | None:
-        """Return which of the lanes that have something to send goes next."""
+    def order(self, waiting: Collection[str]) -> list[str]:
+        """Return the lanes that have something to send, in the order of their turns."""
         joined = frozenset(waiting) - self._waiting
         for lane in joined:
             self._pass[lane] = max(self._pass[lane], self._present)
         self._waiting = frozenset(waiting)
-        if not waiting:
-            return None
-        return min(waiting, key=lambda lane: (self._pass[lane], LANES.index(lane)))
+        return sorted(waiting, key=lambda lane: (self._pass[lane], LANES.index(lane)))
 
     def sent(self, lane: str, size_bytes: int) -> None:
         """Charge a lane for what it sent."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from whimbrel_agent.buffer.values import FrameRef
 from whimbrel_agent.ports import Delivery, LinkFailure
+from whimbrel_agent.uplink.budget import Spent
+from whimbrel_agent.uplink.radio import RadioPlan
 from whimbrel_protocol.messages import DictionaryAnswer, Receipt, ResumeAnswer
 
 
@@ -30,9 +32,11 @@ class LinkMade:
     """The broker that was asked for is connected and subscribed.
 
     ``newest`` is the greatest frame id per lane now: what lies at or below it is backlog.
+    ``interface`` is the network interface that it goes out of, empty when unknown.
     """
 
     newest: Mapping[str, int]
+    interface: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,16 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class FramesSealed:
-    """The buffer has new frames, in some lane."""
+    """The buffer has new frames, in some lane; ``urgent`` ones may not wait for the radio."""
+
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UseRadio:
+    """The radio is to be used by another plan from now on."""
+
+    plan: RadioPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,7 @@ Input = (
     | NetworkReturned
     | Arrived
     | FramesSealed
+    | UseRadio
     | FramesLoaded
     | FramesGone
     | ReceiptsSettled
@@ -125,6 +139,11 @@ class Disconnect:
     """End the connection; no :class:`LinkLost` is to follow."""
 
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeAlong:
+    """A session of the radio begins: seal whatever waits, since it is on anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +181,13 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class SendFrames:
-    """Publish these, in this order, once "may have been published" is durable for them."""
+    """Publish these, in this order, once "may have been published" is durable for them.
+
+    ``spent`` is to be durable before, too: what they take of the month's budget.
+    """
 
     sendings: tuple[Sending, ...]
+    spent: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +222,7 @@ class RecheckFrame:
 Effect = (
     Connect
     | Disconnect
+    | TakeAlong
     | SendResume
     | LoadFrames
     | SendFrames

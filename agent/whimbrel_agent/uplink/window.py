@@ -1,48 +1,110 @@
-"""How much may be in flight, and how long to wait for a receipt.
+"""What may be sent now, and why not: every bound on what is in flight, in one place. Pure.
 
-Three bounds, the least of which holds:
+====================  ======  ========  ==========
+bound                 urgent  ordinary  background
+====================  ======  ========  ==========
+the region's credit   yes     yes       yes
+a second of the rate  yes     3/4 of it 3/4 of it
+frames                yes     15/16     15/16
+loss window           no      yes       yes
+the link's cap        charged yes       yes
+the month's budget    charged yes       yes
+delay window, pacing  no      no        where polite
+====================  ======  ========  ==========
 
-* the region's credit, with its lifetime; without credit one frame at a time probes, at
-  growing intervals;
-* the window, which follows the delay that we cause ourselves (LEDBAT, RFC 6817 section 2.4,
-  without its slow decrease): it grows while receipts come within ``TARGET_DELAY_S`` of the
-  least round trip, and shrinks when they come later, so that an urgent frame never waits behind
-  more than about a second of our own bytes;
-* the configured most bytes and frames.
-
-The time-out is RFC 6298's, from round trips to receipts (first sends only: Karn's rule).
+Urgent is what ``critical`` and ``high`` lanes send. Background is the rest of what may wait: ``bulk``, and
+all that travels as ``replay``. What is in flight is never more than a second of the measured rate (or
+one and a half least round trips where those are longer: a satellite's link would close itself), so that
+an urgent frame never waits behind more than that; a single frame may always go. Without credit one frame
+at a time probes, at growing intervals.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
-from whimbrel_protocol.messages import Credit
+from whimbrel_agent.uplink.background import BackgroundWindow
+from whimbrel_agent.uplink.budget import Budget, Spent
+from whimbrel_agent.uplink.deliveryrate import DeliveryRate, Mark
+from whimbrel_agent.uplink.limits import LinkRules, rules_for, wire_bytes
+from whimbrel_agent.uplink.losswindow import FIRST_WINDOW_BYTES, LossWindow
+from whimbrel_agent.uplink.pacer import Pacer
+from whimbrel_agent.uplink.probing import Credits
+from whimbrel_agent.uplink.queueing import Queueing
+from whimbrel_agent.uplink.roundtrips import RoundTrips
+from whimbrel_agent.uplink.values import Now
 
-TARGET_DELAY_S: Final = 1.0
-"""Queueing that we may cause: one second of the link, the design's bound for an urgent frame."""
+SECOND_S: Final = 1.0
+"""Of the measured rate may be in flight: the design's bound for an urgent frame."""
 
-FIRST_WINDOW_BYTES: Final = 64 * 1024
-"""Four target frames: some seconds of a slow link; a fast one doubles it every round trip."""
+LONG_WAY: Final = 1.5
+"""Least round trips that may be in flight where they are longer than that second: with one and no
+more the rate could be measured, and never found to be greater."""
 
-MIN_WINDOW_BYTES: Final = 16 * 1024
-"""One target frame; a single frame may always go."""
+UNURGENT_PART: Final = 0.75
+"""Of the second for what is not urgent: an urgent frame finds room without waiting."""
 
-FIRST_TIMEOUT_S: Final = 10.0
-"""Before any round trip is known; on one connection only the broker loses frames, so that
-waiting costs little and resending into a slow link costs much."""
+UNURGENT_FRAMES: Final = 16  # one frame in so many is kept free for urgent ones
 
-MIN_TIMEOUT_S: Final = 2.0
-"""The region commits in groups; less would resend what is being committed."""
+URGENT_EXTRA_BYTES: Final = 128 * 1024
+"""What urgent frames may have in flight beyond the configured most, within credit and second."""
 
-MAX_TIMEOUT_S: Final = 120.0
-"""The longest wait for a receipt, and between two probes without credit."""
+MIN_WINDOW_FRAMES: Final = 4
+"""Even where frames overtake each other all the time: one that is missed costs three more."""
 
-FIRST_PROBE_S: Final = 1.0
-"""The wait after the first probe without credit; doubles up to ``MAX_TIMEOUT_S``."""
+BUDGET_LOOK_S: Final = 300.0
+"""A used budget is looked at again so often: a new month may have begun."""
 
-_BASE_PERIOD_S: Final = 60.0  # the least round trip is that of this period and the one before
+CAP_TOLERANCE_S: Final = 0.05
+PACE_TOLERANCE_S: Final = 0.01
+"""What goes at once on a fast link: a wake-up per frame would cost more than the burst."""
+
+_FRAMES_GROWTH: Final = 0.25
+"""Frames more in flight for each one that was settled: a quarter more in a round trip."""
+
+
+class Traffic(Enum):
+    """How much a frame may ask of the link."""
+
+    URGENT = auto()
+    ORDINARY = auto()
+    BACKGROUND = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """What is on its way.
+
+    Attributes:
+        frames: frames that wait for a receipt.
+        size_bytes: their bytes.
+        fresh_frames: of these, the ones that may still be in the network: sent within a time-out. One
+            that is waited for longer, since it was sent many times in vain, holds up no other.
+        fresh_bytes: their bytes.
+    """
+
+    frames: int
+    size_bytes: int
+    fresh_frames: int
+    fresh_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Why a frame may not go now.
+
+    Attributes:
+        reason: in words.
+        until_s: monotonic second at which it may; None when only a receipt changes it.
+        for_all: frames of other lanes do not pass it, or small ones would for ever.
+    """
+
+    reason: str
+    until_s: float | None = None
+    for_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,146 +116,261 @@ class WindowFigures:
     round_trip_s: float | None
     timeout_s: float
     probing: str
-
-
-MIN_WINDOW_FRAMES: Final = 4
-"""Even where frames overtake each other all the time: one that is missed costs three more."""
-
-_FRAMES_GROWTH: Final = 0.25
-"""Frames more in flight for each one that was settled: a quarter more in a round trip."""
+    background_bytes: int = 0
+    base_delay_s: float | None = None
+    queueing_s: float | None = None
+    rate_bytes_per_s: float | None = None
+    link_class: str = ""
+    cap_bytes_per_s: float | None = None
+    cap_reason: str = ""
+    budget_left_bytes: int | None = None
 
 
 class Window:
-    """Bounds on what is in flight. Pure: ``now_s`` is the monotonic clock."""
+    """Bounds on what is in flight. Pure: seconds are of the monotonic clock.
 
-    def __init__(self, *, max_bytes: int, max_frames: int) -> None:
+    Args:
+        max_bytes: in flight at most, whatever the link bears.
+        max_frames: the same in frames.
+        classes: rules by class of link, the last one for any.
+        spent: what is durable about their budgets.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        max_frames: int,
+        classes: Sequence[LinkRules] = (LinkRules(),),
+        spent: Mapping[str, Spent] | None = None,
+    ) -> None:
         self.max_frames = max_frames
         self._frames = float(max_frames)
-        self._max_bytes = max_bytes
-        self._bytes = float(min(FIRST_WINDOW_BYTES, max_bytes))
-        self._smooth_s: float | None = None
-        self._spread_s = 0.0
-        self._base_s: tuple[float, float] = (float("inf"), float("inf"))
-        self._base_since_s = 0.0
-        self._credit: Credit | None = None
-        self._credit_until_s = 0.0
-        self._probe_at_s = 0.0
-        self._probe_wait_s = FIRST_PROBE_S
+        self._loss = LossWindow(max_bytes)
+        self._background = BackgroundWindow(max_bytes)
+        self._trips = RoundTrips()
+        self._queueing = Queueing()
+        self._rate = DeliveryRate()
+        self._pace = Pacer(PACE_TOLERANCE_S)
+        self._cap = Pacer(CAP_TOLERANCE_S)
+        self._classes = tuple(classes)
+        self._rules = self._classes[-1]
+        self._budgets = {
+            one.name: Budget(one.name, one.monthly_bytes, (spent or {}).get(one.name))
+            for one in self._classes
+            if one.monthly_bytes is not None
+        }
+        self.credits = Credits()
 
-    # ------------------------------------------------------------------ bounds
+    # ------------------------------------------------------------------ what may go
 
-    def allowance(self, now_s: float) -> int:
-        """Return how many bytes may be in flight now; 0 means that only a probe may go."""
-        if self.probing(now_s):
-            return 0
-        assert self._credit is not None
-        return min(int(self._bytes), self._credit.size_bytes)
+    def traffic(self, lane: str, *, replay: bool) -> Traffic:
+        """Return what a frame counts as."""
+        if lane in ("critical", "high"):
+            return Traffic.URGENT
+        if self._rules.polite and (replay or lane == "bulk"):
+            return Traffic.BACKGROUND
+        return Traffic.ORDINARY
+
+    def holds(self, size_bytes: int, traffic: Traffic, flying: InFlight, now: Now) -> Held | None:
+        """Say why a frame may not go now; None when it may.
+
+        Args:
+            size_bytes: of the frame.
+            traffic: what it counts as.
+            flying: what is in flight.
+            now: the moment.
+        """
+        probing = self.credits.probing(now.mono_s)
+        if probing:
+            probe_at_s = self.credits.probe_at_s
+            if not flying.frames and now.mono_s >= probe_at_s:
+                return None
+            return Held(probing, None if flying.frames else probe_at_s, for_all=True)
+        if traffic is not Traffic.URGENT:
+            held = self._held_by_limits(now)
+            if held is not None:
+                return held
+        held = self._held_by_flight(size_bytes, traffic, flying, now.mono_s)
+        return held or self._held_by_pace(traffic, now.mono_s)
+
+    def _held_by_flight(
+        self, size_bytes: int, traffic: Traffic, flying: InFlight, now_s: float
+    ) -> Held | None:
+        """Say which bound on what is in flight holds a frame; a single one may always go."""
+        if flying.frames and flying.size_bytes + size_bytes > self.credits.left(now_s):
+            return Held("the region's credit is used", for_all=True)
+        if not flying.fresh_frames:
+            return None
+        after = flying.fresh_bytes + size_bytes
+        urgent = traffic is Traffic.URGENT
+        if flying.fresh_frames >= self.frames - (0 if urgent else self.frames // UNURGENT_FRAMES):
+            return Held("enough frames wait for receipts", for_all=True)
+        if after > self.second_bytes * (1.0 if urgent else UNURGENT_PART):
+            return Held("a second of the measured rate is in flight", for_all=True)
+        if after > self._loss.max_bytes + (URGENT_EXTRA_BYTES if urgent else 0):
+            return Held("the most that may be in flight is", for_all=True)
+        if urgent:
+            return None
+        if flying.fresh_bytes >= self._loss.size_bytes:
+            return Held("the window is full", for_all=True)
+        if traffic is Traffic.BACKGROUND and flying.fresh_bytes >= self._background.size_bytes:
+            return Held("background traffic gives way: its window is full")
+        return None
+
+    def _held_by_limits(self, now: Now) -> Held | None:
+        cap = self._rules.cap_at(now.wall_ns)
+        if cap.bytes_per_s is not None and now.mono_s < self._cap.ready_s():
+            return Held(f"{cap.bytes_per_s * 8 / 1000:g} kbit/s, {cap.reason}", self._cap.ready_s())
+        budget = self._budget(now)
+        if budget is not None and budget.left_bytes <= 0:
+            why = f"the month's bytes of {self._rules.name} are used: urgent frames only"
+            return Held(why, now.mono_s + BUDGET_LOOK_S)
+        return None
+
+    def _held_by_pace(self, traffic: Traffic, now_s: float) -> Held | None:
+        if traffic is not Traffic.BACKGROUND or now_s >= self._pace.ready_s():
+            return None
+        return Held("background traffic is paced", self._pace.ready_s())
+
+    def _budget(self, now: Now) -> Budget | None:
+        budget = self._budgets.get(self._rules.name)
+        if budget is not None:
+            budget.at(self._rules.period_at(now.wall_ns))
+        return budget
+
+    @property
+    def second_bytes(self) -> float:
+        """What may be in flight by the measured rate."""
+        if self._rate.per_s is None:
+            return float(FIRST_WINDOW_BYTES)
+        return self._rate.per_s * max(SECOND_S, LONG_WAY * (self._trips.least_s or 0.0))
 
     @property
     def frames(self) -> int:
         """How many frames may be in flight now."""
         return int(self._frames)
 
-    def credit_left(self, now_s: float) -> int:
-        """Return the region's credit, which urgent frames may use beyond the window."""
-        if self._credit is None or now_s >= self._credit_until_s:
-            return 0
-        return self._credit.size_bytes
-
-    def probing(self, now_s: float) -> str:
-        """Say why only single frames may go, or empty when they need not."""
-        if self._credit is None:
-            return "no credit was given yet"
-        if now_s >= self._credit_until_s:
-            return "the credit has expired"
-        return "" if self._credit.size_bytes else "the region gives no credit"
-
-    def may_probe(self, now_s: float) -> bool:
-        """Say whether a single frame may go now, when nothing is in flight."""
-        return now_s >= self._probe_at_s
-
-    def probed(self, now_s: float) -> None:
-        """Note that a probe went out; the next one waits longer."""
-        self._probe_at_s = now_s + self._probe_wait_s
-        self._probe_wait_s = min(self._probe_wait_s * 2, MAX_TIMEOUT_S)
-
-    @property
-    def probe_at_s(self) -> float:
-        """From when the next probe may go."""
-        return self._probe_at_s
-
     def timeout_s(self, sends: int) -> float:
         """Return how long to wait for the receipt of a frame that was sent so many times."""
-        if self._smooth_s is None:
-            first_s = FIRST_TIMEOUT_S
-        else:
-            first_s = max(MIN_TIMEOUT_S, self._smooth_s + 4 * self._spread_s)
-        return float(min(MAX_TIMEOUT_S, first_s * 2 ** min(sends - 1, 10)))
+        return self._trips.timeout_s(sends)
 
     # ------------------------------------------------------------------ what happened
 
-    def linked(self) -> None:
-        """Begin on a new link, which may be a slower one, and where a probe may go at once."""
-        self._bytes = min(self._bytes, float(FIRST_WINDOW_BYTES))
-        self._probe_at_s = 0.0
-        self._probe_wait_s = FIRST_PROBE_S
+    def linked(self, broker: int = 0, interface: str = "") -> None:
+        """Begin on a new link, which may be another way, and where a probe may go at once."""
+        self._rules = rules_for(self._classes, broker, interface)
+        for part in (self._loss, self._background, self._trips, self._queueing, self._rate):
+            part.linked()
+        self._pace = Pacer(PACE_TOLERANCE_S)
+        self.credits.linked()
 
-    def credited(self, credit: Credit, now_s: float) -> None:
-        """Take the region's credit."""
-        self._credit = credit
-        self._credit_until_s = now_s + credit.lifetime_s
-        if credit.size_bytes and credit.lifetime_s:
-            self._probe_at_s = 0.0
-            self._probe_wait_s = FIRST_PROBE_S
+    def sent(
+        self, size_bytes: int, traffic: Traffic, flying: InFlight, now: Now, *, busy: bool
+    ) -> Mark:
+        """Charge a frame that goes out now; return the mark that it is measured by.
 
-    def measured(self, round_trip_s: float, now_s: float) -> None:
-        """Take a round trip from a first send to its receipt (RFC 6298 section 2)."""
-        if self._smooth_s is None:
-            self._smooth_s, self._spread_s = round_trip_s, round_trip_s / 2
-        else:
-            self._spread_s += (abs(self._smooth_s - round_trip_s) - self._spread_s) / 4
-            self._smooth_s += (round_trip_s - self._smooth_s) / 8
-        older_s, newer_s = self._base_s
-        if now_s - self._base_since_s > _BASE_PERIOD_S:
-            older_s, newer_s = newer_s, round_trip_s
-            self._base_since_s = now_s
-        self._base_s = (older_s, min(newer_s, round_trip_s))
+        Args:
+            size_bytes: of the frame.
+            traffic: what it counts as.
+            flying: what is in flight before it.
+            now: the moment.
+            busy: more waits to be sent.
+        """
+        now_s = now.mono_s
+        if self.credits.probing(now_s):
+            self.credits.probed(now_s)
+        cap = self._rules.cap_at(now.wall_ns)
+        if cap.bytes_per_s is not None:
+            self._cap.sent(wire_bytes(size_bytes), cap.bytes_per_s, now_s)
+        if traffic is Traffic.BACKGROUND and self._trips.latest_s:
+            pace = self._background.pace_per_s(self._trips.latest_s, self._rate.per_s or 1.0, now_s)
+            self._pace.sent(size_bytes, pace, now_s)
+        budget = self._budget(now)
+        if budget is not None:
+            budget.sent(wire_bytes(size_bytes))
+        return self._rate.sent(size_bytes, now_s, flying.fresh_bytes, busy=busy)
+
+    def to_reserve(self) -> Spent | None:
+        """Return what must be durable of the budget before anything charged is sent."""
+        budget = self._budgets.get(self._rules.name)
+        return None if budget is None else budget.to_reserve()
+
+    def budgets(self) -> list[Spent]:
+        """Return the exact counts of all budgets, for an orderly stop."""
+        return [budget.exact() for budget in self._budgets.values()]
+
+    def measured(self, size_bytes: int, round_trip_s: float, region_s: float, now_s: float) -> None:
+        """Take a round trip of a first send.
+
+        Args:
+            size_bytes: of the frame.
+            round_trip_s: from its sending to its receipt.
+            region_s: how long of that the region held it, by its own clock.
+            now_s: monotonic now.
+        """
+        self._trips.measured(round_trip_s)
+        held_s = min(max(0.0, region_s), round_trip_s)
+        self._queueing.measured(size_bytes, round_trip_s - held_s, now_s)
 
     def settled(
-        self, size_bytes: int, round_trip_s: float | None, *, frames: int, full: bool
-    ) -> None:
-        """Note receipted bytes and frames; the window moves when it held us back (``full``)."""
+        self, size_bytes: int, mark: Mark | None, now_s: float, *, received_ns: int,
+        frames: int, flying_bytes: int,
+    ) -> None:  # fmt: skip
+        """Note receipted bytes and frames; a window grows when it held us back.
+
+        Args:
+            size_bytes: what the receipt named of what was in flight.
+            mark: of the newest first send among it.
+            now_s: monotonic now.
+            received_ns: when the newest came in, by the region's clock.
+            frames: how many it named.
+            flying_bytes: what was in flight before it.
+        """
         self._frames = min(float(self.max_frames), self._frames + frames * _FRAMES_GROWTH)
-        if round_trip_s is None:
+        self._rate.delivered(size_bytes, mark, now_s, received_ns)
+        if mark is None:
             return
-        queueing_s = round_trip_s - min(self._base_s)
-        off_target = max(-1.0, (TARGET_DELAY_S - queueing_s) / TARGET_DELAY_S)
-        if off_target > 0 and not full:
-            return
-        moved = self._bytes + off_target * size_bytes
-        self._bytes = max(float(MIN_WINDOW_BYTES), min(float(self._max_bytes), moved))
+        bound = min(self._loss.size_bytes, self.credits.left(now_s))
+        self._loss.settled(size_bytes, full=flying_bytes * 2 >= bound)
+        queueing_s = self._queueing.now_s
+        if queueing_s is not None:
+            full = flying_bytes * 2 >= self._background.size_bytes
+            self._background.settled(
+                size_bytes, mark.size_bytes, sent_s=mark.sent_s, now_s=now_s,
+                queueing_s=queueing_s, rate_per_s=self._rate.per_s or 1.0, full=full,
+            )  # fmt: skip
 
-    def timed_out(self, *, silent: bool) -> None:
+    def timed_out(self, now_s: float, *, silent: bool) -> None:
         """Note a missing receipt: half the window, or one frame when nothing at all came back."""
-        self._bytes = max(float(MIN_WINDOW_BYTES), self._bytes / 2)
-        if silent:
-            self._bytes = float(MIN_WINDOW_BYTES)
+        if self._loss.lost(now_s, self._trips.smooth_s or 0.0, silent=silent):
+            self._background.lost(silent=silent)
 
-    def went_back(self, in_flight: int) -> None:
+    def went_back(self, in_flight: int, now_s: float) -> None:
         """Note that a frame was missed, and all behind it goes again: half as many at a time.
 
         Where frames are lost or overtaken again and again, what goes again is then a few frames
         and not a whole window for each that got through.
         """
         self._frames = max(float(MIN_WINDOW_FRAMES), min(self._frames, float(in_flight)) / 2)
-        self._bytes = max(float(MIN_WINDOW_BYTES), self._bytes / 2)
+        self.timed_out(now_s, silent=False)
 
-    def figures(self, now_s: float) -> WindowFigures:
+    def figures(self, now: Now) -> WindowFigures:
         """Return the state for status."""
+        cap = self._rules.cap_at(now.wall_ns)
+        budget = self._budget(now)
         return WindowFigures(
-            window_bytes=int(self._bytes),
-            credit_bytes=None if self._credit is None else self.credit_left(now_s),
-            round_trip_s=self._smooth_s,
+            window_bytes=int(self._loss.size_bytes),
+            credit_bytes=None if self.credits.credit is None else self.credits.left(now.mono_s),
+            round_trip_s=self._trips.smooth_s,
             timeout_s=self.timeout_s(1),
-            probing=self.probing(now_s),
+            probing=self.credits.probing(now.mono_s),
+            background_bytes=int(self._background.size_bytes),
+            base_delay_s=self._queueing.base_s,
+            queueing_s=self._queueing.now_s,
+            rate_bytes_per_s=self._rate.per_s,
+            link_class=self._rules.name,
+            cap_bytes_per_s=cap.bytes_per_s,
+            cap_reason=cap.reason,
+            budget_left_bytes=None if budget is None else budget.left_bytes,
         )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -20,6 +21,11 @@ from aiohttp import web
 from whimbrel_aggregator.clock import SystemClock, system_random
 from whimbrel_aggregator.commands.failures import RefusedByApiError, UnreachableError
 from whimbrel_aggregator.config import AggregatorConfig
+from whimbrel_aggregator.flow.limits import limits_of
+from whimbrel_aggregator.flow.usage import UsageRow, month_of
+from whimbrel_aggregator.flow.usagefile import read_usage, usage_path
+from whimbrel_aggregator.forward.skipped import skipped_path
+from whimbrel_aggregator.forward.thinning import SkippedKeeper
 from whimbrel_aggregator.journal.runner import ThreadRunner
 from whimbrel_aggregator.journal.sqlite import SqliteJournal
 from whimbrel_aggregator.reading import EventReader
@@ -133,6 +139,7 @@ async def _opened(config: AggregatorConfig) -> AsyncIterator[Region]:
         reader=ThreadRunner("journal.read"),
     )
     runner = ThreadRunner("decode")
+    skipped = SkippedKeeper(skipped_path(config.journal.path), ThreadRunner("skipped"))
     services = Services(
         region=config.region.name,
         version=version("whimbrel"),
@@ -140,6 +147,9 @@ async def _opened(config: AggregatorConfig) -> AsyncIterator[Region]:
         reader=EventReader(journal, runner, clock),
         clock=clock,
         not_ready=lambda: "the aggregator does not run",
+        usage=partial(_stored_usage, config, clock),
+        limits=limits_of(config.limits),
+        skipped=skipped,
     )
     token = secrets.token_urlsafe(32)
     server = web.AppRunner(make_app(services, runner, token=token), access_log=None)
@@ -151,8 +161,16 @@ async def _opened(config: AggregatorConfig) -> AsyncIterator[Region]:
             yield Region(session, f"http://127.0.0.1:{port}", running=False)
     finally:
         await server.cleanup()
+        await skipped.close()
         await runner.close()
         await journal.close()
+
+
+async def _stored_usage(
+    config: AggregatorConfig, clock: SystemClock, month: str | None
+) -> tuple[str, Sequence[UsageRow]]:
+    month = month or month_of(clock.wall_ns())
+    return month, read_usage(usage_path(config.journal.path), month)
 
 
 def _session(headers: Mapping[str, str]) -> aiohttp.ClientSession:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 from whimbrel_aggregator import exits
 from whimbrel_aggregator.commands.access import ask_once, ask_pages
 from whimbrel_aggregator.commands.failures import guarded
-from whimbrel_aggregator.commands.tables import table
+from whimbrel_aggregator.commands.tables import size_text, table
 from whimbrel_aggregator.configfile import load_config
 
 
 def run(options: argparse.Namespace) -> int:
     """Show forwarders and what they parked; rebind or detach one."""
-    actions = {"list": _list, "parked": _parked, "rebind": _rebind, "detach": _detach}
+    actions = {
+        "list": _list,
+        "parked": _parked,
+        "skipped": _skipped,
+        "rebind": _rebind,
+        "detach": _detach,
+    }
     return guarded(lambda: actions[options.action](options))
 
 
@@ -33,13 +41,22 @@ def _list(options: argparse.Namespace) -> int:
             one["parked"],
             one["retries"],
             one["lag_frames"],
-            one["reason"],
+            None if one["lag_bytes"] is None else size_text(one["lag_bytes"]),
+            breaker_text(one),
+            one["rung"],
+            one["reason"] or one["rung_reason"],
         )
         for one in answer["forwarders"]
     ]
-    heads = ("NAME", "STATE", "GUARANTEE", "DELIVERED", "PARKED", "RETRIES", "LAG", "REASON")
-    print(table(heads, rows))
+    heads = ("NAME", "STATE", "GUARANTEE", "DELIVERED", "PARKED", "RETRIES", "LAG", "BEHIND")
+    print(table((*heads, "BREAKER", "RUNG", "REASON"), rows))
     return exits.DONE
+
+
+def breaker_text(forwarder: Mapping[str, Any]) -> str:
+    """Return the state of a sink's breaker, and when the next probe goes."""
+    state = str(forwarder["breaker"] or "")
+    return f"{state}, probe in {forwarder['retry_in_s']:.0f} s" if state == "open" else state
 
 
 def _parked(options: argparse.Namespace) -> int:
@@ -60,6 +77,25 @@ def _parked(options: argparse.Namespace) -> int:
         for one in parked
     ]
     print(table(("ID", "FORWARDER", "PARKED", "EVENT", "ANSWER"), rows))
+    return exits.DONE
+
+
+def _skipped(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
+    if options.drop is not None:
+        answer = ask_once(config, "DELETE", f"/v1/skipped/{options.drop}")
+        print(json.dumps(answer) if options.json else f"run {options.drop} is dropped")
+        return exits.DONE
+    params = {"limit": "500"}
+    if options.name is not None:
+        params["forwarder"] = options.name
+    skipped = ask_pages(config, "/v1/skipped", "skipped", "after", params)
+    if options.json:
+        print(json.dumps({"skipped": skipped}))
+        return exits.DONE
+    keys = ("id", "forwarder", "rung", "tenant", "store", "frames", "events", "since", "until")
+    rows = [tuple(one[key] for key in keys) for one in skipped]
+    print(table([key.upper() for key in keys], rows))
     return exits.DONE
 
 

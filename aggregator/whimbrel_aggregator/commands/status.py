@@ -35,6 +35,7 @@ def status_text(status: dict[str, Any]) -> str:
                 ("ready", "yes" if status["ready"] else f"no: {status['reason']}"),
                 ("generation", status["generation"]),
                 ("journal", f"{used}{', full: ' + journal['full'] if journal['full'] else ''}"),
+                ("credit", credit_text(status["flow"])),
                 ("disk free", size_text(journal["disk_free_bytes"])),
                 ("partitions", status["partitions"]),
                 ("frames kept", status["frames"]),
@@ -43,6 +44,9 @@ def status_text(status: dict[str, Any]) -> str:
             ]
         )
     ]
+    holding = list(status["flow"]["holding"].items())
+    if holding:
+        parts.append(table(("HOLDS DEVICES BACK", "WHY"), holding))
     counted = [(kind, count) for kind, count in status["ingest"].items() if count]
     if counted:
         parts.append(facts_table(counted))
@@ -53,3 +57,14 @@ def status_text(status: dict[str, Any]) -> str:
         ]
         parts.append(table(("FORWARDER", "STATE", "DELIVERED", "LAG", "REASON"), rows))
     return "\n\n".join(parts)
+
+
+def credit_text(flow: dict[str, Any]) -> str:
+    """Return what a device may have in flight, with the reason, and how a return goes."""
+    text = f"{size_text(flow['credit_bytes'])} a device"
+    if flow["reason"]:
+        text += f": {flow['reason']}"
+    back = flow["returning"]
+    if back["waiting"]:
+        text += f"; {back['waiting']} devices start within {back['last_start_s']:.0f} s"
+    return text

@@ -94,6 +94,15 @@ class Selection:
         return self.zone.take(zone) and self.type.take(event_type)
 
 
+def name_patterns(where: str, texts: Sequence[str]) -> Patterns:
+    """Check patterns for names (tenants, stores, devices, zones) and return them.
+
+    Raises:
+        FieldError: a pattern that can match nothing; the error names ``where``.
+    """
+    return _patterns(where, texts, names=True)
+
+
 def _patterns(where: str, texts: Sequence[str], *, names: bool) -> Patterns:
     if len(texts) > MAX_PATTERNS:
         raise FieldError(where, f"{len(texts)} patterns", f"must be at most {MAX_PATTERNS}")

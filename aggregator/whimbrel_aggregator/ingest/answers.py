@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from whimbrel_aggregator.config import IngestConfig
-from whimbrel_aggregator.journal.port import Journal, JournalError, StreamKey
+from whimbrel_aggregator.flow.control import FlowControl
+from whimbrel_aggregator.flow.credit import Grant
+from whimbrel_aggregator.flow.usage import Usage
+from whimbrel_aggregator.journal.port import Journal, StreamKey
 from whimbrel_aggregator.ports import Clock
 from whimbrel_protocol.envelope import seal_message
 from whimbrel_protocol.errors import LocalProtocolError
@@ -32,19 +35,9 @@ from whimbrel_protocol.topics import down_topic
 from .admission import ParsedFrame, ParsedResume, Refused, device_key_of
 from .commit import GroupResult
 from .counters import Counters
-from .receipts import (
-    Load,
-    Settled,
-    credit_for,
-    no_room_receipts,
-    receipts_for,
-    wants_for,
-)
+from .receipts import CreditOf, Settled, no_room_receipts, receipts_for, wants_for
 from .strangers import Strangers
 from .verdict import Verdict
-
-ROOM_EVERY_NS: Final = 500_000_000
-"""How often the journal is asked for its room while it has plenty."""
 
 DownMessage = Receipt | ResumeAnswer | Want | Hold | DictionaryAnswer
 
@@ -82,7 +75,7 @@ class Answerer:
         counters: Counters,
         strangers: Strangers,
         publish: Publish,
-        queued_bytes: Callable[[], int],
+        flow: FlowControl,
     ) -> None:
         self._config = config
         self._journal = journal
@@ -91,48 +84,32 @@ class Answerer:
         self._counters = counters
         self._strangers = strangers
         self._publish = publish
-        self._queued_bytes = queued_bytes
-        # why nothing can be committed now, empty when it can; what readiness says
-        self.no_room = ""
-        self._room_bytes = 0
-        self._room_read_ns: int | None = None
-
-    async def credit(self, *, fresh: bool = False) -> Credit:
-        """Return what each device may have in flight now."""
-        now_ns = self._clock.mono_ns()
-        read_ns = self._room_read_ns
-        if fresh or read_ns is None or now_ns - read_ns >= ROOM_EVERY_NS:
-            await self._read_room()
-            self._room_read_ns = now_ns
-        return credit_for(
-            Load(self._room_bytes, self._queued_bytes(), self._config.queue_bytes),
-            most_bytes=self._config.credit_bytes,
-            lifetime_s=self._config.credit_lifetime_s,
-        )
-
-    async def _read_room(self) -> None:
-        try:
-            size = await self._journal.size()
-        except JournalError as error:
-            self._room_bytes, self.no_room = 0, f"the journal's room is not known: {error}"
-        else:
-            self._room_bytes = size.room_bytes
-            self.no_room = size.full or ("" if self._room_bytes else "the journal is full")
+        self._flow = flow
 
     async def settled(self, result: GroupResult) -> None:
         """Send what a committed group owes its devices."""
-        credit = await self.credit(fresh=bool(result.no_room))
+        await self._flow.look(fresh=bool(result.no_room))
+        self._account(result.settled)
+        heard = [one.frame.address for one in result.settled]
+        heard += [frame.address for frame in result.no_room]
+        grants = {address: self._flow.grant(address) for address in dict.fromkeys(heard)}
+        for address, grant in grants.items():
+            self._limited(address, grant)  # before the receipt: it is heeded while frames fly
+
+        def credit_of(address: Address) -> Credit:
+            return self._flow.credit(grants[address])
+
         receipts = receipts_for(
             result.settled,
             generation=self._journal.generation,
-            credit=credit,
+            credit_of=credit_of,
             sent_ns=self._clock.wall_ns(),
         )
         for receipt in receipts:
             self._counters.add("receipt_entries_sent", len(receipt.entries))
             self._send(receipt)
         if result.no_room:
-            self._no_room(result.no_room, credit)
+            self._no_room(result.no_room, credit_of)
         await self._wants(result.settled)
         self._dictionaries(result)
 
@@ -149,11 +126,47 @@ class Answerer:
             entries = tuple(named.items())[:MAX_DICTIONARIES_NAMED]
             self._send(DictionaryAnswer(address, self._journal.generation, entries))
 
-    def _no_room(self, frames: Sequence[ParsedFrame], credit: Credit) -> None:
+    def _account(self, settled: Iterable[Settled]) -> None:
+        """Count what was committed for whoever delivered it."""
+        for one in settled:
+            candidate = one.frame.candidate
+            device = candidate.key.device_key
+            self._flow.heard(device)
+            if one.decision.commits:
+                usage = Usage(1, candidate.count, len(one.frame.signed.data))
+                self._flow.committed(device, usage)
+
+    async def announce(self, seconds: float) -> None:
+        """Tell devices that were told that there is nothing, that there is something again.
+
+        As many as may start in so many seconds; see :class:`..flow.control.FlowControl`.
+        """
+        if not self._flow.starving:
+            return
+        await self._flow.look()
+        for address, grant in self._flow.fed_again(seconds):
+            now_ns = self._clock.wall_ns()
+            credit = self._flow.credit(grant)
+            self._counters.add("credits_announced")
+            self._send(Receipt(address, self._journal.generation, (), now_ns, now_ns, credit))
+
+    def over_limit(self, addresses: Iterable[Address]) -> None:
+        """Tell devices whose frames were dropped over a limit to wait."""
+        for address in dict.fromkeys(addresses):
+            self._limited(address, self._flow.grant(address))
+
+    def _limited(self, address: Address, grant: Grant) -> bool:
+        if grant.hold_s is None:
+            return False
+        self._counters.add("holds_limited")
+        self._send(Hold(address, grant.reason, grant.hold_s))
+        return True
+
+    def _no_room(self, frames: Sequence[ParsedFrame], credit_of: CreditOf) -> None:
         for receipt in no_room_receipts(
             frames,
             generation=self._journal.generation,
-            credit=credit,
+            credit_of=credit_of,
             sent_ns=self._clock.wall_ns(),
         ):
             self._send(receipt)
@@ -183,12 +196,22 @@ class Answerer:
         }
 
     async def resume(self, parsed: ParsedResume) -> None:
-        """Answer a device that asks what the region has of its streams.
+        """Answer a device that asks what the region has of its streams, or let it wait.
 
         Raises:
             JournalError: the journal cannot be read.
         """
         address, asked = parsed.address, parsed.resume
+        start_s = self._flow.start_in_s(device_key_of(address))
+        if start_s:
+            self._counters.add("starts_delayed")
+            reason = f"many devices come back at once, this one starts in {start_s} s"
+            self._send(Hold(address, reason, start_s))
+            return
+        await self._flow.look()
+        grant = self._flow.grant(address)
+        if self._limited(address, grant):
+            return
         keys = [
             StreamKey(address.tenant, address.store, address.device, one.epoch, one.lane)
             for one in asked.streams
@@ -217,7 +240,7 @@ class Answerer:
                 echo_sent_ns=asked.sent_ns,
                 received_ns=parsed.received_ns,
                 sent_ns=self._clock.wall_ns(),
-                credit=await self.credit(),
+                credit=self._flow.credit(grant),
             )
         )
 

@@ -17,6 +17,7 @@ COUNTERS: Final = {
     "dropped_journal_failed": "frames dropped because the journal failed",
     "dropped_journal_damaged": "frames dropped because the journal's row for them is damaged",
     "dropped_conflict": "frames dropped after another writer kept changing the partition",
+    "dropped_over_limit": "frames dropped because their device was far over a limit",
     "dropped_stopping": "messages dropped while stopping",
     # refused without an answer
     "refused_retained": "retained messages: nothing of this protocol is retained",
@@ -58,7 +59,10 @@ COUNTERS: Final = {
     "wants_sent": "messages that list holes to fill first",
     "dictionary_answers_sent": "messages on what dictionaries are kept or wanted",
     "holds_sent": "messages that tell a device to wait",
+    "holds_limited": "of these, to a device over its rate or quota",
+    "starts_delayed": "of these, to a device that returns together with many others",
     "holds_suppressed": "such messages not sent, since their rate is bounded",
+    "credits_announced": "receipts that name no frame: there is credit again",
     "answers_dropped": "answers dropped because no broker was connected or its queue was full",
     "epochs_folded": "times that a device's oldest epochs were folded",
     # links

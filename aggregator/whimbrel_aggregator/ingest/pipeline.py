@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -23,6 +23,7 @@ from whimbrel_aggregator.journal.port import DeviceKey, JournalError
 from whimbrel_aggregator.ports import Workers
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.keys import BadSignatureError
+from whimbrel_protocol.names import Address
 
 from .admission import (
     HOLDS,
@@ -44,6 +45,9 @@ from .counters import Counters
 
 MESSAGE_OVERHEAD_BYTES: Final = 512
 """What a queued message takes beside its payload, so that a flood of tiny ones is bounded."""
+
+Admits = Callable[[DeviceKey, int], bool]
+"""Counts a verified frame's bytes towards its device's limits; False when it is far over them."""
 
 _log = logging.getLogger("whimbrel.ingest")
 
@@ -73,6 +77,7 @@ class _Group:
     resumes: list[ParsedResume]
     offers: list[Offered]
     refused: list[Refused]
+    over_limit: list[Address]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +102,10 @@ class Ingest:
         committer: Committer,
         workers: Workers,
         counters: Counters,
+        admits: Admits = lambda _device, _size_bytes: True,
     ) -> None:
         self._config = config
+        self._admits = admits
         self._region = region
         self._enrolments = enrolments
         self._committer = committer
@@ -188,11 +195,15 @@ class Ingest:
         unresolved = [one.parsed for one in checked if isinstance(one, _Unresolved)]
         if unresolved:
             checked = await self._resolved(checked, unresolved)
-        group = _Group([], [], [], [])
+        group = _Group([], [], [], [], [])
         for one in checked:
             if isinstance(one, ParsedFrame):
                 self._counters.add("frames_received")
-                group.frames.append(one)
+                if self._admits(device_key_of(one.address), len(one.signed.data)):
+                    group.frames.append(one)
+                else:
+                    self._counters.add("dropped_over_limit")
+                    group.over_limit.append(one.address)
             elif isinstance(one, ParsedResume):
                 self._counters.add("resumes_received")
                 group.resumes.append(one)
@@ -266,3 +277,4 @@ async def _answer_stage(arriving: asyncio.Queue[_Done | None], answerer: Answere
             _log.error("answers are missing, the journal cannot be read: %s", error)
         for refused in done.group.refused:
             answerer.refused(refused)
+        answerer.over_limit(done.group.over_limit)

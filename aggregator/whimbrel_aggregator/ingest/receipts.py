@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from whimbrel_aggregator.journal.values import StreamKey
-from whimbrel_protocol.limits import MAX_PAYLOAD_BYTES, MAX_RECEIPT_ENTRIES, MAX_RESUME_STREAMS
+from whimbrel_protocol.limits import MAX_RECEIPT_ENTRIES, MAX_RESUME_STREAMS
 from whimbrel_protocol.messages import (
-    MAX_CREDIT_BYTES,
     Credit,
     Receipt,
     ReceiptEntry,
@@ -22,9 +20,6 @@ from whimbrel_protocol.sequences import RangeSet
 from .admission import ParsedFrame
 from .verdict import Decision
 
-SHARE_OF_ROOM: Final = 16
-"""One device gets at most this part of the journal's room, since others are coming too."""
-
 
 @dataclass(frozen=True, slots=True)
 class Settled:
@@ -34,28 +29,8 @@ class Settled:
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What credit is decided upon: bytes the journal can take, bytes waiting, their limit."""
-
-    room_bytes: int
-    queued_bytes: int
-    queue_limit_bytes: int
-
-
-def credit_for(load: Load, *, most_bytes: int, lifetime_s: int) -> Credit:
-    """Return what one device may have in flight.
-
-    Zero when the journal has no room for one payload. Else the most, less in proportion to
-    the queue's filling, and never more than a share of the room; at least one payload.
-    """
-    if load.room_bytes < MAX_PAYLOAD_BYTES:
-        return Credit(0, lifetime_s)
-    free = max(0, load.queue_limit_bytes - load.queued_bytes)
-    size = min(
-        most_bytes * free // max(1, load.queue_limit_bytes), load.room_bytes // SHARE_OF_ROOM
-    )
-    return Credit(min(max(size, MAX_PAYLOAD_BYTES), MAX_CREDIT_BYTES), lifetime_s)
+CreditOf = Callable[[Address], Credit]
+"""What each device may have in flight."""
 
 
 def entry_for(settled: Settled) -> ReceiptEntry | None:
@@ -79,7 +54,7 @@ def entry_for(settled: Settled) -> ReceiptEntry | None:
 
 
 def receipts_for(
-    settled: Iterable[Settled], *, generation: bytes, credit: Credit, sent_ns: int
+    settled: Iterable[Settled], *, generation: bytes, credit_of: CreditOf, sent_ns: int
 ) -> list[Receipt]:
     """Return receipts for a group: one a device, more past ``MAX_RECEIPT_ENTRIES`` frames."""
     entries: dict[Address, list[tuple[ReceiptEntry, int]]] = {}
@@ -98,21 +73,21 @@ def receipts_for(
                     entries=tuple(entry for entry, _ in part),
                     received_ns=max(received_ns for _, received_ns in part),
                     sent_ns=sent_ns,
-                    credit=credit,
+                    credit=credit_of(address),
                 )
             )
     return receipts
 
 
 def no_room_receipts(
-    frames: Iterable[ParsedFrame], *, generation: bytes, credit: Credit, sent_ns: int
+    frames: Iterable[ParsedFrame], *, generation: bytes, credit_of: CreditOf, sent_ns: int
 ) -> list[Receipt]:
     """Return receipts that name no frame: they only tell the devices' credit."""
     newest: dict[Address, int] = {}
     for frame in frames:
         newest[frame.address] = max(newest.get(frame.address, 0), frame.received_ns)
     return [
-        Receipt(address, generation, (), received_ns, sent_ns, credit)
+        Receipt(address, generation, (), received_ns, sent_ns, credit_of(address))
         for address, received_ns in newest.items()
     ]
 

@@ -11,7 +11,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from whimbrel_aggregator.forward.worker import ForwarderStatus
+from whimbrel_aggregator.flow.control import FlowFigures
+from whimbrel_aggregator.flow.usage import UsageRow
+from whimbrel_aggregator.forward.breaker import BreakerState
+from whimbrel_aggregator.forward.ladder import Rung
+from whimbrel_aggregator.forward.status import ForwarderStatus
 from whimbrel_aggregator.journal.port import ConsumerCursor, JournalSize
 from whimbrel_aggregator.services import Services
 
@@ -34,6 +38,8 @@ class Figures:
     ingest: Mapping[str, int]
     forwarders: Sequence[ForwarderStatus]
     unreadable: int
+    flow: FlowFigures | None
+    usage: Sequence[UsageRow]
 
 
 async def read_figures(services: Services) -> Figures:
@@ -52,6 +58,8 @@ async def read_figures(services: Services) -> Figures:
         ingest=services.ingest(),
         forwarders=services.forwarders(),
         unreadable=services.reader.unreadable_frames,
+        flow=services.flow(),
+        usage=services.tenant_usage(),
     )
 
 
@@ -79,6 +87,8 @@ class _Reading(Collector):
         yield from self._journal()
         yield from self._ingest()
         yield from self._forwarders()
+        yield from self._flow()
+        yield from self._usage()
 
     def _journal(self) -> Iterable[Metric]:
         size = self._figures.size
@@ -132,6 +142,94 @@ class _Reading(Collector):
             for name in _STATES:
                 state.add_metric([status.name, name], float(status.state == name))
         yield from (delivered, parked, retries, state, lag)
+        yield from self._backlogs()
+
+    def _backlogs(self) -> Iterable[Metric]:
+        size = GaugeMetricFamily(
+            "whimbrel_forward_lag_bytes", "About so many bytes of them.", labels=["forwarder"]
+        )
+        age = GaugeMetricFamily(
+            "whimbrel_forward_lag_seconds", "Age of the oldest of them.", labels=["forwarder"]
+        )
+        breaker = GaugeMetricFamily(
+            "whimbrel_forward_breaker",
+            "1 for the state of the sink's breaker.",
+            labels=["forwarder", "state"],
+        )
+        opened = CounterMetricFamily(
+            "whimbrel_forward_breaker_opened", "Times that it opened.", labels=["forwarder"]
+        )
+        skipped = CounterMetricFamily(
+            "whimbrel_forward_skipped_events",
+            "Events in frames of which not all was forwarded, on a lower rung.",
+            labels=["forwarder"],
+        )
+        rung = GaugeMetricFamily(
+            "whimbrel_forward_rung",
+            "1 for the rung of its ladder on which the route stands.",
+            labels=["forwarder", "rung"],
+        )
+        for status in self._figures.forwarders:
+            skipped.add_metric([status.name], status.skipped_events)
+            for one in Rung:
+                rung.add_metric([status.name, one.value], float(status.rung is one))
+            size.add_metric([status.name], status.backlog.size_bytes)
+            age.add_metric([status.name], status.backlog.age_s)
+            opened.add_metric([status.name], status.breaker_opened)
+            for state in BreakerState:
+                breaker.add_metric([status.name, state.value], float(status.breaker is state))
+        yield from (size, age, breaker, opened, skipped, rung)
+
+    def _flow(self) -> Iterable[Metric]:
+        flow = self._figures.flow
+        if flow is None:
+            return
+        yield _gauge(
+            "whimbrel_credit_bytes",
+            "What a device may have in flight that no route and no limit concerns.",
+            flow.grant.size_bytes,
+        )
+        holding = GaugeMetricFamily(
+            "whimbrel_forward_holds_devices",
+            "Whether the forwarder holds devices back.",
+            labels=["forwarder"],
+        )
+        for status in self._figures.forwarders:
+            holding.add_metric([status.name], float(status.name in flow.holding))
+        yield holding
+        yield _gauge(
+            "whimbrel_starved_devices", "Devices told that there is no credit.", flow.starved
+        )
+        back = flow.returning
+        yield _gauge("whimbrel_returning_devices", "Devices that wait to start.", back.waiting)
+        yield _gauge(
+            "whimbrel_returning_seconds", "Until the last of them may start.", back.last_start_s
+        )
+        yield CounterMetricFamily(
+            "whimbrel_device_starts", "Starts of devices that were away.", value=back.started
+        )
+
+    def _usage(self) -> Iterable[Metric]:
+        # stores and devices are too many for labels: the API has them
+        texts = {"frames": "Frames", "events": "Events", "bytes": "Bytes"}
+        for key, text in texts.items():
+            family = GaugeMetricFamily(
+                f"whimbrel_usage_{key}",
+                f"{text} committed for a tenant in this month (UTC).",
+                labels=["tenant"],
+            )
+            for row in self._figures.usage:
+                if len(row.scope) == 1:
+                    family.add_metric([row.scope[0]], _counts(row)[key])
+            yield family
+
+
+def _counts(row: UsageRow) -> dict[str, int]:
+    return {
+        "frames": row.usage.frames,
+        "events": row.usage.events,
+        "bytes": row.usage.size_bytes,
+    }
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

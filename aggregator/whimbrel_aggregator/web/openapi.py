@@ -4,40 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from whimbrel_aggregator.query import DEFAULT_LIMIT, MAX_LIMIT, MAX_PAGE_BYTES
+from whimbrel_aggregator.query import MAX_PAGE_BYTES
 from whimbrel_aggregator.registry.records import MAX_LABEL_CHARACTERS, PUBLIC_KEY_PATTERN
-
-NAME: Final[dict[str, Any]] = {
-    "type": "string",
-    "pattern": "^[a-z0-9][a-z0-9_-]{0,31}$",
-    "not": {"const": "all"},
-}
-PATTERN: Final[dict[str, Any]] = {"type": "string", "pattern": "^[a-z0-9_*?-]{1,32}$"}
-FLAG: Final[dict[str, Any]] = {"type": "string", "enum": ["true", "false", "1", "0"]}
-COUNT: Final[dict[str, Any]] = {"type": "integer", "minimum": 0}
-TEXT: Final[dict[str, Any]] = {"type": "string"}
-MAYBE_TEXT: Final[dict[str, Any]] = {"type": ["string", "null"]}
-DEVICE_PLACE: Final[dict[str, Any]] = {
-    "type": "string",
-    "pattern": "^[a-z0-9][a-z0-9_-]{0,31}(/[a-z0-9][a-z0-9_-]{0,31}){2}$",
-}
-LIMIT: Final[dict[str, Any]] = {
-    "type": "integer",
-    "minimum": 1,
-    "maximum": MAX_LIMIT,
-    "default": DEFAULT_LIMIT,
-}
-MOMENT: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
-TIME: Final[dict[str, Any]] = {
-    "type": "string",
-    "maxLength": 64,
-    "anyOf": [
-        {"format": "date-time"},
-        {"format": "date"},
-        {"pattern": "^-[0-9]{1,9}[smhdw]$"},
-        {"const": "now"},
-    ],
-}
+from whimbrel_aggregator.web.schemas import (
+    COUNT,
+    DEVICE_PLACE,
+    FLAG,
+    LIMIT,
+    MAYBE_TEXT,
+    MONTH,
+    NAME,
+    PATTERN,
+    TEXT,
+    TIME,
+    USAGE_PLACE,
+    object_of,
+    schemas,
+)
 
 _ERRORS: Final = {
     400: "A parameter or the body breaks a rule; the error says which.",
@@ -62,7 +45,7 @@ def document(*, version: str, region: str) -> dict[str, Any]:
         },
         "security": [{"token": []}, {}],
         "paths": {
-            "/healthz": {"get": _get("Whether the process lives.", _object(alive="boolean"))},
+            "/healthz": {"get": _get("Whether the process lives.", object_of(alive="boolean"))},
             "/readyz": {"get": _ready()},
             "/metrics": {"get": _metrics()},
             "/openapi.json": {"get": _get("This document.", {"type": "object"})},
@@ -76,97 +59,52 @@ def document(*, version: str, region: str) -> dict[str, Any]:
                     _list_of("strangers", "Stranger"),
                 )
             },
-            "/v1/forwarders": {
-                "get": _get("Every consumer of the journal.", _list_of("forwarders", "Forwarder"))
-            },
-            "/v1/forwarders/{name}": {
-                "delete": _act(
-                    "Forget a consumer and its cursors.", [_path("name", NAME)], "detached", TEXT
-                )
-            },
-            "/v1/forwarders/{name}/rebind": {
-                "post": _act(
-                    "Bind its cursors to the journal's present generation, after a restore.",
-                    [_path("name", NAME)],
-                    "rebound",
-                    TEXT,
-                )
-            },
-            "/v1/parked": {"get": _list_parked()},
-            "/v1/parked/{id}": {
-                "delete": _act(
-                    "Forget a parked event.",
-                    [_path("id", {"type": "integer", "minimum": 1, "maximum": 2**53 - 1})],
-                    "unparked",
-                    COUNT,
-                )
-            },
+            **_forwarding(),
+            "/v1/usage": {"get": _usage()},
+            "/v1/flow": {"get": _get("What devices may send now.", _ref("Flow"))},
         },
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": _schemas(),
+            "schemas": schemas(),
         },
     }
 
 
-def _schemas() -> dict[str, Any]:
+def _forwarding() -> dict[str, Any]:
     return {
-        "Error": {
-            "type": "object",
-            "required": ["error"],
-            "properties": {"error": _object(field="string", value="string", rule="string")},
+        "/v1/forwarders": {
+            "get": _get("Every consumer of the journal.", _list_of("forwarders", "Forwarder"))
         },
-        "Event": {
-            "type": "object",
-            "description": "A CloudEvents 1.0 event in the JSON format.",
-            "required": ["specversion", "id", "source", "type", "time", "data", "tenant", "store"],
-            "properties": {
-                "specversion": {"const": "1.0"},
-                "time": MOMENT,
-                "data": {"type": "object"},
-                **dict.fromkeys(("id", "source", "type", "tenant", "store", "device"), TEXT),
-                **dict.fromkeys(("region", "lane", "epoch", "sequence", "position"), TEXT),
-            },
+        "/v1/forwarders/{name}": {
+            "delete": _act(
+                "Forget a consumer and its cursors.", [_path("name", NAME)], "detached", TEXT
+            )
         },
-        "Device": {
-            "type": "object",
-            "required": ["tenant", "store", "device", "region", "public_keys", "enrolled"],
-            "properties": {
-                **dict.fromkeys(("tenant", "store", "device", "region", "label"), TEXT),
-                "public_keys": {"type": "array", "items": TEXT},
-                "enrolled": MOMENT,
-                "removed": MAYBE_TEXT,
-                "seen": MAYBE_TEXT,
-                "streams": COUNT,
-                "forks": COUNT,
-            },
+        "/v1/forwarders/{name}/rebind": {
+            "post": _act(
+                "Bind its cursors to the journal's present generation, after a restore.",
+                [_path("name", NAME)],
+                "rebound",
+                TEXT,
+            )
         },
-        "Stranger": {
-            "type": "object",
-            "description": "Its address is what it claims: nothing of it was believed.",
-            "required": ["tenant", "region", "store", "device", "key_id", "why", "messages"],
-            "properties": {
-                **dict.fromkeys(("tenant", "region", "store", "device", "key_id", "why"), TEXT),
-                "messages": COUNT,
-                **dict.fromkeys(("first_heard", "last_heard"), MOMENT),
-            },
+        "/v1/skipped": {"get": _list_skipped()},
+        "/v1/skipped/{id}": {
+            "delete": _act(
+                "Forget a run of skipped frames: it was replayed, or is not wanted.",
+                [_path("id", {"type": "integer", "minimum": 1, "maximum": 2**53 - 1})],
+                "dropped",
+                COUNT,
+            )
         },
-        "Forwarder": {
-            "type": "object",
-            "required": ["name", "state", "reason", "lag_frames"],
-            "properties": {
-                **dict.fromkeys(("name", "state", "reason"), TEXT),
-                "guarantee": MAYBE_TEXT,
-                **dict.fromkeys(("delivered", "parked", "retries", "lag_frames"), COUNT),
-            },
-        },
-        "Parked": {
-            "type": "object",
-            "required": ["id", "forwarder", "tenant", "store", "event_id", "reason"],
-            "properties": {
-                "id": COUNT,
-                **dict.fromkeys(("forwarder", "tenant", "store", "event_id", "reason"), TEXT),
-            },
+        "/v1/parked": {"get": _list_parked()},
+        "/v1/parked/{id}": {
+            "delete": _act(
+                "Forget a parked event.",
+                [_path("id", {"type": "integer", "minimum": 1, "maximum": 2**53 - 1})],
+                "unparked",
+                COUNT,
+            )
         },
     }
 
@@ -285,8 +223,38 @@ def _list_parked() -> dict[str, Any]:
     )
 
 
+def _list_skipped() -> dict[str, Any]:
+    schema = _list_of("skipped", "Skipped")
+    schema["properties"]["next"] = {"type": ["integer", "null"]}
+    return _get(
+        "Runs of frames that routes passed on lower rungs of their ladders, oldest first.",
+        schema,
+        parameters=[
+            _query("forwarder", NAME, "Of this forwarder."),
+            _query("after", {**COUNT, "maximum": 2**53 - 1}, "The next of the page before."),
+            _query("limit", LIMIT, "Runs in a page."),
+        ],
+    )
+
+
+def _usage() -> dict[str, Any]:
+    schema = _list_of("usage", "Usage")
+    schema["properties"] |= {"month": TEXT, "next": MAYBE_TEXT}
+    return _get(
+        "What was committed in a month, in the order of the names.",
+        schema,
+        parameters=[
+            _query("month", MONTH, "Such as 2026-11; absent: the present one (UTC)."),
+            _query("per", {"enum": ["region", "tenant", "store", "device"]}, "Of this kind."),
+            _query("tenant", NAME, "Of this tenant."),
+            _query("after", USAGE_PLACE, "The next of the page before."),
+            _query("limit", LIMIT, "Names in a page."),
+        ],
+    )
+
+
 def _ready() -> dict[str, Any]:
-    schema = _object(ready="boolean", reason="string")
+    schema = object_of(ready="boolean", reason="string")
     operation = _get("Whether events can be taken now.", schema)
     operation["responses"]["503"] = _json("Not now, for this reason.", schema)
     return operation
@@ -348,12 +316,4 @@ def _list_of(key: str, name: str) -> dict[str, Any]:
         "type": "object",
         "required": [key],
         "properties": {key: {"type": "array", "items": _ref(name)}},
-    }
-
-
-def _object(**kinds: str) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": list(kinds),
-        "properties": {name: {"type": kind} for name, kind in kinds.items()},
     }

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from whimbrel_aggregator.forward.worker import ForwarderStatus
+from whimbrel_aggregator.forward.status import ForwarderStatus
 from whimbrel_aggregator.journal.port import (
     ConsumerCursor,
     DeviceKey,
@@ -19,12 +19,13 @@ from whimbrel_aggregator.journal.port import (
 from whimbrel_aggregator.registry.records import device_of, device_to_json, stranger_to_json
 from whimbrel_aggregator.services import Services
 from whimbrel_aggregator.timetext import format_time
-from whimbrel_aggregator.web import metrics, openapi
+from whimbrel_aggregator.web import metrics, schemas
 from whimbrel_aggregator.web.answers import RefusedError, answer
+from whimbrel_aggregator.web.flow import flow_to_json
 from whimbrel_aggregator.web.parameters import flag_of, integer_of, limit_of, object_of, query_of
 from whimbrel_protocol.names import check_name
 
-_DEVICE_PLACE: Final = re.compile(openapi.DEVICE_PLACE["pattern"][1:-1])
+_DEVICE_PLACE: Final = re.compile(schemas.DEVICE_PLACE["pattern"][1:-1])
 MAX_ID: Final = 2**53 - 1
 
 
@@ -75,6 +76,7 @@ class ResourceRoutes:
                     "disk_free_bytes": size.disk_free_bytes,
                     "full": size.full,
                 },
+                "flow": flow_to_json(figures.flow),
                 "ingest": dict(figures.ingest),
                 "forwarders": [
                     forwarder_to_json(one, figures.cursors) for one in figures.forwarders
@@ -211,6 +213,15 @@ def forwarder_to_json(status: ForwarderStatus, cursors: Sequence[ConsumerCursor]
         "parked": status.parked,
         "retries": status.retries,
         "lag_frames": status.lag_frames,
+        "lag_bytes": status.backlog.size_bytes,
+        "lag_age_s": round(status.backlog.age_s, 3),
+        "breaker": status.breaker.value,
+        "breaker_opened": status.breaker_opened,
+        "retry_in_s": round(status.retry_in_s, 3),
+        "rung": status.rung.value,
+        "rung_reason": status.rung_reason,
+        "skipped_frames": status.skipped_frames,
+        "skipped_events": status.skipped_events,
         "cursors": sum(one.consumer == status.name for one in cursors),
     }
 
@@ -227,6 +238,15 @@ def consumer_to_json(name: str, cursors: Sequence[ConsumerCursor]) -> dict[str, 
         "parked": 0,
         "retries": 0,
         "lag_frames": sum(one.lag_frames for one in own),
+        "lag_bytes": None,
+        "lag_age_s": None,
+        "breaker": None,
+        "breaker_opened": 0,
+        "retry_in_s": 0.0,
+        "rung": None,
+        "rung_reason": "",
+        "skipped_frames": 0,
+        "skipped_events": 0,
         "cursors": len(own),
     }
 

@@ -18,7 +18,9 @@ from whimbrel_aggregator.services import Services
 from whimbrel_aggregator.web import auth, openapi
 from whimbrel_aggregator.web.answers import RefusedError, answer
 from whimbrel_aggregator.web.events import HEARTBEAT_S, EventRoutes
+from whimbrel_aggregator.web.flow import FlowRoutes
 from whimbrel_aggregator.web.resources import ResourceRoutes
+from whimbrel_aggregator.web.skipped import SkippedRoutes
 from whimbrel_protocol.errors import FieldError
 
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -41,6 +43,8 @@ def make_app(
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_errors, auth.guard(token)])
     events = EventRoutes(services, runner, heartbeat_s=heartbeat_s)
     rest = ResourceRoutes(services)
+    flow = FlowRoutes(services)
+    skipped = SkippedRoutes(services)
     document = openapi.document(version=services.version, region=services.region)
 
     async def describe(_: web.Request) -> web.Response:
@@ -61,6 +65,10 @@ def make_app(
             web.get("/v1/forwarders", rest.list_forwarders),
             web.delete("/v1/forwarders/{name}", rest.detach),
             web.post("/v1/forwarders/{name}/rebind", rest.rebind),
+            web.get("/v1/skipped", skipped.list),
+            web.delete("/v1/skipped/{id}", skipped.drop),
+            web.get("/v1/usage", flow.usage),
+            web.get("/v1/flow", flow.flow),
             web.get("/v1/parked", rest.list_parked),
             web.delete("/v1/parked/{id}", rest.unpark),
         ]

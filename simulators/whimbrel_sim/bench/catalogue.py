@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import disk, drain, httpintake, ingest, intake, regionmemory, sealing, wire, worlds
+from . import disk, drain, httpintake, idle, ingest, intake, regionmemory, sealing, wire, worlds
 from .figures import Key, Measurement
 
 MEASUREMENTS: Final[tuple[Measurement, ...]] = (
@@ -12,6 +12,7 @@ MEASUREMENTS: Final[tuple[Measurement, ...]] = (
     *httpintake.MEASUREMENTS,
     *ingest.MEASUREMENTS,
     *drain.MEASUREMENTS,
+    *idle.MEASUREMENTS,
     *disk.MEASUREMENTS,
     *regionmemory.MEASUREMENTS,
     *wire.MEASUREMENTS,

@@ -16,6 +16,7 @@ from typing import Final
 
 from whimbrel_aggregator.clock import SystemClock, system_random
 from whimbrel_aggregator.config import IngestConfig, JournalConfig
+from whimbrel_aggregator.flow.control import FlowControl
 from whimbrel_aggregator.ingest.admission import Delivery
 from whimbrel_aggregator.ingest.answers import Answerer
 from whimbrel_aggregator.ingest.commit import Committer
@@ -112,6 +113,9 @@ async def _ingest_s(path: Path, devices: Sequence[Device], frames: Sequence[Mess
             workers=workers,
             counters=counters,
         )
+        flow = FlowControl(
+            config, journal=journal, clock=clock, queued_bytes=lambda: ingest.queued_bytes
+        )
         answerer = Answerer(
             config,
             journal=journal,
@@ -120,7 +124,7 @@ async def _ingest_s(path: Path, devices: Sequence[Device], frames: Sequence[Mess
             counters=counters,
             strangers=Strangers(hold_s=config.hold_s),
             publish=lambda _topic, _payload: True,
-            queued_bytes=lambda: ingest.queued_bytes,
+            flow=flow,
         )
         begin = perf_counter()
         for frame in frames:

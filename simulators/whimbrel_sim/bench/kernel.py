@@ -1,4 +1,4 @@
-"""What the kernel says of a process: memory, processor time, bytes to disk. See proc(5)."""
+"""What the kernel says of a process: memory, processor time, wake-ups, disk. See proc(5)."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ def cpu_s_of(pid: int) -> float:
     """Return user and system time of all threads, in steps of a clock tick (10 ms)."""
     stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(stat[_USER_TICKS]) + int(stat[_SYSTEM_TICKS])) / _TICKS_PER_S
+
+
+def wakeups_of(pid: int) -> int:
+    """Return how often the threads that live now gave up the processor by themselves to wait."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int(_fields(task / "status")["voluntary_ctxt_switches"]) for task in tasks)
 
 
 def written_bytes_of(pid: int) -> int:

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from whimbrel_agent.app import resident_bytes
 from whimbrel_agent.collector import spare_the_collector
 from whimbrel_agent.configfile import load_config
 from whimbrel_agent.logs import start_logs
+from whimbrel_agent.reporting import resident_bytes
 from whimbrel_sim.sabotage import apply
 
 from .figures import Figures, total

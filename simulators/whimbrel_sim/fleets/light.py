@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from whimbrel_agent.app import Parts, serve
+from whimbrel_agent.app import serve
 from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import (
@@ -29,7 +29,10 @@ from whimbrel_agent.config import AgentConfig
 from whimbrel_agent.intake.idempotency import keys_of
 from whimbrel_agent.localhttp.connection import Handler
 from whimbrel_agent.localhttp.limits import HttpLimits
+from whimbrel_agent.parts import Parts
 from whimbrel_agent.ports import Clock, Random, Service, SqlRunner, Transport
+from whimbrel_agent.power.reading import NoSource, PowerSource
+from whimbrel_agent.power.settings import PowerConfig
 from whimbrel_agent.uplink.figures import LinkState, ResumeState
 from whimbrel_agent.uplink.mqtt import MqttTransport
 from whimbrel_protocol.errors import WhimbrelError
@@ -91,6 +94,14 @@ class LightPlatform:
     async def watch_network(self, returned: Callable[[], None]) -> None:  # noqa: ARG002
         """Watch nothing: an agent's own retries find the network."""
         await asyncio.Event().wait()
+
+    def power_source(self, config: PowerConfig) -> PowerSource:  # noqa: ARG002
+        """Return none: this machine's own battery is not theirs."""
+        return NoSource()
+
+    def usage(self, config: AgentConfig) -> None:  # noqa: ARG002
+        """Count nothing: the process is shared by many agents."""
+        return
 
     async def close(self) -> None:
         """End the threads; no agent may run any more."""

@@ -10,12 +10,13 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from whimbrel_agent.app import Parts, serve
+from whimbrel_agent.app import serve
 from whimbrel_agent.brokers import BrokerUrl
 from whimbrel_agent.buffer.values import BufferConfig, LaneConfig
 from whimbrel_agent.config import AgentConfig, ControlConfig, DeviceConfig, UplinkConfig
 from whimbrel_agent.localhttp.connection import Handler
 from whimbrel_agent.localhttp.limits import HttpLimits
+from whimbrel_agent.parts import Parts
 from whimbrel_agent.ports import (
     Delivery,
     Link,
@@ -25,6 +26,8 @@ from whimbrel_agent.ports import (
     Transport,
     TransportError,
 )
+from whimbrel_agent.power.reading import NoSource, PowerSource
+from whimbrel_agent.power.settings import PowerConfig
 from whimbrel_protocol.keys import PrivateKey, PublicKey
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.topics import down_filter
@@ -181,6 +184,15 @@ class DevicePlatform:
         del returned
         await asyncio.Event().wait()
 
+    def power_source(self, config: PowerConfig) -> PowerSource:
+        """No battery is in a world's device: it is on mains, or without any power."""
+        del config
+        return NoSource()
+
+    def usage(self, config: AgentConfig) -> None:
+        """Count nothing: the kernel's counters are of the whole world's process."""
+        del config
+
 
 class _Unreached:
     """A local service without a socket."""
@@ -209,6 +221,9 @@ class WorldTransport:
         self._filters = filters
         suffix = f"{device.random.getrandbits(32):08x}"
         self.client_id = f"{device.name}-{suffix}"
+
+    def use_keepalive(self, keepalive_s: int) -> None:
+        """Change nothing: a world's links need no keep-alive to notice their end."""
 
     async def connect(self, broker: int) -> Link:
         """Connect to one of the configured brokers.
@@ -241,6 +256,7 @@ class WorldLink:
         self._name = name
         self._connection: Connection | None = None
         self._siblings: list[Connection] = []
+        self.interface = ""
         self._inbox: deque[Delivery] = deque()
         self._changed = asyncio.Event()
         self._error: TransportError | None = None

@@ -96,6 +96,7 @@ class Producer:
 
     def _event(self, number: int) -> Event:
         data: dict[str, object] = {"n": number, "v": self._random.randrange(1000)}
+        data |= {f"w{place}": self._random.random() for place in range(self.load.numbers)}
         if self.load.padding_bytes:
             padding = self._random.randbytes(self._random.randrange(self.load.padding_bytes) // 2)
             data["note"] = padding.hex()

@@ -142,7 +142,7 @@ def no_asking_after_a_loss() -> None:
     def ask_unless_lost(session: Session, now: Now) -> list[Effect]:
         if not session.counts.values()["links_lost"]:
             return ask(session, now)
-        session._ask_at_s = now.mono_s + NEVER_S  # noqa: SLF001
+        session._asking.at_s = now.mono_s + NEVER_S  # noqa: SLF001
         return []
 
     put(Session, "_link_lost", lost)

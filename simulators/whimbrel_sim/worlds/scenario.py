@@ -55,6 +55,7 @@ class Lines:
         keyed: posts carry an idempotency key and are repeated until answered.
         steady: exactly ``every_s`` apart, exactly ``events`` in each.
         padding_bytes: text in every event, up to so long.
+        numbers: fractions in every event, as of a meter; hardly any two are the same.
     """
 
     lane: str = "normal"
@@ -63,6 +64,7 @@ class Lines:
     keyed: bool = False
     steady: bool = False
     padding_bytes: int = 0
+    numbers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from buffers.harness import Shop, assert_sound, kept_numbers, sales
+from whimbrel_agent.buffer import accepting
 from whimbrel_agent.buffer.places import Places
 from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.buffer.values import KeyReusedError
@@ -125,6 +126,20 @@ async def test_a_clock_that_loses_its_time_again_stays_where_it_was_for_keys(sho
         shop.clock.wall = right + 30 * 10**9
         assert (await buffer.accept(sales(1, 1), keys=[b"b"]))[0].repeated
         assert (await buffer.accept(sales(1), keys=[b"a"]))[0].repeated
+
+
+async def test_a_paused_importer_keeps_its_position_whatever_others_do(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accepting, "MAX_CHECKPOINTS", 3)
+    async with shop.buffer() as buffer:
+        await buffer.accept([], checkpoint=("paused", b"line 7"))
+        for number in range(20):
+            await buffer.accept([], checkpoint=(f"busy {number % 2}", b"%d" % number))
+        assert await buffer.checkpoint("paused") == b"line 7"
+        await buffer.accept([], checkpoint=("new", b"1"))
+        assert await buffer.checkpoint("paused") is None
+        assert await buffer.checkpoint("busy 0") == b"18"
 
 
 async def test_checkpoint_becomes_durable_with_its_events(shop: Shop) -> None:

@@ -18,8 +18,10 @@ from buffers.harness import (
     sales,
 )
 from whimbrel_agent.buffer.runner import ThreadRunner
+from whimbrel_agent.buffer.values import LaneConfig
 from whimbrel_protocol.batch import decode_events
 from whimbrel_protocol.frame import open_frame
+from whimbrel_protocol.lanes import LANE_NUMBERS
 
 
 @pytest.fixture
@@ -140,3 +142,23 @@ async def test_new_epoch_waits_in_an_in_order_lane_until_the_old_one_is_settled(
         await buffer.settle(receipt_for([old]))
         (new,) = await all_pending(buffer)
         assert new.epoch == buffer.epoch
+
+
+async def test_a_pace_lets_events_wait_longer_and_gives_it_back(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        buffer.pace({"normal": 60.0, "critical": 0.0}, 500)
+        await buffer.accept(sales(10))
+        shop.clock.advance(30)
+        paced = await buffer.seal_due(shop.clock.mono)
+        assert paced.frames == 0
+        assert paced.next_deadline_ns == shop.clock.mono + 30 * 10**9
+        buffer.pace({}, None)
+        assert (await buffer.seal_due(shop.clock.mono)).frames == 1
+
+
+async def test_a_pace_is_a_floor_only(shop: Shop) -> None:
+    slow = {"bulk": LaneConfig(linger_s=100.0, batch_events=700)}
+    async with shop.buffer(lanes=slow) as buffer:
+        buffer.pace({"bulk": 5.0}, 10)
+        lane = buffer._state.lanes[LANE_NUMBERS["bulk"]]
+        assert (lane.linger_s, lane.batch_events) == (100.0, 700)

@@ -31,3 +31,18 @@ async def test_figures_come_again_and_again_in_their_lane(buffer: Buffer, tmp_pa
     assert {(event.type, event.source, event.lane, event.zone) for event in events} == {
         ("machine.metrics", "till-3", "bulk", "back")
     }
+
+
+async def test_a_slower_pace_begins_at_once_and_so_does_the_former(
+    buffer: Buffer, tmp_path: Path
+) -> None:
+    config = MachineIntakeConfig(every_s=0.01, lane="bulk", zone="back")
+    intake = MachineIntake(config, buffer, ADDRESS, folder=tmp_path, clock=SystemClock())
+    intake.pace(3600.0)
+    running = asyncio.get_running_loop().create_task(intake.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert intake.counters["events"] == 0
+    intake.pace(0.0)
+    await eventually(lambda: intake.counters["events"] >= 1, timeout_s=20, what="an event")
+    running.cancel()

@@ -22,6 +22,7 @@ from whimbrel_agent.clock import SystemClock
 from whimbrel_agent.config import MqttIntakeConfig, TopicRule
 from whimbrel_agent.intake import mqtt
 from whimbrel_agent.intake.mqtt import MAX_WAITING_MESSAGES, MqttIntake
+from whimbrel_agent.uplink.brokerclient import BrokerClient
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.names import Address
 
@@ -147,4 +148,6 @@ async def test_a_stop_at_the_moment_of_the_broker_s_answer_is_heeded(
     mosquitto: MosquittoServer, buffer: Buffer, answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intake = intake_from(mosquitto, buffer)
-    assert await ends_when_cancelled_with(answer, intake.run(), monkeypatch)
+    assert await ends_when_cancelled_with(
+        answer, intake.run(), monkeypatch, client_type=BrokerClient
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from whimbrel_agent.uplink.deliveryrate import Mark
 from whimbrel_agent.uplink.lanequeue import READ_AHEAD_FRAMES, Flight, LaneQueue, key_of
 from whimbrel_protocol.lanes import Order
 from worlds.uplink import ALL_IN_ORDER, ModelBuffer, entry_for
@@ -26,7 +27,9 @@ def read(queue: LaneQueue, buffer: ModelBuffer) -> None:
 
 def send(queue: LaneQueue) -> int:
     frame = queue.take()
-    queue.flights[key_of(frame)] = Flight(frame, 0.0, 0, 10.0, 1)
+    queue.flights[key_of(frame)] = Flight(
+        frame, 0.0, 0, 10.0, 1, Mark(0, 0.0, busy=True, sent_s=0.0, size_bytes=1, region_ns=0)
+    )
     return frame.id
 
 

@@ -23,6 +23,7 @@ from whimbrel_agent.brokers import BrokerUrl
 from whimbrel_agent.config import BrokerAccess
 from whimbrel_agent.ports import Delivery, Link, LinkFailure, TransportError
 from whimbrel_agent.uplink import mqtt
+from whimbrel_agent.uplink.brokerclient import BrokerClient
 from whimbrel_agent.uplink.mqtt import MqttTransport
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.topics import birth_topic, down_topic, frame_topic
@@ -223,9 +224,24 @@ async def test_each_refusal_has_its_class(code: int, failure: LinkFailure) -> No
         assert await failure_of_connecting(transport_to(f"mqtt://127.0.0.1:{port}")) is failure
 
 
+async def test_a_keep_alive_is_used_from_the_next_connection_on(
+    mosquitto: MosquittoServer,
+) -> None:
+    transport = transport_to(mosquitto.url, keepalive_s=30)
+    first = await transport.connect(0)
+    transport.use_keepalive(600)
+    second = await transport.connect(0)
+    asked = [link._client._client.keepalive for link in (first, second)]  # type: ignore[attr-defined]
+    assert asked == [30, 600]
+    await first.close()
+    await second.close()
+
+
 @pytest.mark.parametrize("answer", ANSWERS)
 async def test_a_stop_at_the_moment_of_the_broker_s_answer_is_heeded(
     mosquitto: MosquittoServer, answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transport = transport_to(mosquitto.url)
-    assert await ends_when_cancelled_with(answer, transport.connect(0), monkeypatch)
+    assert await ends_when_cancelled_with(
+        answer, transport.connect(0), monkeypatch, client_type=BrokerClient
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from whimbrel_agent.uplink.counts import Counts
 from whimbrel_agent.uplink.outbox import BATCH_BYTES, RECHECK_SENDS, Outbox
+from whimbrel_agent.uplink.roundtrips import MAX_TIMEOUT_S
 from whimbrel_agent.uplink.values import Now
-from whimbrel_agent.uplink.window import MAX_TIMEOUT_S, Window
+from whimbrel_agent.uplink.window import Window
 from whimbrel_protocol.lanes import Order
 from whimbrel_protocol.messages import Credit, StreamState
 from worlds.uplink import ALL_IN_ORDER, EPOCH, ModelBuffer, ModelRegion, entry_for
@@ -22,8 +23,8 @@ class Bench:
         self.buffer = ModelBuffer(lanes)
         self.region = ModelRegion()
         self.window = Window(max_bytes=MAX_BYTES, max_frames=512)
-        self.window._bytes = float(MAX_BYTES)
-        self.window.credited(Credit(credit, 10**6), 0.0)
+        self.window._loss.size_bytes = self.window._rate.per_s = float(2 * MAX_BYTES)
+        self.window.credits.credited(Credit(credit, 10**6), 0.0)
         self.counts = Counts()
         self.outbox = Outbox(lanes, self.window, self.counts)
         self.outbox.restart(self.buffer.newest())

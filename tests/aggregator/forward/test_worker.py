@@ -3,9 +3,11 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -21,9 +23,12 @@ from whimbrel_aggregator.config import (
     WebhookSinkConfig,
 )
 from whimbrel_aggregator.forward import policy
+from whimbrel_aggregator.forward.breaker import BreakerState
 from whimbrel_aggregator.forward.policy import MAX_REFUSED_IN_A_ROW
 from whimbrel_aggregator.forward.running import Forwarders
-from whimbrel_aggregator.forward.worker import ForwarderStatus
+from whimbrel_aggregator.forward.sinks.ndjson import NdjsonFolder
+from whimbrel_aggregator.forward.skipped import skipped_path
+from whimbrel_aggregator.forward.status import ForwarderStatus
 from whimbrel_aggregator.journal.port import Cursor, PartitionKey
 from whimbrel_aggregator.journal.runner import ThreadRunner
 from whimbrel_aggregator.journal.sqlite import SqliteJournal
@@ -48,9 +53,10 @@ class Region:
             configs,
             journal=self.journal,
             reader=self._reader,
-            runner=self._runner,
+            runner_for=ThreadRunner,
             clock=SystemClock(),
             random=random.Random(1),
+            skipped=skipped_path(self.journal.path),
         )
 
     @asynccontextmanager
@@ -62,6 +68,7 @@ class Region:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            await self.forwarders.close()
 
     def status(self, name: str) -> ForwarderStatus:
         return next(one for one in self.forwarders.statuses() if one.name == name)
@@ -219,6 +226,39 @@ async def test_a_dead_receiver_does_not_hold_other_forwarders_up(
             lambda: len(lines_of(tmp_path / "out")) == 40, timeout_s=TIMEOUT_S, what="40 lines"
         )
         assert region.status("hook").state == "retrying"
+
+
+async def test_a_disk_that_hangs_holds_up_its_own_forwarder_only_and_is_found_again(
+    region: Region, committer: Committer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    append = NdjsonFolder.append
+
+    def stuck(self: NdjsonFolder, *given: Any, **named: Any) -> None:
+        if self._folder.name == "stuck":
+            answers.wait(TIMEOUT_S)
+        append(self, *given, **named)
+
+    monkeypatch.setattr(NdjsonFolder, "append", stuck)
+    await committer.commit([events(1, 20)])
+    sink = FilesSinkConfig(dir=tmp_path / "stuck")
+    hung = ForwardConfig(name="hung", sink=sink, hang_s=0.2)
+    async with region.forwarding(hung, files(tmp_path / "out")):
+        status = await region.reached("hung", "retrying")
+        assert "did not return within 0.2 s" in status.reason
+        assert status.breaker is BreakerState.OPEN
+        await committer.commit([events(21, 20)])
+        await eventually(
+            lambda: len(lines_of(tmp_path / "out")) == 40, timeout_s=TIMEOUT_S, what="40 lines"
+        )
+        answers.set()
+        await eventually(
+            lambda: len(lines_of(tmp_path / "stuck")) == 40, timeout_s=TIMEOUT_S, what="the rest"
+        )
+    # what the stuck call wrote in the end is not written again
+    assert [line["position"] for line in lines_of(tmp_path / "stuck")] == [
+        f"{offset}.{place}" for offset in (1, 2) for place in range(20)
+    ]
 
 
 async def test_a_cursor_of_another_generation_stops_the_forwarder_and_says_so(

@@ -43,7 +43,7 @@ class FilesSink:
         """Take the folder, repair it and read back its positions."""
         self._generation = generation
         self._broken = False
-        await self._runner.run(partial(self._folder.open, generation))
+        await self._runner.run(partial(self._reopen, generation))
 
     async def position(self, partition: PartitionKey) -> Position | None:
         """Return where the folder's lines of a partition end."""
@@ -54,7 +54,6 @@ class FilesSink:
         async with self._writing:
             try:
                 if self._broken:
-                    await self._runner.run(self._folder.close)
                     await self.open(self._generation)
                 after = self._folder.positions.get(batch.partition)
                 events = [event for event in batch.events if not after or event.position >= after]
@@ -74,6 +73,10 @@ class FilesSink:
     async def close(self) -> None:
         """Let go of the folder."""
         await self._runner.run(self._folder.close)
+
+    def _reopen(self, generation: bytes) -> None:
+        self._folder.close()  # where a hanging disk kept it from being closed before
+        self._folder.open(generation)
 
     def _append(self, partition: PartitionKey, events: Sequence[CommittedEvent]) -> None:
         lines = [

@@ -1,0 +1,1 @@
+"""Energy: what the agent's work costs, by cause, and when sending is cheapest."""

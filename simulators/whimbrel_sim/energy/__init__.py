@@ -1,0 +1,1 @@
+"""What sending policies cost in joules, against a computed lower bound."""

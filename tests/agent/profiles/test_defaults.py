@@ -1,0 +1,41 @@
+"""What a named profile fills in, and what it leaves alone."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from whimbrel_agent.profiles.defaults import with_defaults
+from whimbrel_agent.profiles.library import load_profile
+
+HUB = load_profile("battery-sensor-hub-lte")
+
+
+def test_what_the_file_says_stands() -> None:
+    said: dict[str, Any] = {
+        "buffer": {"path": "b", "max_bytes": 5},
+        "lanes": {"normal": {"linger_s": 1}, "critical": {"linger_s": 0}},
+        "intake": {"http": {"listen": "x", "max_connections": 2}},
+    }
+    before = copy.deepcopy(said)
+    filled = with_defaults(said, HUB)
+    assert said == before
+    assert filled["buffer"] == {"path": "b", "max_bytes": 5}
+    assert filled["lanes"]["normal"] == {"linger_s": 1}
+    assert filled["lanes"]["critical"] == {"linger_s": 0}
+    http = filled["intake"]["http"]
+    assert http == {"listen": "x", "max_connections": 2, "max_body_bytes": 2 * 1024 * 1024}
+
+
+def test_silence_is_filled_in() -> None:
+    filled = with_defaults({"buffer": {"path": "b"}}, HUB)
+    assert filled["buffer"]["max_bytes"] == 256 * 1024 * 1024
+    assert filled["lanes"]["bulk"] == {"linger_s": 300.0}
+    assert filled["lanes"]["high"] == {}
+    assert "intake" not in filled
+
+
+def test_no_intake_is_opened_and_nothing_wrong_is_hidden() -> None:
+    said = {"buffer": 5, "lanes": [], "intake": {"mqtt": {}}}
+    assert with_defaults(said, HUB) == said
+    assert with_defaults({"lanes": {"bulk": 7}}, HUB)["lanes"]["bulk"] == 7

@@ -1,0 +1,89 @@
+"""Sessions of the radio: few for what can wait, at once for what cannot."""
+
+from __future__ import annotations
+
+import random
+
+from whimbrel_agent.uplink.radio import SETTLE_S, Radio, RadioPlan
+
+FRUGAL = RadioPlan(sessions_per_h=4, stay_connected=False)
+
+
+def rested(plan: RadioPlan = FRUGAL) -> Radio:
+    """A radio whose first session is over at second 0."""
+    radio = Radio(plan)
+    assert radio.decide(-SETTLE_S).open
+    radio.settled(-SETTLE_S)
+    assert not radio.decide(0.0).open
+    return radio
+
+
+def test_without_a_limit_it_is_always_on() -> None:
+    radio = Radio()
+    radio.settled(0.0)
+    assert radio.decide(1e6).open
+    assert radio.sessions == 0
+
+
+def test_a_new_process_opens_one_since_it_knows_nothing_yet() -> None:
+    assert Radio(FRUGAL).decide(0.0).open
+
+
+def test_what_can_wait_waits_for_the_next_session() -> None:
+    radio = rested()
+    radio.sealed(urgent=False)
+    early = radio.decide(10.0)
+    assert (early.open, early.look_s) == (False, 900.0 - SETTLE_S)
+    assert "4 sessions an hour is due in 888 s" in early.reason
+    assert radio.decide(900.0).open
+
+
+def test_what_is_urgent_does_not_wait() -> None:
+    radio = rested()
+    radio.sealed(urgent=False)
+    assert not radio.decide(10.0).open
+    radio.sealed(urgent=True)
+    now = radio.decide(11.0)
+    assert now.open
+    assert "urgent" in now.reason
+
+
+def test_it_rests_while_nothing_waits() -> None:
+    radio = rested()
+    late = radio.decide(1e5)
+    assert (late.open, late.look_s) == (False, None)
+
+
+def test_a_session_ends_a_moment_after_the_last_receipt() -> None:
+    radio = rested()
+    radio.sealed(urgent=True)
+    assert radio.decide(5.0).open
+    assert radio.decide(60.0).open  # a slow link
+    radio.settled(61.0)
+    still = radio.decide(61.0)
+    assert (still.open, still.look_s) == (True, 61.0 + SETTLE_S)
+    radio.sealed(urgent=False)  # goes along
+    assert radio.decide(61.0 + SETTLE_S).open
+    radio.settled(64.0)
+    assert not radio.decide(64.0 + SETTLE_S).open
+
+
+def test_what_was_under_way_ends_as_a_session_when_a_limit_comes() -> None:
+    radio = Radio()
+    radio.sealed(urgent=False)
+    radio.use(FRUGAL)
+    assert radio.decide(0.0).open
+    radio.settled(1.0)
+    assert not radio.decide(1.0 + SETTLE_S).open
+
+
+def test_the_limit_holds_for_any_load_that_can_wait() -> None:
+    chance = random.Random(4)
+    radio, now_s = rested(), 0.0
+    while now_s < 24 * 3600:
+        now_s += chance.expovariate(1 / 30)
+        radio.sealed(urgent=False)
+        if radio.decide(now_s).open:
+            radio.settled(now_s)
+            radio.decide(now_s + SETTLE_S)
+    assert radio.sessions <= 24 * 4 + 1

@@ -1,0 +1,106 @@
+"""A session whose radio rests between flushes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from whimbrel_agent.uplink.figures import LinkState
+from whimbrel_agent.uplink.radio import SETTLE_S, RadioPlan
+from whimbrel_agent.uplink.values import UseRadio
+from worlds.uplink import World
+
+LETTING_GO = RadioPlan(sessions_per_h=4, stay_connected=False)
+HOLDING = RadioPlan(sessions_per_h=4, stay_connected=True)
+
+
+def resting_world(plan: RadioPlan) -> World:
+    world = World()
+    world.run(10.0)
+    world.give(UseRadio(plan))
+    world.run(10.0)
+    return world
+
+
+def state(world: World) -> LinkState:
+    return world.session.figures(world.now).link
+
+
+def test_it_lets_go_of_the_link_when_all_is_settled() -> None:
+    world = resting_world(LETTING_GO)
+    assert state(world) is LinkState.DOWN
+    assert world.session.counts["links_rested"] == 1
+    connects = len(world.connects)
+    world.run(12 * 3600)
+    assert len(world.connects) == connects  # nothing waits: nothing is asked, either
+    assert "rests" in world.session.figures(world.now).doing
+
+
+def test_what_can_wait_goes_in_few_sessions_and_all_of_it() -> None:
+    world = resting_world(LETTING_GO)
+    connects = len(world.connects)
+    for _ in range(6 * 60):
+        world.seal()
+        world.run(60.0)
+    world.run(1200.0)
+    assert world.buffer.frames == {}
+    made = world.connects[connects:]
+    assert 20 <= len(made) <= 26  # six hours of four
+    assert all(later[0] - sooner[0] >= 899 for sooner, later in pairwise(made))
+    assert world.session.counts["resumes_sent"] <= len(made) + 1
+    assert state(world) is LinkState.DOWN
+
+
+def test_what_is_urgent_goes_at_once_and_takes_the_rest_along() -> None:
+    world = resting_world(LETTING_GO)
+    world.run(1000.0)
+    world.seal()
+    world.run(1.0)
+    opened = world.taken_along
+    world.run(300.0)
+    world.seal()
+    world.run(1.0)
+    assert len(world.buffer.frames) == 1
+    world.seal("critical")
+    world.run(2.0)
+    assert world.buffer.frames == {}
+    assert world.taken_along == opened + 1
+
+
+def test_a_held_link_stays_up_and_sends_only_in_sessions() -> None:
+    world = resting_world(HOLDING)
+    connects = len(world.connects)
+    sent: list[float] = []
+    for _ in range(120):
+        world.seal()
+        before = len(world.sent)
+        world.run(61.0)  # so that no session begins just when something is sealed
+        sent += [world.now_s] if len(world.sent) > before else []
+    assert len(world.connects) == connects
+    assert state(world) is LinkState.UP
+    assert 7 <= len(sent) <= 9
+
+
+def test_back_on_mains_everything_goes_at_once_again() -> None:
+    world = resting_world(LETTING_GO)
+    world.seal()
+    world.run(10.0)
+    world.seal(count=3)
+    world.run(10.0)
+    world.give(UseRadio(RadioPlan()))
+    world.run(5.0)
+    assert world.buffer.frames == {}
+    world.run(3600.0)
+    assert state(world) is LinkState.UP
+
+
+def test_a_session_over_a_bad_link_goes_on_until_all_is_settled() -> None:
+    world = resting_world(LETTING_GO)
+    world.run(1000.0)
+    world.network_up = False
+    world.seal(count=5)
+    world.run(600.0)
+    world.network_up = True
+    world.run(600.0)
+    assert world.buffer.frames == {}
+    world.run(SETTLE_S + 1.0)
+    assert state(world) is LinkState.DOWN
