@@ -16,7 +16,7 @@ from typing import Final
 
 from whimbrel_agent.buffer import capacity, overflow
 from whimbrel_agent.buffer.database import DiskFullError
-from whimbrel_agent.buffer.idempotency import KEY_BYTES, KeyEntry, KeyStore, hash_key
+from whimbrel_agent.buffer.idempotency import KEY_BYTES, KeyEntry, KeyStore, check_same, hash_key
 from whimbrel_agent.buffer.places import PlaceCollector, Places, Run
 from whimbrel_agent.buffer.recent import Recent
 from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
@@ -332,8 +332,7 @@ class Commit:
             earlier = known.get(key) if key is not None else None
             if earlier is not None:
                 (epoch, name, sequence, repeated), first_print = earlier
-                if print_ and first_print and print_ != first_print:
-                    raise KeyReusedError(index)
+                check_same(index, print_, first_print)
                 places.add(Run(epoch, name, sequence, 1, repeated))
                 self._repeated += 1
                 continue

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from whimbrel_agent.buffer.values import Accepted, BufferConfig
+from whimbrel_agent.buffer.values import Accepted, BufferConfig, KeyReusedError
 from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.walltime import is_dated
 
@@ -79,6 +79,16 @@ def read_key_group(data: bytes) -> KeyGroup | None:
 def hash_key(key: bytes) -> bytes:
     """Return the 16 bytes by which a key is remembered."""
     return hashlib.blake2b(key, digest_size=16).digest()
+
+
+def check_same(index: int, fingerprint: int, first: int) -> None:
+    """See to it that a repeated key stands for what it stood for; 0 is not compared.
+
+    Raises:
+        KeyReusedError: naming the event's place in its group.
+    """
+    if fingerprint and first and fingerprint != first:
+        raise KeyReusedError(index)
 
 
 class KeyStore:

@@ -8,6 +8,7 @@ never-published ones first, oldest first. What gives way becomes a gap.
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Final
 
 from whimbrel_agent.buffer import capacity
@@ -65,39 +66,39 @@ def _thin(state: BufferState, lane: int) -> bool:
 
 
 def _thin_lane(state: BufferState, lane: int, step: Step) -> bool:
-    """Take the next step on the oldest frames that have not had it."""
+    """Take the next step on the oldest frames that have not had it, in one transaction."""
     after = max(state.published_through[lane], state.thinned_through[step][lane])
-    with state.database.reading() as connection:
-        rows = frames_with_events(state, connection, lane, after=after, limit=THIN_LOOKS)
-    if not rows:
-        return False
-    freed = 0
+    before = last = thinned = 0
 
     def work() -> None:
-        nonlocal freed
-        freed = 0
-        for row in rows:
-            freed += _thin_frame(state, row, step)
+        nonlocal before, last, thinned
+        before, last, thinned = state.totals[lane].pending_bytes, after, 0
+        with state.change() as connection:
+            for row in frames_with_events(state, connection, lane, after=after, limit=THIN_LOOKS):
+                thinned += _thin_frame(state, connection, row, step)
+                last = row.id
 
     capacity.freeing(state, work)
-    state.thinned_through[step][lane] = rows[-1].id
-    return freed > 0
+    if thinned:
+        state.counters["thinned_events"] += thinned
+    state.thinned_through[step][lane] = max(last, state.thinned_through[step][lane])
+    return state.totals[lane].pending_bytes < before
 
 
-def _thin_frame(state: BufferState, row: FrameRow, step: Step) -> int:
-    """Seal a frame again with fewer events; returns the bytes saved."""
-    with state.change() as connection:
-        before = state.totals[row.lane].pending_bytes
-        content = opened(state, connection, row)
-        items = None if content is None else thin(content.items, step)
-        if content is not None and items is not None:
-            drop_pending(state, connection, row)
-            where = Range(row.epoch, row.first, row.last)
-            seal_again(state, connection, row, content._replace(items=items), where, at=0)
-            left_out = row.events - len(items)
-            state.ledger.add(row.lane, int(GapReason.THINNED), left_out)
-            state.counters["thinned_events"] += left_out
-    return before - state.totals[row.lane].pending_bytes
+def _thin_frame(
+    state: BufferState, connection: sqlite3.Connection, row: FrameRow, step: Step
+) -> int:
+    """Seal a frame again with fewer events, if any may go; returns how many went."""
+    content = opened(state, connection, row)
+    items = None if content is None else thin(content.items, step)
+    if content is None or items is None:
+        return 0
+    drop_pending(state, connection, row)
+    where = Range(row.epoch, row.first, row.last)
+    seal_again(state, connection, row, content._replace(items=items), where, at=0)
+    left_out = row.events - len(items)
+    state.ledger.add(row.lane, int(GapReason.THINNED), left_out)
+    return left_out
 
 
 # ---------------------------------------------------------------------- dropping

@@ -187,7 +187,6 @@ class BufferState:
 
     def _load_totals(self, connection: sqlite3.Connection) -> None:
         self.totals = [LaneTotals() for _ in LANES]
-        self.thinned_through = [[0] * LANE_COUNT for _ in Step]
         self.next_frame = [FRAME_STRIDE] * LANE_COUNT
         for lane, frames, events, size, last in connection.execute(
             f"SELECT id >> {LANE_SHIFT}, count(*), sum(count), sum(size), max(id)"  # noqa: S608

@@ -142,8 +142,9 @@ class MqttIntake:
         Raises:
             BufferBrokenError: the buffer must be opened anew.
         """
-        self._redelivery = Redelivery(await self._buffer.checkpoint(_CHECKPOINT) or b"")
         while True:
+            # anew for each connection: what the last one's end cut short may be durable after all
+            self._redelivery = Redelivery(await self._buffer.checkpoint(_CHECKPOINT) or b"")
             begun_s = self._now_s()
             try:
                 await self._serve()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from whimbrel_agent.buffer.idempotency import check_same
 from whimbrel_agent.buffer.places import PlaceCollector, Places, Run
-from whimbrel_agent.buffer.values import Accepted, KeyReusedError
+from whimbrel_agent.buffer.values import Accepted
 from whimbrel_agent.rules.engine import Batch, Engine
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.lanes import LANE_NUMBERS
@@ -76,11 +77,11 @@ class Group:
             if place < 0:
                 self._pass(event, index, key, print_)
             elif earlier is not None:
-                _check_same(index, print_, earlier[1])
+                check_same(index, print_, earlier[1])
                 self._places.append(Run(*earlier[0][:3], 1, repeated=True))
             elif key is not None and key in before:
                 first, first_print = before[key]
-                _check_same(index, print_, first_print)
+                check_same(index, print_, first_print)
                 self._repeats.add(len(self._places))
                 self._places.append(first)
             else:
@@ -129,8 +130,3 @@ class Group:
         self.owners.append(owner)
         self.keys.append(key)
         self.prints.append(print_)
-
-
-def _check_same(index: int, print_: int, first_print: int) -> None:
-    if print_ and first_print and print_ != first_print:
-        raise KeyReusedError(index)

@@ -15,7 +15,7 @@ from whimbrel_agent.rules.expression import field_of
 from whimbrel_agent.rules.marks import NO_NUMBER, marks_of, odd
 from whimbrel_agent.rules.numbers import Number, getters_of, numbers_of
 from whimbrel_agent.rules.values import Moment, RuleConfig, Step
-from whimbrel_agent.rules.windows import MAX_OPEN, Open, Timing
+from whimbrel_agent.rules.windows import Open, Windowed
 from whimbrel_protocol.event import Event
 
 __all__ = ["Summary"]
@@ -31,55 +31,27 @@ _MAX_TYPE_BYTES: Final = 240
 """Leaves room for what is added to it."""
 
 
-class Summary:
+class Summary(Windowed):
     """Sends one event per window and key."""
 
     def __init__(self, config: RuleConfig) -> None:
+        super().__init__(config)
         self._name = config.name
         self._type = config.type
         self._lane = config.lane
         self._stats = config.stats
         self._getters = getters_of(config.fields)
         self._fields = tuple(field_of(name).path[-1] for name in config.fields)
-        self._timing = Timing(config)
 
     def take(self, state: tuple[Open, ...] | None, event: Event, now: Moment) -> Step:
         """Take an event."""
         numbers = numbers_of(event, self._getters)
         if numbers is None:
             return odd(state, event, self._name, NO_NUMBER)
-        over, windows = self._timing.split(state or (), event.time_ns)
-        place = self._timing.place(windows, event.time_ns)
-        if place is None:
-            if len(windows) >= MAX_OPEN:
-                over, windows = (*over, windows[0]), windows[1:]
-            windows = (*windows, self._timing.opened(event.time_ns, now))
-            place = len(windows) - 1
-        window = windows[place]
-        content = _gathered(window, event, numbers)
-        windows = (*windows[:place], window.taking(event.time_ns, content), *windows[place + 1 :])
-        sent = tuple(self._event(one) for one in over)
-        return Step(windows, sent=sent, reason="summarised")
-
-    def due(self, state: tuple[Open, ...], now: Moment) -> Step | None:
-        """Close what the monotonic clock says is over."""
-        over = tuple(one for one in state if one.due_ns <= now.mono_ns)
-        if not over:
-            return None
-        left = tuple(one for one in state if one.due_ns > now.mono_ns)
-        return Step(left or None, sent=tuple(self._event(one) for one in over))
-
-    def close(self, state: tuple[Open, ...]) -> tuple[Event, ...]:
-        """Close all windows."""
-        return tuple(self._event(one) for one in state)
-
-    def deadline_ns(self, state: tuple[Open, ...]) -> int | None:
-        """When the first window closes."""
-        return min((one.due_ns for one in state), default=None)
-
-    def held(self, state: tuple[Open, ...]) -> int:
-        """Raw events in open windows."""
-        return sum(one.count for one in state)
+        return self._taken(
+            state, event, now, lambda window: _gathered(window, event, numbers),
+            reason="summarised",
+        )  # fmt: skip
 
     def pack(self, state: tuple[Open, ...]) -> Any:
         """Give the state as a list."""
@@ -102,7 +74,7 @@ class Summary:
             for start_ns, count, first_ns, last_ns, named, content in packed
         )
 
-    def _event(self, window: Open) -> Event:
+    def _events(self, window: Open) -> tuple[Event, ...]:
         named, content = window.content
         kind, source, zone, subject, lane = named
         data: dict[str, Any] = {"count": window.count}
@@ -111,7 +83,7 @@ class Summary:
             mean = total / window.count
             values = {"min": least, "max": greatest, "mean": mean, "sum": total, "last": last}
             data |= {f"{name}_{stat}": values[stat] for stat in self._stats}
-        return Event(
+        event = Event(
             type=self._type or _type_of(kind),
             source=source or f"edge-rule/{self._name}",
             time_ns=window.last_ns,
@@ -123,6 +95,7 @@ class Summary:
                 self._name, window.count, window.first_ns, window.last_ns, window.last_ns
             ),
         )
+        return (event,)
 
 
 def _type_of(kind: str) -> str:

@@ -13,7 +13,7 @@ from whimbrel_agent.rules.numbers import (
     numbers_of,
 )
 from whimbrel_agent.rules.values import Moment, RuleConfig, Step
-from whimbrel_agent.rules.windows import MAX_OPEN, Open, Timing
+from whimbrel_agent.rules.windows import Open, Windowed
 from whimbrel_protocol.event import Event
 
 __all__ = ["TopK"]
@@ -22,15 +22,15 @@ _Leaders = tuple[tuple[Number, bytes], ...]
 """Value and event, greatest first; of equals the one that came first."""
 
 
-class TopK:
+class TopK(Windowed):
     """Sends the k greatest of each window and key; the first of them stands for the others."""
 
     def __init__(self, config: RuleConfig) -> None:
+        super().__init__(config)
         assert config.by is not None
         self._name = config.name
         self._getters = getters_of((config.by,))
         self._k = config.k
-        self._timing = Timing(config)
 
     def take(self, state: tuple[Open, ...] | None, event: Event, now: Moment) -> Step:
         """Take an event."""
@@ -40,38 +40,11 @@ class TopK:
         packed = held_event(event)
         if packed is None:
             return odd(state, event, self._name, TOO_LARGE)
-        over, windows = self._timing.split(state or (), event.time_ns)
-        place = self._timing.place(windows, event.time_ns)
-        if place is None:
-            if len(windows) >= MAX_OPEN:
-                over, windows = (*over, windows[0]), windows[1:]
-            windows = (*windows, self._timing.opened(event.time_ns, now))
-            place = len(windows) - 1
-        window = windows[place]
-        leaders = self._leading(window.content or (), numbers[0], packed)
-        windows = (*windows[:place], window.taking(event.time_ns, leaders), *windows[place + 1 :])
-        sent = tuple(event for one in over for event in self._events(one))
-        return Step(windows, sent=sent, reason="ranked")
-
-    def due(self, state: tuple[Open, ...], now: Moment) -> Step | None:
-        """Close what the monotonic clock says is over."""
-        over = tuple(one for one in state if one.due_ns <= now.mono_ns)
-        if not over:
-            return None
-        left = tuple(one for one in state if one.due_ns > now.mono_ns)
-        return Step(left or None, sent=self.close(over))
-
-    def close(self, state: tuple[Open, ...]) -> tuple[Event, ...]:
-        """Close all windows."""
-        return tuple(event for one in state for event in self._events(one))
-
-    def deadline_ns(self, state: tuple[Open, ...]) -> int | None:
-        """When the first window closes."""
-        return min((one.due_ns for one in state), default=None)
-
-    def held(self, state: tuple[Open, ...]) -> int:
-        """Raw events in open windows."""
-        return sum(one.count for one in state)
+        return self._taken(
+            state, event, now,
+            lambda window: self._leading(window.content or (), numbers[0], packed),
+            reason="ranked",
+        )  # fmt: skip
 
     def pack(self, state: tuple[Open, ...]) -> Any:
         """Give the state as a list."""

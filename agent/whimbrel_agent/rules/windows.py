@@ -13,12 +13,15 @@ ones alone, and the counts of both add up. Nothing is dropped for being late.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from whimbrel_agent.rules.values import Moment, RuleConfig
+from whimbrel_agent.rules.values import Moment, RuleConfig, Step
+from whimbrel_protocol.event import Event
 
-__all__ = ["MAX_OPEN", "Open", "Timing"]
+__all__ = ["MAX_OPEN", "Open", "Timing", "Windowed"]
 
 MAX_OPEN: Final = 3
 """Windows that one key may have open: the present one, one that waits for late events, and one that
@@ -89,3 +92,55 @@ class Timing:
         if not over:
             return (), windows
         return over, tuple(one for one in windows if one.start_ns > past_ns)
+
+
+class Windowed(ABC):
+    """What rules over windows share; each says what it gathers and what becomes of a window."""
+
+    def __init__(self, config: RuleConfig) -> None:
+        self._timing = Timing(config)
+
+    @abstractmethod
+    def _events(self, window: Open) -> tuple[Event, ...]:
+        """Give what a closed window sends."""
+
+    def _taken(
+        self,
+        state: tuple[Open, ...] | None,
+        event: Event,
+        now: Moment,
+        gathered: Callable[[Open], Any],
+        *,
+        reason: str,
+    ) -> Step:
+        """Put an event into its window, and send those that it closes."""
+        over, windows = self._timing.split(state or (), event.time_ns)
+        place = self._timing.place(windows, event.time_ns)
+        if place is None:
+            if len(windows) >= MAX_OPEN:
+                over, windows = (*over, windows[0]), windows[1:]
+            windows = (*windows, self._timing.opened(event.time_ns, now))
+            place = len(windows) - 1
+        window = windows[place].taking(event.time_ns, gathered(windows[place]))
+        windows = (*windows[:place], window, *windows[place + 1 :])
+        return Step(windows, sent=self.close(over), reason=reason)
+
+    def due(self, state: tuple[Open, ...], now: Moment) -> Step | None:
+        """Close what the monotonic clock says is over."""
+        over = tuple(one for one in state if one.due_ns <= now.mono_ns)
+        if not over:
+            return None
+        left = tuple(one for one in state if one.due_ns > now.mono_ns)
+        return Step(left or None, sent=self.close(over))
+
+    def close(self, state: tuple[Open, ...]) -> tuple[Event, ...]:
+        """Close all windows."""
+        return tuple(event for one in state for event in self._events(one))
+
+    def deadline_ns(self, state: tuple[Open, ...]) -> int | None:
+        """When the first window closes."""
+        return min((one.due_ns for one in state), default=None)
+
+    def held(self, state: tuple[Open, ...]) -> int:
+        """Raw events in open windows."""
+        return sum(one.count for one in state)

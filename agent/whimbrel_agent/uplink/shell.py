@@ -111,9 +111,9 @@ class Uplink:
 
     def frames_sealed(self, *, urgent: bool = False) -> None:
         """Say that the buffer may have new frames; urgent ones do not wait for the radio."""
-        fresh = FramesSealed(urgent)
-        if not self._inputs or self._inputs[-1] not in {fresh, FramesSealed(urgent=True)}:
-            self._put(fresh)
+        last = self._inputs[-1] if self._inputs else None
+        if not (isinstance(last, FramesSealed) and last.urgent >= urgent):
+            self._put(FramesSealed(urgent))
 
     def use_radio(self, plan: RadioPlan) -> None:
         """Use the radio by another plan from now on."""

@@ -60,42 +60,33 @@ def breaker_text(forwarder: Mapping[str, Any]) -> str:
 
 
 def _parked(options: argparse.Namespace) -> int:
-    config = load_config(options.config)
-    if options.drop is not None:
-        answer = ask_once(config, "DELETE", f"/v1/parked/{options.drop}")
-        print(json.dumps(answer) if options.json else f"parked event {options.drop} is dropped")
-        return exits.DONE
-    params = {"limit": "500"}
-    if options.name is not None:
-        params["forwarder"] = options.name
-    parked = ask_pages(config, "/v1/parked", "parked", "after", params)
-    if options.json:
-        print(json.dumps({"parked": parked}))
-        return exits.DONE
-    rows = [
-        (one["id"], one["forwarder"], one["parked"], one["event_id"], one["reason"])
-        for one in parked
-    ]
-    print(table(("ID", "FORWARDER", "PARKED", "EVENT", "ANSWER"), rows))
-    return exits.DONE
+    heads = {
+        "ID": "id", "FORWARDER": "forwarder", "PARKED": "parked", "EVENT": "event_id",
+        "ANSWER": "reason",
+    }  # fmt: skip
+    return _kept(options, "parked", heads, what="parked event")
 
 
 def _skipped(options: argparse.Namespace) -> int:
+    keys = ("id", "forwarder", "rung", "tenant", "store", "frames", "events", "since", "until")
+    return _kept(options, "skipped", {key.upper(): key for key in keys}, what="run")
+
+
+def _kept(options: argparse.Namespace, name: str, heads: Mapping[str, str], *, what: str) -> int:
+    """Show what forwarders have put aside under a name of the API, or drop one of it."""
     config = load_config(options.config)
     if options.drop is not None:
-        answer = ask_once(config, "DELETE", f"/v1/skipped/{options.drop}")
-        print(json.dumps(answer) if options.json else f"run {options.drop} is dropped")
+        answer = ask_once(config, "DELETE", f"/v1/{name}/{options.drop}")
+        print(json.dumps(answer) if options.json else f"{what} {options.drop} is dropped")
         return exits.DONE
     params = {"limit": "500"}
     if options.name is not None:
         params["forwarder"] = options.name
-    skipped = ask_pages(config, "/v1/skipped", "skipped", "after", params)
+    found = ask_pages(config, f"/v1/{name}", name, "after", params)
     if options.json:
-        print(json.dumps({"skipped": skipped}))
+        print(json.dumps({name: found}))
         return exits.DONE
-    keys = ("id", "forwarder", "rung", "tenant", "store", "frames", "events", "since", "until")
-    rows = [tuple(one[key] for key in keys) for one in skipped]
-    print(table([key.upper() for key in keys], rows))
+    print(table(tuple(heads), [tuple(one[key] for key in heads.values()) for one in found]))
     return exits.DONE
 
 

@@ -22,6 +22,7 @@ own columns and its key (see :mod:`.rows`); a frame's bytes are checked by their
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -171,6 +172,33 @@ def _placeless(row: tuple[object, ...]) -> tuple[object, ...]:
     return (*row[:3], row[4])
 
 
+MAX_UNBORN_BYTES: Final = 64 * 1024
+"""What SQLite may have given a new file before its first commit: a page or two."""
+
+
+def is_unborn(path: Path) -> bool:
+    """Say whether a power cut left the file before anything was ever committed to it.
+
+    It is all zeros then, since its size reaches the disk before its contents do, and SQLite takes
+    it for no database, unless the journal that would undo the growth has arrived.
+    """
+    if not 0 < path.stat().st_size <= MAX_UNBORN_BYTES or any(path.read_bytes()):
+        return False
+    log = path.with_name(f"{path.name}-wal")
+    return not log.exists() or not log.stat().st_size
+
+
+def forget_unborn(path: Path) -> None:
+    """Empty such a file: what is made of it is new.
+
+    Raises:
+        OSError: it cannot be read or emptied.
+    """
+    if path.exists() and is_unborn(path):
+        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+        os.truncate(path, 0)
+
+
 def check_before_opening(path: Path) -> None:
     """Refuse a file of a newer program, or of another one, without writing a byte to it.
 
@@ -182,7 +210,7 @@ def check_before_opening(path: Path) -> None:
             head = file.read(100)
     except FileNotFoundError:
         return
-    if not head:
+    if not head or is_unborn(path):
         return
     if len(head) < 100 or not head.startswith(b"SQLite format 3\x00"):
         raise JournalVersionError(

@@ -33,7 +33,14 @@ from .identities import Identities
 from .lock import JournalLock
 from .retention import used_bytes
 from .rows import REMEDY
-from .schema import PAGE_SIZE_BYTES, check_before_opening, connect, has_its_tables, prepare
+from .schema import (
+    PAGE_SIZE_BYTES,
+    check_before_opening,
+    connect,
+    forget_unborn,
+    has_its_tables,
+    prepare,
+)  # fmt: skip
 from .values import JournalSize
 
 _log = logging.getLogger("whimbrel.journal")
@@ -105,6 +112,7 @@ class Storage:
 
     def _open(self, new_generation: bytes) -> sqlite3.Connection:
         try:
+            forget_unborn(self.path)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             os.close(descriptor)
             self._writer = connect(self.path)

@@ -210,8 +210,10 @@ class BufferWork:
             )
         marks = [_frame_mark(ref) for ref in chosen]
         self._mark(["receipt", marks])
-        await self.buffer.settle(receipt(tuple(entries)))
-        self._mark(["settled", marks])
+        result = await self.buffer.settle(receipt(tuple(entries)))
+        # one that was dropped since it was sent is a gap now, which this receipt does not name
+        freed = [mark for ref, mark in zip(chosen, marks, strict=True) if ref.id in result.freed]
+        self._mark(["settled", freed])
         if chance.random() < 0.9:
             del refs[: len(chosen)]
 

@@ -48,6 +48,7 @@ def image_slice(
         commit: see :class:`.Slice`.
     """
     ordered = sorted(findings, key=lambda one: (one.part, one.image))
+    kinds = Counter(f"{one.part}: {one.crash.partition(' after ')[0]}" for one in ordered)
     digest = hashlib.sha256()
     for one in ordered:
         digest.update(f"{one.part} {one.image} {one.cut} {one.crash} {one.problem}\n".encode())
@@ -60,5 +61,5 @@ def image_slice(
         commit=commit,
         digest=digest.hexdigest(),
         failures=tuple((one.image, (one.part, one.crash)) for one in ordered if one.problem),
-        sums=dict(sorted(Counter(f"{one.part}: {one.crash}" for one in ordered).items())),
+        sums=dict(sorted(kinds.items())),
     )

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from buffers.harness import START_NS, Shop, all_pending, answer, assert_sound, receipt_for, sales
+from whimbrel_agent.buffer import overflow, reissuing
+from whimbrel_agent.buffer.database import DiskFullError
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.thinning import SUMMARY_COUNT
-from whimbrel_agent.buffer.values import FrameRef, LaneConfig, Overflow
+from whimbrel_agent.buffer.values import BufferFullError, FrameRef, LaneConfig, Overflow
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.frame import open_frame
 from whimbrel_protocol.lanes import GapReason
@@ -166,3 +170,29 @@ async def test_receipts_settle_thinned_frames(shop: Shop) -> None:
         line = (await buffer.stats()).lane("bulk").ledger
         assert (line.pending, line.balanced) == (0, True)
         assert line.delivered + line.gapped[GapReason.THINNED] == line.accepted
+
+
+async def test_a_disk_that_fills_up_in_the_middle_of_thinning_costs_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The reserve is given up and the work begins anew: on the frames as they are, not as they were.
+    whole = reissuing.seal_again
+    calls = 0
+
+    def full_at_the_second(*given: Any, **more: Any) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise DiskFullError("no room")
+        return whole(*given, **more)
+
+    async with shop.buffer(max_bytes=CAP_BYTES, lanes=THIN) as buffer:
+        monkeypatch.setattr(overflow, "seal_again", full_at_the_second)
+        with suppress(BufferFullError):  # the reserve is gone: the disk counts as full
+            await pour_until(buffer, "thinned_events")
+        assert calls > 2
+        line = (await buffer.stats()).lane("bulk").ledger
+        assert GapReason.DAMAGED not in line.gapped
+        assert line.gapped[GapReason.THINNED] == (await buffer.stats()).counters["thinned_events"]
+        assert line.balanced
+        await assert_sound(buffer)

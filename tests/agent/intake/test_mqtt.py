@@ -23,6 +23,7 @@ from whimbrel_agent.config import MqttIntakeConfig, TopicRule
 from whimbrel_agent.intake import mqtt
 from whimbrel_agent.intake.mqtt import MAX_WAITING_MESSAGES, MqttIntake
 from whimbrel_agent.uplink.brokerclient import BrokerClient
+from whimbrel_agent.uplink.dialing import BrokerError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.names import Address
 
@@ -91,6 +92,49 @@ async def test_a_session_waits_at_the_broker_while_nobody_takes(
         )
         assert intake.counters["links_failed"] == 0
     assert [event.data["n"] for event in await events_in(buffer)] == list(range(count))
+
+
+class HangsOnce:
+    """A buffer whose first accept is durable and then never answers."""
+
+    def __init__(self, buffer: Buffer) -> None:
+        self._buffer = buffer
+        self.durable = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._buffer, name)
+
+    async def accept(self, *arguments: Any, **options: Any) -> Any:
+        answer = await self._buffer.accept(*arguments, **options)
+        if not self.durable.is_set():
+            self.durable.set()
+            await asyncio.get_running_loop().create_future()
+        return answer
+
+
+async def test_what_was_committed_when_a_connection_broke_is_recognised_on_the_next(
+    mosquitto: MosquittoServer, buffer: Buffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with taking(mosquitto, buffer):
+        pass
+    await publish(mosquitto, "sensors/a", *(b'{"n": %d}' % n for n in range(5)))
+    hanging = HangsOnce(buffer)
+    granted = BrokerClient.subscribe
+
+    async def breaks_once(self: BrokerClient, filters: Any) -> list[int]:
+        if not hanging.durable.is_set():
+            await hanging.durable.wait()
+            raise BrokerError("the broker did not answer in time")
+        return await granted(self, filters)
+
+    monkeypatch.setattr(BrokerClient, "subscribe", breaks_once)
+    async with taking(mosquitto, hanging) as intake:  # type: ignore[arg-type]
+        await publish(mosquitto, "sensors/a", b'{"n": 5}')
+        await eventually(
+            lambda: intake.counters["repeated"] + intake.counters["events"] >= 6,
+            timeout_s=20, what="every message again",
+        )  # fmt: skip
+    assert [event.data["n"] for event in await events_in(buffer)] == list(range(6))
 
 
 async def test_an_older_subscription_of_the_session_is_not_taken(

@@ -77,6 +77,16 @@ def in_mode(agent: AgentServer, mode: str) -> dict[str, Any]:
     return power
 
 
+def resting(agent: AgentServer) -> dict[str, Any]:
+    """Wait until the radio rests, and give what status says of the uplink."""
+    wait_until(
+        lambda: agent.status()["uplink"]["link"] == "down", timeout_s=30, what="a rest of the radio"
+    )
+    uplink: dict[str, Any] = agent.status()["uplink"]
+    assert "rests" in uplink["doing"]
+    return uplink
+
+
 def ended(agent: AgentServer) -> int:
     assert agent.process is not None
     return agent.process.wait(END_TIMEOUT_S)
@@ -114,15 +124,21 @@ async def test_from_mains_to_critical_everything_reaches_the_region(
             assert power["settings"]["sessions_per_h"] == 4
             shown = (await asyncio.to_thread(agent.run_command, "status")).stdout.decode()
             assert "power           low: on battery at 15 %, at or below 20 %; 3.90 V" in shown
+            await asyncio.to_thread(resting, agent)
+            assert numbers() == []  # bulk lingers
             await asyncio.to_thread(sell, agent, "critical", range(50, 60))
-            await eventually(lambda: len(numbers()) >= 10, timeout_s=30, what="what is critical")
-            assert numbers() == list(range(50, 60))  # bulk lingers
+            await eventually(lambda: len(numbers()) == 60, timeout_s=30, what="all of it")
+            await asyncio.to_thread(resting, agent)
+            await asyncio.to_thread(sell, agent, "bulk", range(60, 110))
+            uplink = await asyncio.to_thread(resting, agent)
+            assert uplink["counts"]["links_rested"] >= 2
+            assert agent.status()["buffer"]["pending"] == 50
 
             discharge(tree, 4)
             assert await asyncio.to_thread(ended, agent) == exits.POWER
         finally:
             agent.kill()
-        assert numbers() == list(range(60))
+        assert numbers() == list(range(110))
     told = messages(agent)
     assert told[-1] == "stopped"
     assert "the charge stops the agent" in told

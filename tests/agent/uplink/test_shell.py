@@ -24,6 +24,7 @@ from whimbrel_agent.config import BrokerAccess
 from whimbrel_agent.uplink.mqtt import MqttTransport
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.shell import Uplink, merged, take_some
+from whimbrel_agent.uplink.values import FramesSealed, LinkMade
 from whimbrel_agent.uplink.window import Window
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.keys import PrivateKey
@@ -224,3 +225,18 @@ def test_one_transaction_settles_a_bounded_number_of_frames() -> None:
     waiting = deque([receipt(ADDRESS, *[ENTRY] * 256)] * 9)
     assert [len(take_some(waiting)) for _ in range(3)] == [4, 4, 1]
     assert not waiting
+
+
+async def test_frames_are_told_of_once_whatever_else_waits_to_be_looked_at(
+    tmp_path: Path, free_port: int
+) -> None:
+    async with device_on(tmp_path / "buffer.db", f"mqtt://127.0.0.1:{free_port}") as device:
+        uplink = device.uplink
+        uplink._inputs.clear()
+        uplink._put(LinkMade({"normal": 1}))
+        uplink.frames_sealed()
+        uplink.frames_sealed()
+        uplink.frames_sealed(urgent=True)
+        uplink.frames_sealed()
+        assert list(uplink._inputs)[1:] == [FramesSealed(), FramesSealed(urgent=True)]
+        uplink._inputs.clear()

@@ -15,6 +15,7 @@ from whimbrel_aggregator.journal.errors import (
     JournalDamagedError,
     JournalError,
     JournalFullError,
+    JournalVersionError,
     ParkedFullError,
 )
 from whimbrel_aggregator.journal.identities import Identities
@@ -310,3 +311,36 @@ def test_a_renamed_column_is_found_at_opening(tmp_path: Path) -> None:
     opened.path.write_bytes(data.replace(b"zones TEXT", b"zonez TEXT", 1))
     with pytest.raises(JournalDamagedError, match="tables"):
         storage_in(tmp_path)
+
+
+@pytest.mark.parametrize("undo", [b"", bytes(512)])
+def test_a_file_that_a_power_cut_left_before_its_first_commit_is_a_new_one(
+    tmp_path: Path, undo: bytes
+) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(bytes(4096))
+    path.with_name("journal.db-journal").write_bytes(undo)
+    storage = storage_in(tmp_path)
+    fill(storage, 3)
+    storage.close()
+    assert not path.with_name("journal.db-journal").exists()
+
+
+@pytest.mark.parametrize("left", [bytes(4095) + b"x", bytes(128 * 1024)])
+def test_a_file_that_holds_anything_or_is_larger_is_not_emptied(
+    tmp_path: Path, left: bytes
+) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(left)
+    with pytest.raises(JournalVersionError, match="no SQLite header"):
+        storage_in(tmp_path)
+    assert path.read_bytes() == left
+
+
+def test_zeros_beside_a_log_are_not_emptied(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(bytes(4096))
+    path.with_name("journal.db-wal").write_bytes(b"something")
+    with pytest.raises(JournalVersionError):
+        storage_in(tmp_path)
+    assert path.read_bytes() == bytes(4096)
