@@ -84,8 +84,9 @@ class Witness:
         for (partition,) in self._rows("SELECT id FROM partitions ORDER BY id"):
             newest = self._newest.get(partition, partition << OFFSET_BITS)
             for row in self._rows(_FRAMES, (newest - 1, (partition + 1) << OFFSET_BITS)):
+                kept = self._with_dictionary(_kept(row))  # may fail: it is then read again
                 self._newest[partition] = row[0] + 1
-                yield self._with_dictionary(_kept(row))
+                yield kept
 
     def _with_dictionary(self, kept: Kept) -> Kept:
         """Give a frame the dictionary that it names, which must be durable since the frame is."""
