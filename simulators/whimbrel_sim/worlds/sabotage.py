@@ -8,7 +8,7 @@ time, its world's form is here; the others are taken as they are. A fault is put
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -29,12 +29,14 @@ from whimbrel_aggregator.ingest.admission import (
     Refusal,
     Refused,
 )
+from whimbrel_aggregator.ingest.commit import Committer, DictionaryWord, Offered
 from whimbrel_aggregator.ingest.pipeline import Checked, Ingest
 from whimbrel_aggregator.ingest.receipts import Settled
 from whimbrel_aggregator.ingest.verdict import Candidate, Decision
-from whimbrel_aggregator.journal.port import NewFrame
+from whimbrel_aggregator.journal.port import DeviceKey, NewFrame
 from whimbrel_protocol import epoch
 from whimbrel_protocol.lanes import Order
+from whimbrel_protocol.messages import DictionaryStatus
 from whimbrel_protocol.sequences import RangeSet
 from whimbrel_sim import sabotage_agent, sabotage_aggregator
 from whimbrel_sim.patching import put
@@ -87,6 +89,23 @@ def garbled_commits() -> None:
         )
 
     put(commit, "_new_frame", garbled)
+
+
+def dictionaries_forgotten() -> None:
+    """Say that dictionaries are kept and keep none, and commit the frames that name them."""
+    new_frame = commit._new_frame  # noqa: SLF001
+
+    async def say_so(committer: Committer, offers: Sequence[Offered]) -> list[DictionaryWord]:
+        del committer
+        return [(one.address, one.dictionary.name, DictionaryStatus.KEPT) for one in offers]
+
+    async def taken_as_kept(committer: Committer, named: tuple[DeviceKey, bytes]) -> bool:
+        del committer, named
+        return True
+
+    put(Committer, "keep", say_so)
+    put(Committer, "_is_kept", taken_as_kept)
+    put(commit, "_new_frame", lambda settled: replace(new_frame(settled), dictionary=b""))
 
 
 # ---------------------------------------------------------------------- of the agent
@@ -210,6 +229,19 @@ on = "store-1-1/till-1"
 at_s = [10, 50]
 """
 
+_LEARNING: Final = """
+story = "A device learns a dictionary."
+duration_s = 60
+drain_s = 120
+[fleet]
+devices = 1
+dictionaries = true
+[[load]]
+every_s = 1
+events = 20
+steady = true
+"""
+
 _BACKUP: Final = f"""
 story = "A region's disk dies and a backup comes back."
 duration_s = 120
@@ -307,6 +339,7 @@ SABOTAGES: Final = (
         Invariant.RECEIPT, seeds=6,
     ),
     _fault("garbled-commits", garbled_commits, _CUTS, Invariant.READABLE, Invariant.RECEIPT),
+    _fault("dictionaries-forgotten", dictionaries_forgotten, _LEARNING, Invariant.READABLE),
     _fault("any-order", any_order, _LYING_BROKER, Invariant.ORDER),
     _fault("signatures-off", signatures_off, _NEIGHBOUR, Invariant.FORGERY),
     _fault("free-on-puback", free_on_puback, _LYING_BROKER, Invariant.KEPT),
