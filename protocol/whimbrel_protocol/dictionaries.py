@@ -92,6 +92,11 @@ class Dictionary:
             return self._small.run(raw, ())
         return self._usual.run(raw, cuts)
 
+    def rest(self) -> None:
+        """Let go of the memory that compressing took; it is taken again when it is needed."""
+        self._small.rest()
+        self._usual.rest()
+
     def decompress(self, data: bytes, raw_size_bytes: int) -> bytes:
         """Give back a body.
 

@@ -76,6 +76,10 @@ class Compressors:
         self._words = words
         self._idle: list[zstandard.ZstdCompressor] = []
 
+    def rest(self) -> None:
+        """Let go of the idle ones: each holds up to 750 KiB."""
+        self._idle.clear()
+
     def run(self, raw: bytes, cuts: Sequence[int]) -> bytes:
         """Compress a body, with a block of its own from each cut that is worth one."""
         try:

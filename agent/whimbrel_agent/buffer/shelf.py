@@ -140,6 +140,7 @@ class Shelf:
     def retire(self, connection: sqlite3.Connection, held: Held, last_body: int) -> None:
         """See to it that no new frame names one."""
         self.put(connection, replace(held, through=max(1, last_body)))
+        held.dictionary.rest()
 
     def forget(self, connection: sqlite3.Connection) -> None:
         """Drop retired ones that no frame in the buffer can name."""
