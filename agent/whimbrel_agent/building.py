@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from whimbrel_agent import __version__
 from whimbrel_agent.buffer.store import Buffer
-from whimbrel_agent.config import AgentConfig
+from whimbrel_agent.config import AgentConfig, FormerRegion
 from whimbrel_agent.control import CONTROL_LIMITS, Control
 from whimbrel_agent.energy.meter import EnergyMeter
 from whimbrel_agent.intake.http import EventIntake
@@ -25,9 +27,11 @@ from whimbrel_agent.rules.opening import open_rules
 from whimbrel_agent.sealing import SealingTask
 from whimbrel_agent.systemd import Notifier
 from whimbrel_agent.uplink.budgetfile import BUDGETS_NAME, BudgetFile
+from whimbrel_agent.uplink.former import FormerRegions
+from whimbrel_agent.uplink.limits import LinkRules
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.shell import Uplink
-from whimbrel_agent.uplink.window import Window
+from whimbrel_agent.uplink.window import Charged, Window
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.names import Address
 
@@ -62,6 +66,10 @@ class Builder:
         self._platform = platform
         self._notifier = notifier
         self._power = power
+        self._budgets: BudgetFile | None = None
+        if any(rules.monthly_bytes for rules in config.uplink.links):
+            self._budgets = BudgetFile(config.buffer.path.with_name(BUDGETS_NAME))
+        self._charged: Charged | None = None
 
     async def build(self) -> Parts:
         """Return all parts; none of them runs yet, and services listen."""
@@ -69,12 +77,13 @@ class Builder:
         meter = self._energy_meter()
         addresses = frozenset([config.device.address, *await buffer.addresses()])
         uplink = self._uplink(addresses, meter)
+        former = FormerRegions(buffer, self._former_makers(meter))
         sealing = SealingTask(
             buffer, self._platform.clock, lambda urgent: uplink.frames_sealed(urgent=urgent)
         )
         intake = EventIntake(buffer, self._platform.clock)
         rules = await open_rules(config, buffer, self._platform)
-        parts = Parts(buffer, intake, uplink, sealing, power.present, rules, meter)
+        parts = Parts(buffer, intake, uplink, former, sealing, power.present, rules, meter)
         reporter = Reporter(config, self._key.public, parts, power, self._platform.clock)
         try:
             self._add_intakes(parts)
@@ -96,10 +105,14 @@ class Builder:
         return parts
 
     def _add_jobs(self, parts: Parts, reporter: Reporter) -> None:
-        returned = parts.uplink.network_returned
+        def returned() -> None:
+            parts.uplink.network_returned()
+            parts.former.network_returned()
+
         parts.jobs = {
             **parts.rules.jobs(),
             "uplink": parts.uplink.run,
+            "former": parts.former.run,
             "sealing": parts.sealing.run,
             "netwatch": lambda: self._platform.watch_network(returned),
             "watchdog": lambda: reporter.keep_alive(self._notifier),
@@ -110,32 +123,71 @@ class Builder:
 
     def _uplink(self, addresses: frozenset[Address], meter: EnergyMeter | None) -> Uplink:
         config = self._config
+        window = self._window(config.uplink.links, None)
+        self._charged = window.charged
+        return self._uplink_to(
+            config, addresses, config.device.address, window, meter, former=False
+        )
+
+    def _former_makers(self, meter: EnergyMeter | None) -> dict[str, Callable[[Address], Uplink]]:
+        return {
+            region.region: partial(self._former_uplink, region, meter)
+            for region in self._config.former_regions
+        }
+
+    def _former_uplink(
+        self, region: FormerRegion, meter: EnergyMeter | None, address: Address
+    ) -> Uplink:
+        """Make the uplink to a region that was left, for one of our addresses there."""
+        here = self._config
+        config = replace(
+            here,
+            device=replace(here.device, address=address, region_key=region.region_key),
+            uplink=replace(here.uplink, brokers=region.brokers, access=region.access),
+        )
+        # classes by broker are about the brokers of the present region
+        links = tuple(one for one in here.uplink.links if not one.brokers)
+        window = self._window(links, self._charged)
+        return self._uplink_to(config, frozenset([address]), address, window, meter, former=True)
+
+    def _window(self, links: tuple[LinkRules, ...], charged: Charged | None) -> Window:
+        return Window(
+            max_bytes=self._config.uplink.window_bytes,
+            max_frames=self._config.uplink.window_frames,
+            classes=links,
+            spent=self._budgets.before if self._budgets else None,
+            charged=charged,
+        )
+
+    def _uplink_to(
+        self,
+        config: AgentConfig,
+        addresses: frozenset[Address],
+        address: Address,
+        window: Window,
+        meter: EnergyMeter | None,
+        *,
+        former: bool,
+    ) -> Uplink:
         transport = self._platform.transport(config, addresses)
-        budgets = None
-        if any(rules.monthly_bytes for rules in config.uplink.links):
-            budgets = BudgetFile(config.buffer.path.with_name(BUDGETS_NAME))
         session = Session(
             addresses=addresses,
             region_key=config.device.region_key,
             brokers=len(config.uplink.brokers),
             lanes={name: lane.order for name, lane in config.buffer.lanes.items()},
-            window=Window(
-                max_bytes=config.uplink.window_bytes,
-                max_frames=config.uplink.window_frames,
-                classes=config.uplink.links,
-                spent=budgets.before if budgets else None,
-            ),
+            window=window,
             random=self._platform.random,
         )
         return Uplink(
             session=session,
             buffer=self._buffer,
             transport=transport if meter is None else meter.metered(transport),
-            address=config.device.address,
+            address=address,
             key=self._key,
             clock=self._platform.clock,
             software=f"whimbrel-agent {__version__}",
-            budgets=budgets,
+            budgets=self._budgets,
+            former=former,
         )
 
     def _energy_meter(self) -> EnergyMeter | None:

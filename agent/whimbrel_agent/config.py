@@ -87,6 +87,23 @@ class UplinkConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FormerRegion:
+    """A region that this device was moved out of; what it accepted there still goes there.
+
+    Attributes:
+        region: its name.
+        region_key: the public key that every word of it must be signed with.
+        brokers: tried in turn.
+        access: user, password, certificates.
+    """
+
+    region: str
+    region_key: PublicKey
+    brokers: tuple[BrokerUrl, ...]
+    access: BrokerAccess = field(default_factory=BrokerAccess)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpIntakeConfig:
     """Events by HTTP from this machine.
 
@@ -167,3 +184,4 @@ class AgentConfig:
     rules: tuple[RuleConfig, ...] = ()
     raw_max_bytes: int = DEFAULT_RAW_BYTES
     power: PowerConfig = field(default_factory=PowerConfig)
+    former_regions: tuple[FormerRegion, ...] = ()

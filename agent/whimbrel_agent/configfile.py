@@ -7,19 +7,23 @@ import tomllib
 from pathlib import Path
 from typing import Final
 
-from whimbrel_protocol.errors import FieldError, LocalProtocolError
-from whimbrel_protocol.keys import PublicKey
+from whimbrel_protocol.errors import FieldError
 from whimbrel_protocol.lanes import LANES, Order
 from whimbrel_protocol.limits import MAX_SEAL_EVENTS
 from whimbrel_protocol.names import Address, check_name
 
-from .brokers import BrokerUrl, BrokerUrlError
+from .brokersettings import (
+    former_regions,
+    read_access,
+    read_broker,
+    read_brokers,
+    read_region_key,
+)
 from .buffer.values import MIN_BUFFER_BYTES, BufferConfig, LaneConfig, Overflow, default_lanes
 from .config import (
     DEFAULT_RAW_BYTES,
     MIB,
     AgentConfig,
-    BrokerAccess,
     ControlConfig,
     DeviceConfig,
     HttpIntakeConfig,
@@ -42,9 +46,6 @@ MAX_FILE_BYTES: Final = MIB
 
 MAX_BUFFER_BYTES: Final = 1024**4
 """No device of this kind has a card beyond a tebibyte; catches a unit too many."""
-
-MAX_BROKERS: Final = 16
-"""Each is waited for in turn; more would hide an outage for minutes."""
 
 MAX_TOPIC_RULES: Final = 256
 """Subscribed in one packet."""
@@ -82,6 +83,7 @@ def load_config(file: Path) -> AgentConfig:
         rules=_rules(top),
         raw_max_bytes=_raw(top.table("raw")),
         power=power_config(top.table("power")),
+        former_regions=former_regions(top.table("former_regions"), device.address.region),
     )
     if intake is not None:
         intake.finish()
@@ -121,13 +123,7 @@ def _device(table: Table) -> DeviceConfig:
     except FieldError as error:
         raise table.error(error.field, f"is {error.value}: {error.rule}") from error
     key_file = table.path("key")
-    text = table.text("region_key")
-    try:
-        region_key = PublicKey.from_text(text)
-    except LocalProtocolError as error:
-        raise table.error(
-            "region_key", f"is not a public key ({error}); copy it from whimbrel-aggregator keygen"
-        ) from error
+    region_key = read_region_key(table)
     profile = _profile(table)
     table.finish()
     return DeviceConfig(address=address, key_file=key_file, region_key=region_key, profile=profile)
@@ -181,50 +177,17 @@ def _name_of(order: Order) -> str:
 
 
 def _uplink(table: Table) -> UplinkConfig:
-    texts = table.items("brokers")
-    if not texts:
-        raise table.error("brokers", 'is missing; add brokers = ["mqtt://host:1883"]')
-    if len(texts) > MAX_BROKERS:
-        raise table.error("brokers", f"names {len(texts)} brokers, at most {MAX_BROKERS}")
-    brokers = tuple(_broker_url(table, "brokers", text) for text in texts)
+    brokers = read_brokers(table)
     default = UplinkConfig(brokers=brokers)
     config = UplinkConfig(
         brokers=brokers,
-        access=_access(table),
+        access=read_access(table),
         window_bytes=table.size("window_bytes", default.window_bytes, 128 * 1024, 64 * MIB),
         window_frames=table.integer("window_frames", default.window_frames, 1, 4096),
-        links=link_classes(table, texts),
+        links=link_classes(table, table.items("brokers") or []),
     )
     table.finish()
     return config
-
-
-def _broker_url(table: Table, key: str, text: object) -> BrokerUrl:
-    if not isinstance(text, str):
-        raise table.error(key, f"holds {text!r:.60}, must be URLs like mqtt://host:1883")
-    try:
-        return BrokerUrl.parse(text)
-    except BrokerUrlError as error:
-        raise table.error(key, f"is wrong: {error}") from error
-
-
-def _access(table: Table) -> BrokerAccess:
-    default = BrokerAccess()
-    access = BrokerAccess(
-        username=table.optional_text("username"),
-        password_file=table.optional_path("password_file"),
-        ca_file=table.optional_path("ca_file"),
-        certificate_file=table.optional_path("certificate_file"),
-        certificate_key_file=table.optional_path("certificate_key_file"),
-        keepalive_s=table.integer("keepalive_s", default.keepalive_s, 5, 3600),
-        connect_timeout_s=table.number("connect_timeout_s", default.connect_timeout_s, 1, 120),
-    )
-    if access.password_file and access.username is None:
-        raise table.error("username", "is missing; MQTT has no password without a user name")
-    if (access.certificate_file is None) != (access.certificate_key_file is None):
-        lacking = "certificate_key_file" if access.certificate_file else "certificate_file"
-        raise table.error(lacking, "is missing; a client certificate needs both files")
-    return access
 
 
 def _control(table: Table | None, file: Path, buffer: BufferConfig) -> ControlConfig:
@@ -289,12 +252,12 @@ def _loopback(table: Table, text: str) -> tuple[str, int]:
 def _mqtt(table: Table | None) -> MqttIntakeConfig | None:
     if table is None:
         return None
-    broker = _broker_url(table, "broker", table.text("broker"))
+    broker = read_broker(table, "broker", table.text("broker"))
     items = table.items("topics")
     if not items or len(items) > MAX_TOPIC_RULES:
         raise table.error("topics", f"must name 1 to {MAX_TOPIC_RULES} topic filters")
     topics = tuple(_topic_rule(table, item) for item in items)
-    config = MqttIntakeConfig(broker=broker, topics=topics, access=_access(table))
+    config = MqttIntakeConfig(broker=broker, topics=topics, access=read_access(table))
     table.finish()
     return config
 

@@ -13,5 +13,7 @@ def pace(parts: Parts, settings: ModeSettings, *, keepalive_s: int) -> None:
     parts.sealing.look_again()
     if parts.machine is not None:
         parts.machine.pace(settings.metrics_every_s)
-    parts.uplink.use_keepalive(max(keepalive_s, settings.keepalive_s or 0))
-    parts.uplink.use_radio(RadioPlan(settings.sessions_per_h, settings.stay_connected))
+    plan = RadioPlan(settings.sessions_per_h, settings.stay_connected)
+    for links in (parts.uplink, parts.former):
+        links.use_keepalive(max(keepalive_s, settings.keepalive_s or 0))
+        links.use_radio(plan)

@@ -13,6 +13,7 @@ from whimbrel_agent.ports import Service
 from whimbrel_agent.power.present import PresentPower
 from whimbrel_agent.rules.opening import Rules
 from whimbrel_agent.sealing import SealingTask
+from whimbrel_agent.uplink.former import FormerRegions
 from whimbrel_agent.uplink.shell import Uplink
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Parts:
     buffer: Buffer
     intake: EventIntake
     uplink: Uplink
+    former: FormerRegions
     sealing: SealingTask
     power: PresentPower
     rules: Rules

@@ -56,6 +56,7 @@ class Reporter:
             buffer=await parts.buffer.stats(),
             brokers=tuple(str(url) for url in self._config.uplink.brokers),
             uplink=parts.uplink.figures(),
+            former=await parts.former.figures(),
             intakes={name: dict(counters) for name, counters in parts.counters.items()},
             **parts.rules.figures(),
             power=self._power.figures(),

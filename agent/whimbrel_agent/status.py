@@ -11,7 +11,7 @@ from whimbrel_agent.buffer.values import BufferStats
 from whimbrel_agent.energy.figures import EnergyFigures, energy_lines
 from whimbrel_agent.plain import plain
 from whimbrel_agent.power.figures import PowerFigures
-from whimbrel_agent.uplink.figures import SessionFigures
+from whimbrel_agent.uplink.figures import FormerFigures, SessionFigures
 from whimbrel_protocol.lanes import ClockQuality
 from whimbrel_protocol.names import Address
 
@@ -37,6 +37,7 @@ class Status:
         buffer: the buffer's figures.
         brokers: the configured brokers, in order.
         uplink: the session's figures; None before it has started.
+        former: what waits for regions that the device has left.
         intakes: counters by intake.
         rules: the account of each edge rule, by name.
         raw: figures of the raw events that rules keep on the device; None when none do.
@@ -55,6 +56,7 @@ class Status:
     buffer: BufferStats
     brokers: tuple[str, ...] = ()
     uplink: SessionFigures | None = None
+    former: Sequence[FormerFigures] = ()
     intakes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     rules: Mapping[str, Any] = field(default_factory=dict)
     raw: Mapping[str, Any] | None = None
@@ -86,6 +88,7 @@ def status_table(status: Mapping[str, Any]) -> str:
             *_power(status["power"]),
             "",
             *_uplink(status),
+            *_former(status.get("former", ())),
             "",
             *_buffer(status["buffer"], status["wall_ns"]),
             *_outlook(status["buffer"]),
@@ -105,9 +108,7 @@ def buffer_table(buffer: Mapping[str, Any]) -> str:
 def _identity(status: Mapping[str, Any]) -> Iterator[str]:
     address = status["address"]
     now_ns = status["wall_ns"]
-    yield _line(
-        "device", "/".join(address[part] for part in ("tenant", "region", "store", "device"))
-    )
+    yield _line("device", _name(address))
     yield _line("key", status["key_id"])
     yield _line(
         "agent",
@@ -155,6 +156,15 @@ def _uplink(status: Mapping[str, Any]) -> Iterator[str]:
         f"{_size(window['window_bytes'])}, credit {'none' if credit is None else _size(credit)}",
     )
     yield from _link(window)
+
+
+def _former(former: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in former:
+        yield _line("former address", f"{_name(one['address'])}: {one['doing']}")
+
+
+def _name(address: Mapping[str, str]) -> str:
+    return "/".join(address[part] for part in ("tenant", "region", "store", "device"))
 
 
 def _link(window: Mapping[str, Any]) -> Iterator[str]:

@@ -172,21 +172,22 @@ class World:
 
     async def until_resumed(self, agent: Agent, timeout_s: float = DRAIN_TIMEOUT_S) -> None:
         """Wait until an agent is connected and has the region's answer to its resume."""
-        await self._until_status(agent, timeout_s, "is not resumed", _is_resumed)
+        await self.until_status(agent, _is_resumed, "is not resumed", timeout_s)
 
     async def until_settled(self, agent: Agent, timeout_s: float = DRAIN_TIMEOUT_S) -> None:
         """Wait until nothing is pending on an agent: the receipts have come too."""
-        await self._until_status(
-            agent, timeout_s, "has events pending", lambda status: not status["buffer"]["pending"]
+        await self.until_status(
+            agent, lambda status: not status["buffer"]["pending"], "has events pending", timeout_s
         )
 
-    async def _until_status(
+    async def until_status(
         self,
         agent: Agent,
-        timeout_s: float,
-        otherwise: str,
         condition: Callable[[dict[str, Any]], bool],
+        otherwise: str,
+        timeout_s: float = DRAIN_TIMEOUT_S,
     ) -> None:
+        """Wait until an agent's status fulfils a condition; raises ProgramError after the time."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         problem = "did not answer"

@@ -92,7 +92,11 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         socket = "/run/whimbrel/agent.sock"
         [power]
         source = "none"
-        """,
+        [former_regions.us-1]
+        region_key = "REGION_KEY"
+        brokers = ["mqtt://us-1.example"]
+        username = "till"
+        """.replace("REGION_KEY", REGION_KEY),
     )
     assert config.device.profile == "pi-4"
     lane = config.buffer.lanes["normal"]
@@ -108,6 +112,9 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert config.machine.every_s == 30
     assert config.control.socket == Path("/run/whimbrel/agent.sock")
     assert config.power.source == "none"
+    (former,) = config.former_regions
+    assert (former.region, str(former.brokers[0])) == ("us-1", "mqtt://us-1.example:1883")
+    assert former.access.username == "till"
 
 
 @pytest.mark.parametrize(
@@ -121,6 +128,22 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         (
             LEAST.replace("key =", 'profile = "pi-9"\nkey =', 1),
             "[device] profile is wrong: 'pi-9' is not a known profile (known: battery-sensor-hub",
+        ),
+        (
+            LEAST + "[former_regions.eu-1]",
+            "[former_regions] eu-1 is the region that the device is in; remove it",
+        ),
+        (
+            LEAST + "[former_regions.us-1]",
+            '[former_regions.us-1] region_key is missing; add region_key = "..."',
+        ),
+        (
+            LEAST + f'[former_regions.us-1]\nregion_key = "{REGION_KEY}"',
+            "[former_regions.us-1] brokers is missing; add",
+        ),
+        (
+            LEAST + '[former_regions."us 1"]',
+            "[former_regions.us 1] is no region's name: a name is 1 to 32 of a-z",
         ),
         (LEAST + "color = 1", "[uplink] color is not a known setting; (known: brokers, username"),
         (

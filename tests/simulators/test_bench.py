@@ -35,7 +35,7 @@ ASKED = {
     "single_event_bytes",
 }
 IN_PROCESS = ("intake_vs_sqlite", "ingest_batches_per_s", "seal_us_per_event", "wire_bytes_per_event.mix",
-              "frame_overhead_bytes")  # fmt: skip
+              "frame_overhead_bytes", "energy_vs_bound")  # fmt: skip
 
 
 def make_broker(folder: Path, settings: object) -> MosquittoServer:

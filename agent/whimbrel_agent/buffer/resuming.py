@@ -15,7 +15,7 @@ from whimbrel_agent.buffer.frames import FrameRow, drop_pending, walk
 from whimbrel_agent.buffer.ledger import DELIVERED
 from whimbrel_agent.buffer.returning import Progress
 from whimbrel_agent.buffer.sealer import Sealer
-from whimbrel_agent.buffer.state import BufferState
+from whimbrel_agent.buffer.state import GENERATION, BufferState
 from whimbrel_agent.buffer.streams import Stream
 from whimbrel_agent.buffer.values import ResumeOutcome
 from whimbrel_protocol.epoch import ordinal_of
@@ -50,7 +50,7 @@ def questions(state: BufferState, address: Address) -> list[StreamQuestion]:
 def rest_address(state: BufferState) -> Address:
     """Return the address of the oldest stream that no resume has asked about yet.
 
-    Only addresses in this region: another one's frames wait for a broker of theirs.
+    Only addresses in this region: another one's frames go by a broker of theirs.
     """
     for stream in state.streams:
         if (stream.epoch, stream.lane) in state.unasked:
@@ -60,10 +60,24 @@ def rest_address(state: BufferState) -> Address:
     return state.address
 
 
-def _unasked_here(state: BufferState) -> int:
-    return sum(
-        state.epochs[epoch].address.region == state.address.region for epoch, _ in state.unasked
-    )
+def _ask_neighbours(state: BufferState, answer: ResumeAnswer) -> None:
+    """Ask again at this region's other addresses that were told another generation.
+
+    The journal came back from a backup: it may lack what was receipted there too.
+    """
+    for stream in state.streams:
+        address = state.epochs[stream.epoch].address
+        told = state.generations.get(address)
+        if address.region == answer.address.region and told not in {None, answer.generation}:
+            state.unasked.add((stream.epoch, stream.lane))
+
+
+def _unasked_beside(state: BufferState, asked: Address) -> int:
+    """Count what the same link may be asked about: of this region, or of the one other address."""
+    addresses = [state.epochs[epoch].address for epoch, _ in state.unasked]
+    if asked.region == state.address.region:
+        return sum(one.region == asked.region for one in addresses)
+    return addresses.count(asked)
 
 
 def apply_resume(state: BufferState, sealer: Sealer, answer: ResumeAnswer) -> ResumeOutcome:
@@ -77,7 +91,8 @@ def apply_resume(state: BufferState, sealer: Sealer, answer: ResumeAnswer) -> Re
     if rotated:
         state.counters["forks_suspected"] += forked
         reissuing.rotate(state, sealer, above=ordinal_of(floor), forked=forked)
-    changed = bool(state.generation) and state.generation != answer.generation
+    before = state.generations.get(answer.address, b"")
+    changed = bool(before) and before != answer.generation
     for stream in list(state.streams):
         told = answers.get((stream.epoch, stream.lane))
         if told is None or state.epochs[stream.epoch].address != answer.address:
@@ -87,7 +102,7 @@ def apply_resume(state: BufferState, sealer: Sealer, answer: ResumeAnswer) -> Re
             _take_covered(state, stream, ranges, progress)
         if changed:
             returning.return_lost(state, stream, ranges, progress)
-        elif state.generation:
+        elif before:
             returning.close_holes(state, stream, ranges, progress)
         if stream.epoch < floor:
             progress.resealed += reissuing.move_stream(state, stream)
@@ -95,8 +110,9 @@ def apply_resume(state: BufferState, sealer: Sealer, answer: ResumeAnswer) -> Re
     if rotated:
         progress.resealed += _move_former(state, answer, forked=forked)
     with state.change() as connection:
-        state.write_fact(connection, "generation", answer.generation)
-    state.generation = answer.generation
+        state.write_fact(connection, f"{GENERATION} {answer.address}", answer.generation)
+    state.generations[answer.address] = answer.generation
+    _ask_neighbours(state, answer)
     if changed:
         state.counters["generations_changed"] += 1
     return ResumeOutcome(
@@ -106,7 +122,7 @@ def apply_resume(state: BufferState, sealer: Sealer, answer: ResumeAnswer) -> Re
         lost_events=progress.lost_events,
         rotated=rotated,
         fork_suspected=forked,
-        unasked_streams=_unasked_here(state),
+        unasked_streams=_unasked_beside(state, answer.address),
         epoch=state.epoch,
     )
 

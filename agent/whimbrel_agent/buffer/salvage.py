@@ -30,7 +30,7 @@ from whimbrel_agent.buffer.runs import insert_run
 from whimbrel_agent.buffer.schema import RULES_TABLE, row_sum
 from whimbrel_agent.buffer.sealer import seal_part
 from whimbrel_agent.buffer.shelf import Held, is_sound
-from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
+from whimbrel_agent.buffer.state import GENERATION, LANE_COUNT, BufferState
 from whimbrel_agent.buffer.values import DamageReport
 from whimbrel_protocol.dictionaries import Dictionary
 from whimbrel_protocol.errors import FieldError, RemoteProtocolError
@@ -181,8 +181,9 @@ class Builder:
             if remains.rules:
                 connection.execute(RULES_TABLE)
                 connection.executemany("INSERT INTO rules VALUES (?, ?)", remains.rules)
-            if "generation" in remains.facts:
-                state.write_fact(connection, "generation", remains.facts["generation"])
+            for name, value in remains.facts.items():
+                if name.partition(" ")[0] == GENERATION:
+                    state.write_fact(connection, name, value)
 
     def _keep_dictionaries(self, connection: sqlite3.Connection) -> None:
         """Carry over what proves itself; in use stays only what is wholly as it was written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from whimbrel_agent.buffer import capacity
@@ -18,28 +19,41 @@ from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
 from whimbrel_agent.buffer.state import FRAME_STRIDE, BufferState
 from whimbrel_agent.buffer.values import FrameRef
 from whimbrel_protocol.lanes import LANES, GapReason, Order
+from whimbrel_protocol.names import Address
 
 PUBLISH_WINDOW: Final = 64
 """Frames marked "may have been published" ahead: one sync for all of them, and at most so many
 never-sent frames of a lane that thinning and merging must leave alone after a restart."""
 
 
-def pending(state: BufferState, lane: int, after_id: int, limit: int) -> list[FrameRef]:
+def pending(
+    state: BufferState, lane: int, after_id: int, limit: int, at: Address | None = None
+) -> list[FrameRef]:
     """Return what may be sent in a lane after a frame, in send order.
 
     In an in-order lane no frame of a newer epoch comes while an older epoch to the same address
     has unsettled ones. Frames of streams that the last resume could not ask about are left out.
+
+    Args:
+        at: only frames of this address; None means those of every address in the present region.
     """
+
+    def wanted(address: Address) -> bool:
+        return address == at if at is not None else address.region == state.address.region
+
     front: dict[str, int] = {}
     for stream in state.streams:
-        if stream.lane == lane and stream.pending_frames:
-            front.setdefault(str(state.epochs[stream.epoch].address), stream.epoch)
+        address = state.epochs[stream.epoch].address
+        if stream.lane == lane and stream.pending_frames and wanted(address):
+            front.setdefault(str(address), stream.epoch)
     refs: list[FrameRef] = []
     with state.database.reading() as connection:
         for row in walk(state, connection, "pending", lane, after=after_id):
             if len(refs) >= limit:
                 break
             shared = state.epochs[row.epoch]
+            if not wanted(shared.address):
+                continue
             behind = row.epoch != front[str(shared.address)]
             if behind and shared.orders[lane] is Order.IN_ORDER and len(front) == 1:
                 break
@@ -67,6 +81,33 @@ def load(state: BufferState, frame_id: int, digest: bytes | None = None) -> byte
     state.counters["damaged_frames"] += 1
     _put_gap(state, row, GapReason.DAMAGED, "frame's bytes have another digest")
     return None
+
+
+def elsewhere(state: BufferState) -> dict[Address, int]:
+    """Return how much waits for other regions than the present one, by address, oldest first.
+
+    Counted are frames, and rows that are still to be sealed into some.
+    """
+    waiting: Counter[Address] = Counter()
+    for stream in state.streams:
+        if stream.pending_frames:
+            waiting[state.epochs[stream.epoch].address] += stream.pending_frames
+    for lane in state.staged:
+        for slot in lane.slots:
+            if slot.epoch == state.epoch:
+                break  # rows of older epochs are in front
+            waiting[state.epochs[slot.epoch].address] += 1
+    return {one: n for one, n in waiting.items() if one.region != state.address.region}
+
+
+def kept_elsewhere(state: BufferState) -> list[Address]:
+    """Return the addresses in other regions whose receipted frames are still kept."""
+    with state.database.reading() as connection:
+        epochs = sorted(
+            row[0] for row in connection.execute("SELECT DISTINCT epoch FROM receipted")
+        )
+    addresses = dict.fromkeys(state.epochs[epoch].address for epoch in epochs)
+    return [one for one in addresses if one.region != state.address.region]
 
 
 def newest_ids(state: BufferState) -> dict[str, int]:

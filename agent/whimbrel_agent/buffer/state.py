@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -34,6 +34,9 @@ LANE_COUNT: Final = len(LANES)
 FRAME_STRIDE: Final = 1024
 """Distance between the ids of frames: room to put in what one frame is cut into (at most 65
 pieces: a region keeps at most 64 ranges a stream)."""
+
+GENERATION: Final = "generation"
+"""First word of the facts that have the journal's generation as an address was told it last."""
 
 
 class StagedSlot(NamedTuple):
@@ -137,7 +140,7 @@ class BufferState:
         self.epoch = 0
         self.next_sequence = [1] * LANE_COUNT
         self.reserved = [0] * LANE_COUNT
-        self.generation = b""
+        self.generations: dict[Address, bytes] = {}
         self.unasked: set[tuple[int, int]] = set()
         self.brought_back: set[tuple[int, int]] = set()
         self.asked_once = False
@@ -222,7 +225,7 @@ class BufferState:
             if row_sum(name, value) != total:
                 problems.append(f"fact {name} has a wrong checksum")
             facts[name] = value
-        self.generation = facts.get("generation", b"")
+        self._load_generations(facts)
         for lane in range(LANE_COUNT):
             through = int.from_bytes(facts.get(f"published {lane}", b""), "big")
             newest = (lane << LANE_SHIFT) + self.next_frame[lane] - 1
@@ -230,6 +233,22 @@ class BufferState:
             # the window reaches past what there is: frames made from now on were never sent
             self.published_through[lane] = min(through, newest)
         return problems
+
+    @property
+    def generation(self) -> bytes:
+        """The journal's generation as the present address was told it last; empty before."""
+        return self.generations.get(self.address, b"")
+
+    def _load_generations(self, facts: Mapping[str, bytes]) -> None:
+        """Take the journals' generations, each as its address was told it last."""
+        self.generations = {}
+        for row in sorted(self.epochs.values(), key=lambda one: one.epoch):
+            told = facts.get(f"{GENERATION} {row.address}")
+            if told is not None:
+                self.generations[row.address] = told
+        if GENERATION in facts and self.epochs:  # of before there was one of each address
+            address = self.epochs[max(self.epochs)].address
+            self.generations.setdefault(address, facts[GENERATION])
 
     def write_fact(self, connection: sqlite3.Connection, name: str, value: bytes) -> None:
         """Write one single value inside the caller's transaction."""

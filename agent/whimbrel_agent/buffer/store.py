@@ -222,10 +222,23 @@ class Buffer:
         self._tell_freed(1)
         return outcome
 
-    async def pending(self, lane: str, after_id: int, limit: int) -> list[FrameRef]:
-        """Frames to send next in a lane, in send order, after ``after_id`` (0: from the start)."""
+    async def pending(
+        self, lane: str, after_id: int, limit: int, at: Address | None = None
+    ) -> list[FrameRef]:
+        """Frames to send next in a lane, in send order, after ``after_id`` (0: from the start).
+
+        Those of all addresses in the present region, or of the one address ``at``.
+        """
         number = LANE_NUMBERS[lane]
-        return await self._run(lambda: sending.pending(self._state, number, after_id, limit))
+        return await self._run(lambda: sending.pending(self._state, number, after_id, limit, at))
+
+    async def elsewhere(self) -> dict[Address, int]:
+        """Give how many frames and unsealed rows wait for other regions, by address."""
+        return await self._run(lambda: sending.elsewhere(self._state))
+
+    async def kept_elsewhere(self) -> list[Address]:
+        """Give the addresses in other regions whose receipted frames are still kept."""
+        return await self._run(lambda: sending.kept_elsewhere(self._state))
 
     async def load(self, frame_id: int) -> bytes | None:
         """Give the frame's bytes, checked; None when it is gone or was damaged (a gap now)."""

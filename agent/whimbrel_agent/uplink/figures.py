@@ -8,6 +8,7 @@ from enum import Enum
 
 from whimbrel_agent.uplink.offset import OffsetSample
 from whimbrel_agent.uplink.window import WindowFigures
+from whimbrel_protocol.names import Address
 
 
 class LinkState(Enum):
@@ -46,3 +47,18 @@ class SessionFigures:
     counts: Mapping[str, int]
     doing: str
     radio: str = "the radio is always on"
+
+
+@dataclass(frozen=True, slots=True)
+class FormerFigures:
+    """One address in a region that the device has left.
+
+    Attributes:
+        address: it.
+        waiting: frames and unsealed rows.
+        doing: what its uplink does, or why there is none.
+    """
+
+    address: Address
+    waiting: int
+    doing: str

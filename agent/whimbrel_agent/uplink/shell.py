@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict, deque
-from collections.abc import Iterable
-from dataclasses import replace
+from collections import deque
 from typing import Final
 
 from whimbrel_agent.buffer.store import Buffer
@@ -24,6 +22,7 @@ from whimbrel_agent.uplink.checking import fault_of
 from whimbrel_agent.uplink.figures import SessionFigures
 from whimbrel_agent.uplink.giving import Offers, give
 from whimbrel_agent.uplink.radio import RadioPlan
+from whimbrel_agent.uplink.receipts import merged, take_some
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.values import (
     ApplyResume,
@@ -63,9 +62,6 @@ from whimbrel_protocol.topics import frame_topic, resume_topic
 MAX_WAITING_INPUTS: Final = 256
 """The link's reader pauses at so many; the transport's bounded queue then counts what it drops."""
 
-MAX_SETTLED_ENTRIES: Final = 1024
-"""Frames settled in one transaction; bounds how long accepts wait behind it."""
-
 SETTLE_PAUSE_S: Final = 0.25
 """Receipts are collected so long before they are made durable: a transaction each would be a
 tenth of all that an agent under load writes to its card. What a crash loses is asked again."""
@@ -74,7 +70,10 @@ _log = logging.getLogger(__name__)
 
 
 class Uplink:
-    """Runs one session until it is cancelled."""
+    """Runs one session until it is cancelled.
+
+    It serves every address of the present region, or, where ``former``, the one ``address`` alone.
+    """
 
     def __init__(
         self,
@@ -87,6 +86,7 @@ class Uplink:
         clock: Clock,
         software: str,
         budgets: BudgetFile | None = None,
+        former: bool = False,
     ) -> None:
         self._session = session
         self._buffer = buffer
@@ -96,6 +96,7 @@ class Uplink:
         self._clock = clock
         self._software = software
         self._budgets = budgets
+        self._only = address if former else None
         self._inputs: deque[Input] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -212,7 +213,7 @@ class Uplink:
             case TakeDictionaries(answer):
                 await self._teach(await self._buffer.take_dictionaries(answer))
             case LoadFrames(lane, _, _, after_id, limit):
-                frames = await self._buffer.pending(lane, after_id, limit)
+                frames = await self._buffer.pending(lane, after_id, limit, self._only)
                 self._put(FramesLoaded(effect, tuple(frames)))
             case SendResume(nonce, rest):
                 await self._send_resume(nonce, rest=rest)
@@ -261,7 +262,8 @@ class Uplink:
             self._lost(link, error)
         if gone:
             self._put(FramesGone(tuple(gone)))
-        await self._teach(self._buffer.offers(self._clock.mono_ns()))
+        if self._only is None:  # a former region has what frames of then name, or asks for it
+            await self._teach(self._buffer.offers(self._clock.mono_ns()))
 
     async def _teach(self, offers: Offers) -> None:
         link = self._link
@@ -272,7 +274,8 @@ class Uplink:
             self._lost(link, error)
 
     async def _send_resume(self, nonce: bytes, *, rest: bool) -> None:
-        address = await self._buffer.rest_address() if rest else self._address
+        beside = rest and self._only is None
+        address = await self._buffer.rest_address() if beside else self._address
         streams = await self._buffer.streams(address)
         resume = Resume(
             address=address,
@@ -377,24 +380,3 @@ class Uplink:
         if task is not None and not task.done():
             task.cancel()
             await asyncio.wait([task])
-
-
-def take_some(receipts: deque[Receipt]) -> list[Receipt]:
-    """Take receipts off the queue until their entries fill one transaction."""
-    taken: list[Receipt] = []
-    entries = 0
-    while receipts and (not taken or entries + len(receipts[0].entries) <= MAX_SETTLED_ENTRIES):
-        entries += len(receipts[0].entries)
-        taken.append(receipts.popleft())
-    return taken
-
-
-def merged(receipts: Iterable[Receipt]) -> list[Receipt]:
-    """Join verified receipts to the same address and of the same generation into one."""
-    groups: dict[tuple[Address, bytes], list[Receipt]] = defaultdict(list)
-    for receipt in receipts:
-        groups[receipt.address, receipt.generation].append(receipt)
-    return [
-        replace(group[-1], entries=tuple(entry for one in group for entry in one.entries))
-        for group in groups.values()
-    ]

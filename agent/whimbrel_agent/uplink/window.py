@@ -126,6 +126,18 @@ class WindowFigures:
     budget_left_bytes: int | None = None
 
 
+class Charged:
+    """What everything that uses a link is charged to, by however many uplinks."""
+
+    def __init__(self, classes: Sequence[LinkRules], spent: Mapping[str, Spent]) -> None:
+        self.cap = Pacer(CAP_TOLERANCE_S)
+        self.budgets = {
+            one.name: Budget(one.name, one.monthly_bytes, spent.get(one.name))
+            for one in classes
+            if one.monthly_bytes is not None
+        }
+
+
 class Window:
     """Bounds on what is in flight. Pure: seconds are of the monotonic clock.
 
@@ -134,6 +146,7 @@ class Window:
         max_frames: the same in frames.
         classes: rules by class of link, the last one for any.
         spent: what is durable about their budgets.
+        charged: what another uplink on the same links is charged to; None makes it.
     """
 
     def __init__(
@@ -143,6 +156,7 @@ class Window:
         max_frames: int,
         classes: Sequence[LinkRules] = (LinkRules(),),
         spent: Mapping[str, Spent] | None = None,
+        charged: Charged | None = None,
     ) -> None:
         self.max_frames = max_frames
         self._frames = float(max_frames)
@@ -152,14 +166,9 @@ class Window:
         self._queueing = Queueing()
         self._rate = DeliveryRate()
         self._pace = Pacer(PACE_TOLERANCE_S)
-        self._cap = Pacer(CAP_TOLERANCE_S)
         self._classes = tuple(classes)
         self._rules = self._classes[-1]
-        self._budgets = {
-            one.name: Budget(one.name, one.monthly_bytes, (spent or {}).get(one.name))
-            for one in self._classes
-            if one.monthly_bytes is not None
-        }
+        self.charged = charged or Charged(self._classes, spent or {})
         self.credits = Credits()
 
     # ------------------------------------------------------------------ what may go
@@ -220,8 +229,10 @@ class Window:
 
     def _held_by_limits(self, now: Now) -> Held | None:
         cap = self._rules.cap_at(now.wall_ns)
-        if cap.bytes_per_s is not None and now.mono_s < self._cap.ready_s():
-            return Held(f"{cap.bytes_per_s * 8 / 1000:g} kbit/s, {cap.reason}", self._cap.ready_s())
+        if cap.bytes_per_s is not None and now.mono_s < self.charged.cap.ready_s():
+            return Held(
+                f"{cap.bytes_per_s * 8 / 1000:g} kbit/s, {cap.reason}", self.charged.cap.ready_s()
+            )
         budget = self._budget(now)
         if budget is not None and budget.left_bytes <= 0:
             why = f"the month's bytes of {self._rules.name} are used: urgent frames only"
@@ -234,7 +245,7 @@ class Window:
         return Held("background traffic is paced", self._pace.ready_s())
 
     def _budget(self, now: Now) -> Budget | None:
-        budget = self._budgets.get(self._rules.name)
+        budget = self.charged.budgets.get(self._rules.name)
         if budget is not None:
             budget.at(self._rules.period_at(now.wall_ns))
         return budget
@@ -282,7 +293,7 @@ class Window:
             self.credits.probed(now_s)
         cap = self._rules.cap_at(now.wall_ns)
         if cap.bytes_per_s is not None:
-            self._cap.sent(wire_bytes(size_bytes), cap.bytes_per_s, now_s)
+            self.charged.cap.sent(wire_bytes(size_bytes), cap.bytes_per_s, now_s)
         if traffic is Traffic.BACKGROUND and self._trips.latest_s:
             pace = self._background.pace_per_s(self._trips.latest_s, self._rate.per_s or 1.0, now_s)
             self._pace.sent(size_bytes, pace, now_s)
@@ -293,12 +304,12 @@ class Window:
 
     def to_reserve(self) -> Spent | None:
         """Return what must be durable of the budget before anything charged is sent."""
-        budget = self._budgets.get(self._rules.name)
+        budget = self.charged.budgets.get(self._rules.name)
         return None if budget is None else budget.to_reserve()
 
     def budgets(self) -> list[Spent]:
         """Return the exact counts of all budgets, for an orderly stop."""
-        return [budget.exact() for budget in self._budgets.values()]
+        return [budget.exact() for budget in self.charged.budgets.values()]
 
     def measured(self, size_bytes: int, round_trip_s: float, region_s: float, now_s: float) -> None:
         """Take a round trip of a first send.

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import disk, drain, httpintake, idle, ingest, intake, regionmemory, sealing, wire, worlds
+from . import (
+    disk,
+    drain,
+    energy,
+    httpintake,
+    idle,
+    ingest,
+    intake,
+    regionmemory,
+    sealing,
+    wire,
+    worlds,
+)
 from .figures import Key, Measurement
 
 MEASUREMENTS: Final[tuple[Measurement, ...]] = (
@@ -17,6 +29,7 @@ MEASUREMENTS: Final[tuple[Measurement, ...]] = (
     *regionmemory.MEASUREMENTS,
     *wire.MEASUREMENTS,
     *sealing.MEASUREMENTS,
+    *energy.MEASUREMENTS,
     *worlds.MEASUREMENTS,
 )
 

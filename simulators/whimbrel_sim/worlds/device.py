@@ -13,7 +13,13 @@ from typing import Final
 from whimbrel_agent.app import serve
 from whimbrel_agent.brokers import BrokerUrl
 from whimbrel_agent.buffer.values import BufferConfig, LaneConfig
-from whimbrel_agent.config import AgentConfig, ControlConfig, DeviceConfig, UplinkConfig
+from whimbrel_agent.config import (
+    AgentConfig,
+    ControlConfig,
+    DeviceConfig,
+    FormerRegion,
+    UplinkConfig,
+)
 from whimbrel_agent.localhttp.connection import Handler
 from whimbrel_agent.localhttp.limits import HttpLimits
 from whimbrel_agent.parts import Parts
@@ -43,14 +49,22 @@ MAX_INBOX: Final = 512
 
 KEY_NAME: Final = "device.key"
 
+Ways = Sequence[tuple[network.Path, WorldBroker]]
+
+
+def urls_of(ways: Ways) -> tuple[BrokerUrl, ...]:
+    """Return the brokers' addresses as a configuration names them."""
+    return tuple(BrokerUrl.parse(f"mqtt://{broker.name}") for _, broker in ways)
+
 
 class Device(Machine):
     """A machine that runs an agent.
 
     Attributes:
         address: who it is.
-        key: its private key.
+        key: its private key, made from the seed.
         ways: its path and the broker, in the order of its configured list.
+        former: key and ways of each region that it was moved out of, by name.
         parts: the running agent's parts; None while it does not run.
     """
 
@@ -62,7 +76,7 @@ class Device(Machine):
         root: Path,
         *,
         region_key: PublicKey,
-        ways: Sequence[tuple[network.Path, WorldBroker]],
+        ways: Ways,
         clock: AgentClock,
         random: Random,
         timeline: Timeline,
@@ -81,8 +95,10 @@ class Device(Machine):
         self.own_clock = clock
         self.address = address
         self.key = key
+        self.seed = seed
         self.region_key = region_key
         self.ways = list(ways)
+        self.former: dict[str, tuple[PublicKey, Ways]] = {}
         self.max_bytes = max_bytes
         self.lanes = lanes or {}
         self.dictionaries = dictionaries
@@ -111,11 +127,18 @@ class Device(Machine):
                 lanes=self.lanes,
                 dictionaries=self.dictionaries,
             ),
-            uplink=UplinkConfig(
-                brokers=tuple(BrokerUrl.parse(f"mqtt://{b.name}") for _, b in self.ways)
-            ),
+            uplink=UplinkConfig(brokers=urls_of(self.ways)),
             control=ControlConfig(socket=self.folder / "control.sock"),
+            former_regions=tuple(
+                FormerRegion(region=name, region_key=key, brokers=urls_of(ways))
+                for name, (key, ways) in self.former.items()
+                if name != self.address.region
+            ),
         )
+
+    def ways_to(self, region: str) -> Ways:
+        """Return the ways to a region's brokers."""
+        return self.ways if region == self.address.region else self.former[region][1]
 
     async def main(self, process: Process) -> None:
         """Run the agent."""
@@ -161,9 +184,9 @@ class DevicePlatform:
 
     def transport(self, config: AgentConfig, addresses: Collection[Address]) -> Transport:
         """Return the way to the world's brokers."""
-        del config
         filters = sorted({down_filter(one) for one in addresses})
-        return WorldTransport(self._device, self._process, filters)
+        region = config.device.address.region
+        return WorldTransport(self._device, self._process, filters, region)
 
     def service(
         self,
@@ -215,10 +238,13 @@ class _Unreached:
 class WorldTransport:
     """The agent's transport port over the world's network."""
 
-    def __init__(self, device: Device, process: Process, filters: Sequence[str]) -> None:
+    def __init__(
+        self, device: Device, process: Process, filters: Sequence[str], region: str
+    ) -> None:
         self._device = device
         self._process = process
         self._filters = filters
+        self._region = region
         suffix = f"{device.random.getrandbits(32):08x}"
         self.client_id = f"{device.name}-{suffix}"
 
@@ -232,7 +258,7 @@ class WorldTransport:
             TransportError: with its failure class.
         """
         self._process.touch()
-        path, server = self._device.ways[broker]
+        path, server = self._device.ways_to(self._region)[broker]
         link = WorldLink(self._process, server.name)
         try:
             connection = await server.connect(

@@ -17,6 +17,7 @@ from whimbrel_agent.buffer.database import Limits
 from whimbrel_agent.buffer.values import BufferConfig
 from whimbrel_agent.ports import Delivery, LinkFailure
 from whimbrel_agent.uplink.figures import ResumeState
+from whimbrel_agent.uplink.former import FormerRegions
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.shell import Uplink
 from whimbrel_agent.uplink.values import Effect, Now
@@ -178,6 +179,15 @@ def corner_breaks() -> None:
     put(Uplink, "_lost", lost)
 
 
+def former_region_forgotten() -> None:
+    """Leave what was accepted before a move to another region where it is."""
+
+    async def forget(regions: FormerRegions) -> None:
+        del regions
+
+    put(FormerRegions, "run", forget)
+
+
 # ---------------------------------------------------------------------- where each is found
 
 _LOAD: Final = """
@@ -278,6 +288,27 @@ at_s = 40
 for_s = 60
 """
 
+_MOVE: Final = """
+story = "A till is moved to another region before it has sent everything."
+duration_s = 300
+drain_s = 300
+[fleet]
+regions = 2
+devices = 1
+[[load]]
+every_s = 5
+events = 1
+[[fault]]
+kind = "link.cut"
+on = "each"
+at_s = 20
+for_s = 200
+[[fault]]
+kind = "device.move"
+on = "store-1-1/till-1"
+at_s = [60, 200]
+"""
+
 _NEIGHBOUR: Final = f"""
 story = "A hostile neighbour."
 duration_s = 90
@@ -350,6 +381,7 @@ SABOTAGES: Final = (
         Invariant.KEPT, Invariant.SOUND, seeds=9,
     ),
     _fault("cap-ignored", cap_ignored, _OFFLINE, Invariant.BOUNDED),
+    _fault("former-region-forgotten", former_region_forgotten, _MOVE, Invariant.KEPT),
     _fault("no-asking-after-a-loss", no_asking_after_a_loss, _CUTS, Invariant.STARVED),
     _fault("corner-breaks", corner_breaks, _CUTS, Invariant.ALIVE),
 )  # fmt: skip

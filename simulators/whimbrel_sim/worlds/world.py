@@ -119,9 +119,11 @@ class World:
         address = Address(tenant=TENANT, region=region.name, store=store, device=name)
         self.add_device(region, address, f"{store}/{name}")
 
-    def add_device(self, region: RegionMachine, address: Address, name: str) -> Device:
-        """Make a device with producers; its key is the address's, as a clone's would be."""
-        seed = self.random("key", address).randbytes(SEED_BYTES)
+    def add_device(
+        self, region: RegionMachine, address: Address, name: str, *, like: Device | None = None
+    ) -> Device:
+        """Make a device with producers; ``like`` is the one whose key it has."""
+        seed = like.seed if like else self.random("key", address).randbytes(SEED_BYTES)
         device = Device(
             address,
             PrivateKey(seed),
@@ -239,8 +241,9 @@ class World:
         name = f"{device.name}~{len(self.devices)}"
         image = self.folder / f"clone-{len(self.devices)}"
         shutil.copytree(device.folder, image)
-        twin = self.add_device(self.region_of(device), device.address, name)
+        twin = self.add_device(self.region_of(device), device.address, name, like=device)
         twin.replace_contents(image)
+        twin.former = dict(device.former)
         self.audit.journal.copied.add(where_of(device.address))
         self.timeline.tell(name, "cloned", of=device.name)
         for producer in self.producers:
@@ -257,12 +260,14 @@ class World:
     async def move(self, device: Device) -> None:
         """Let a device go to another store, and to another region when there is one."""
         await device.stop()
+        old = device.address
         regions = [one for one in self.regions if one.name != device.address.region]
         region = regions[0] if regions else self.region_of(device)
         store = f"{device.address.store}-b"
         device.address = Address(
             tenant=TENANT, region=region.name, store=store, device=device.address.device
         )
+        device.former[old.region] = device.region_key, device.ways
         device.region_key = region.key.public
         device.ways = [(device.ways[0][0], region.broker)]
         region.enrol([device])

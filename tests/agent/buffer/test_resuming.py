@@ -253,15 +253,66 @@ async def test_frames_of_a_former_address_go_once_the_region_was_asked_about_the
         assert await buffer.rest_address() == shop.address
 
 
-async def test_frames_of_a_former_region_wait_without_a_question(shop: Shop) -> None:
+async def test_frames_of_a_former_region_go_by_their_own_uplink_only(shop: Shop) -> None:
     async with shop.buffer() as buffer:
         await buffer.accept(sales(5))
     shop.address = replace(ADDRESS, region="us-1")
     async with shop.buffer() as buffer:
+        assert await buffer.elsewhere() == {ADDRESS: 1}
         await buffer.streams()
         outcome = await buffer.apply_resume(replace(answer(), address=shop.address))
         assert outcome.unasked_streams == 0
         assert await all_pending(buffer) == []
+        assert await buffer.pending("normal", 0, 10, ADDRESS) == []  # nobody was asked yet
+        (question,) = await buffer.streams(ADDRESS)
+        there = answer(StreamState(question.epoch, question.lane, (), b""))
+        assert (await buffer.apply_resume(there)).unasked_streams == 0
+        (frame,) = await buffer.pending("normal", 0, 10, ADDRESS)
+        assert (frame.address, frame.count) == (ADDRESS, 5)
+        assert await all_pending(buffer) == []  # the present region's uplink leaves it alone
+        await buffer.settle(receipt_for([frame]))
+        assert await buffer.elsewhere() == {}
+        assert await buffer.kept_elsewhere() == [ADDRESS]
+
+
+async def test_a_generation_belongs_to_its_address(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        await fill(buffer, 1)
+        (sold,) = await all_pending(buffer)
+        await buffer.apply_resume(answer(StreamState(sold.epoch, "normal", (), b"")))
+        await buffer.settle(receipt_for([sold]))
+    shop.address = replace(ADDRESS, region="us-1")
+    async with shop.buffer() as buffer:
+        here = replace(answer(), address=shop.address, generation=b"gen-us-1")
+        assert (await buffer.apply_resume(here)).returned_frames == 0
+        # the same journal as before, then one from a backup that lacks what it gave a receipt for
+        has = StreamState(sold.epoch, "normal", ((1, 10),), sold.digest)
+        assert (await buffer.apply_resume(answer(has))).returned_frames == 0
+        lacks = replace(answer(replace(has, ranges=())), generation=b"gen-0002")
+        assert (await buffer.apply_resume(lacks)).returned_frames == 1
+        assert (await buffer.stats()).counters["generations_changed"] == 1
+
+
+async def test_a_restored_region_is_asked_at_its_other_addresses_too(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        await fill(buffer, 1)
+        (sold,) = await all_pending(buffer)
+        await buffer.apply_resume(answer(StreamState(sold.epoch, "normal", (), b"")))
+        await buffer.settle(receipt_for([sold]))
+    shop.address = replace(ADDRESS, store="store-99")
+    async with shop.buffer() as buffer:
+        await buffer.streams()
+        here = replace(answer(), address=shop.address)
+        assert (await buffer.apply_resume(here)).unasked_streams == 0
+        restored = replace(here, generation=b"gen-0002")
+        assert (await buffer.apply_resume(restored)).unasked_streams == 1
+        assert await buffer.rest_address() == ADDRESS
+        (question,) = await buffer.streams(ADDRESS)
+        lacks = answer(StreamState(question.epoch, question.lane, (), b""))
+        outcome = await buffer.apply_resume(replace(lacks, generation=b"gen-0002"))
+        assert (outcome.returned_frames, outcome.unasked_streams) == (1, 0)
+        (again,) = await all_pending(buffer)
+        assert again.address == ADDRESS
 
 
 async def test_a_hole_that_a_copy_s_frame_left_is_sent_again_and_then_named_as_a_gap(

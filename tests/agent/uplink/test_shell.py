@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,13 +22,12 @@ from whimbrel_agent.clock import SystemClock
 from whimbrel_agent.config import BrokerAccess
 from whimbrel_agent.uplink.mqtt import MqttTransport
 from whimbrel_agent.uplink.session import Session
-from whimbrel_agent.uplink.shell import Uplink, merged, take_some
+from whimbrel_agent.uplink.shell import Uplink
 from whimbrel_agent.uplink.values import FramesSealed, LinkMade
 from whimbrel_agent.uplink.window import Window
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import LANES, Order
-from whimbrel_protocol.messages import Credit, Receipt, ReceiptEntry, Status
 from whimbrel_protocol.names import Address
 from worlds.region import BrokerRegion
 
@@ -206,25 +204,6 @@ async def test_a_frame_damaged_on_disk_becomes_a_gap_and_the_rest_arrives(
             await device.drained()
     assert numbers(region) == [*range(10), *range(20, 30)]
     assert [frame.header.count for frame in region.frames] == [10, 0, 10]
-
-
-def receipt(address: Address, *entries: ReceiptEntry) -> Receipt:
-    return Receipt(address, b"gen-0001", entries, 1, 1, Credit(1, 1))
-
-
-ENTRY = ReceiptEntry(1 << 40, "normal", 1, 10, b"12345678", Status.COMMITTED)
-
-
-def test_receipts_are_merged_by_address() -> None:
-    other = Address(tenant="acme", region="eu-1", store="store-2", device="till-1")
-    groups = merged([receipt(ADDRESS, ENTRY), receipt(other, ENTRY), receipt(ADDRESS, ENTRY)])
-    assert [(one.address, len(one.entries)) for one in groups] == [(ADDRESS, 2), (other, 1)]
-
-
-def test_one_transaction_settles_a_bounded_number_of_frames() -> None:
-    waiting = deque([receipt(ADDRESS, *[ENTRY] * 256)] * 9)
-    assert [len(take_some(waiting)) for _ in range(3)] == [4, 4, 1]
-    assert not waiting
 
 
 async def test_frames_are_told_of_once_whatever_else_waits_to_be_looked_at(

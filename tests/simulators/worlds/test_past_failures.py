@@ -14,9 +14,12 @@ from whimbrel_sim.worlds.running import run_many
 SCENARIOS = Path(__file__).parent / "scenarios"
 MOVED = "frames of a device's former address were never sent after it had moved"
 
+RESTORED = "a restored region was not asked about what it had taken at a device's former address"
 AGE = "frames received while the region's clock said 1970 were deleted as too old when it was right"
 ROOM = "a full or failing disk beside the buffer came out as the system's raw error"
-TWICE = "a receipt lost before the last one looked like a fork, and a copied card's backlog came twice"
+TWICE = (
+    "a receipt lost before the last one looked like a fork, and a copied card's backlog came twice"
+)
 RESTORED = "the audit held a restored journal to an order of epochs that no region can know"
 
 PAST = [
@@ -27,6 +30,8 @@ PAST = [
     ("moving-store.toml", 2, MOVED),
     ("moving-store.toml", 9, MOVED),
     ("moved-unsent.toml", 9, MOVED),  # shrunk from the one above
+    ("moved-and-restored.toml", 4, RESTORED),
+    ("moving-region", 2, "nothing was left of what a device owed to a region that it had left"),
     ("crowded.toml", 19, "a clone's frame left a hole that was wanted from the original for ever"),
     ("smoke", 61, "a failing read at the start of an agent came out as the system's raw error"),
     ("smoke", 64, "an accept in the moment of a stop came out as SQLite's raw error"),
