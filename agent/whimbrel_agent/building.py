@@ -12,6 +12,7 @@ from whimbrel_agent import __version__
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.config import AgentConfig, FormerRegion
 from whimbrel_agent.control import CONTROL_LIMITS, Control
+from whimbrel_agent.decisions.journal import DecisionJournal
 from whimbrel_agent.energy.meter import EnergyMeter
 from whimbrel_agent.intake.http import EventIntake
 from whimbrel_agent.intake.mqtt import MqttIntake
@@ -70,6 +71,7 @@ class Builder:
         if any(rules.monthly_bytes for rules in config.uplink.links):
             self._budgets = BudgetFile(config.buffer.path.with_name(BUDGETS_NAME))
         self._charged: Charged | None = None
+        self._journal = power.journal
 
     async def build(self) -> Parts:
         """Return all parts; none of them runs yet, and services listen."""
@@ -78,9 +80,7 @@ class Builder:
         addresses = frozenset([config.device.address, *await buffer.addresses()])
         uplink = self._uplink(addresses, meter)
         former = FormerRegions(buffer, self._former_makers(meter))
-        sealing = SealingTask(
-            buffer, self._platform.clock, lambda urgent: uplink.frames_sealed(urgent=urgent)
-        )
+        sealing = SealingTask(buffer, self._platform.clock, uplink, self._journal)
         intake = EventIntake(buffer, self._platform.clock)
         rules = await open_rules(config, buffer, self._platform)
         parts = Parts(buffer, intake, uplink, former, sealing, power.present, rules, meter)
@@ -92,9 +92,13 @@ class Builder:
             await parts.close()
             raise
         self._add_jobs(parts, reporter)
+        buffer.note_in(self._journal)
         keepalive_s = config.uplink.access.keepalive_s
+        metered = any(rules.monthly_bytes for rules in config.uplink.links)
         power.present.on_mode(
-            lambda _mode, settings, _reason: pace(parts, settings, keepalive_s=keepalive_s)
+            lambda _mode, settings, _reason: pace(
+                parts, settings, keepalive_s=keepalive_s, metered=metered
+            )
         )
         parts.listening |= {
             "address": str(config.device.address),
@@ -123,10 +127,10 @@ class Builder:
 
     def _uplink(self, addresses: frozenset[Address], meter: EnergyMeter | None) -> Uplink:
         config = self._config
-        window = self._window(config.uplink.links, None)
+        window = self._window(config.uplink.links, None, self._journal)
         self._charged = window.charged
         return self._uplink_to(
-            config, addresses, config.device.address, window, meter, former=False
+            config, addresses, config.device.address, window, meter, journal=self._journal
         )
 
     def _former_makers(self, meter: EnergyMeter | None) -> dict[str, Callable[[Address], Uplink]]:
@@ -147,16 +151,23 @@ class Builder:
         )
         # classes by broker are about the brokers of the present region
         links = tuple(one for one in here.uplink.links if not one.brokers)
-        window = self._window(links, self._charged)
+        # decisions of its own: what the present uplink did last is what people ask about
+        window = self._window(links, self._charged, None)
         return self._uplink_to(config, frozenset([address]), address, window, meter, former=True)
 
-    def _window(self, links: tuple[LinkRules, ...], charged: Charged | None) -> Window:
+    def _window(
+        self,
+        links: tuple[LinkRules, ...],
+        charged: Charged | None,
+        journal: DecisionJournal | None,
+    ) -> Window:
         return Window(
             max_bytes=self._config.uplink.window_bytes,
             max_frames=self._config.uplink.window_frames,
             classes=links,
             spent=self._budgets.before if self._budgets else None,
             charged=charged,
+            journal=journal,
         )
 
     def _uplink_to(
@@ -167,7 +178,8 @@ class Builder:
         window: Window,
         meter: EnergyMeter | None,
         *,
-        former: bool,
+        former: bool = False,
+        journal: DecisionJournal | None = None,
     ) -> Uplink:
         transport = self._platform.transport(config, addresses)
         session = Session(
@@ -177,6 +189,8 @@ class Builder:
             lanes={name: lane.order for name, lane in config.buffer.lanes.items()},
             window=window,
             random=self._platform.random,
+            shares={name: lane.share for name, lane in config.buffer.lanes.items()},
+            journal=journal,
         )
         return Uplink(
             session=session,
@@ -235,7 +249,14 @@ class Builder:
     def _add_services(self, parts: Parts, reporter: Reporter) -> None:
         sealed = partial(parts.uplink.frames_sealed, urgent=True)  # an operator waits for it
         parts.counters["http"] = parts.intake.counters
-        control = Control(self._buffer, parts.intake, reporter.status, sealed, parts.rules)
+        control = Control(
+            self._buffer,
+            parts.intake,
+            reporter.status,
+            sealed,
+            parts.rules,
+            explain=reporter.explanation,
+        )
         socket_path = self._config.control.socket
         parts.services.append(
             self._platform.service(

@@ -78,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _run(commands)
     _status(commands)
+    _explain(commands)
     _emit(commands)
     _import(commands)
     _buffer(commands)
@@ -134,6 +135,19 @@ def _status(commands: Any) -> None:
         "status",
         "show the running agent's figures",
         "examples:\n  whimbrel-agent status\n  whimbrel-agent status --json | python3 -m json.tool",
+    )
+    _config(parser)
+    _json(parser)
+
+
+def _explain(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "explain",
+        "explain",
+        "say what waits for what, and what the agent decided last, and why",
+        "examples:\n  whimbrel-agent explain\n  whimbrel-agent explain --json | python3 -m json.tool"
+        "\n\nJSON has all that each decision was made from: the same inputs give the same decision.",
     )
     _config(parser)
     _json(parser)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import tomllib
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +40,7 @@ from .profiles.library import UnknownProfileError, load_profile
 from .rules.values import RuleConfig
 from .settings import ConfigError, Table
 from .uplink.rules import link_classes
+from .uplink.turns import MAX_SHARE
 
 _ORDERS: Final = {"in-order": Order.IN_ORDER, "live-first": Order.LIVE_FIRST}
 
@@ -60,7 +63,15 @@ def load_config(file: Path) -> AgentConfig:
     Raises:
         ConfigError: naming file, table, setting, problem and remedy.
     """
-    values = read_toml(file)
+    return read_config(read_toml(file), file)
+
+
+def read_config(values: Mapping[str, object], file: Path) -> AgentConfig:
+    """Check parsed TOML; relative paths are taken from the folder of ``file``.
+
+    Raises:
+        ConfigError: naming file, table, setting, problem and remedy.
+    """
     top = Table(file, "", values)
     device = _device(top.required_table("device"))
     if device.profile is not None:
@@ -147,6 +158,7 @@ def _buffer(table: Table, lanes: Table | None) -> BufferConfig:
             lane = lanes.table(name)
             if lane is not None:
                 configured[name] = _lane(lane, configured[name])
+        _check_shares(lanes, configured)
         lanes.finish()
     default = BufferConfig(path=Path())
     config = BufferConfig(
@@ -167,9 +179,19 @@ def _lane(table: Table, default: LaneConfig) -> LaneConfig:
         overflow=Overflow(overflow),
         linger_s=table.number("linger_s", default.linger_s, 0, 3600),
         batch_events=table.integer("batch_events", default.batch_events, 1, MAX_SEAL_EVENTS),
+        share=table.integer("share", default.share, 1, MAX_SHARE),
     )
     table.finish()
     return lane
+
+
+def _check_shares(lanes: Table, configured: Mapping[str, LaneConfig]) -> None:
+    for urgent, lane in pairwise(LANES):
+        most, share = configured[urgent].share, configured[lane].share
+        if share > most:
+            raise lanes.error(
+                f"{lane}.share", f"is {share}, must be at most that of {urgent}, {most}"
+            )
 
 
 def _name_of(order: Order) -> str:

@@ -4,6 +4,7 @@ Only the agent's own user may open it (mode 0600). It speaks HTTP:
 
 ==============================  =======================================================
 ``GET /v1/status``              the agent's figures (``status.Status``)
+``GET /v1/explain``             what waits for what, and the last decisions
 ``POST /v1/events``             as on the intake: ``emit``
 ``POST /v1/drain``              seal all, then wait until the region has settled it;
                                 ``?timeout_s=`` at most so long
@@ -25,6 +26,7 @@ from typing import Final
 
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferError, BufferStats  # noqa: A004  ours
+from whimbrel_agent.decisions.explanation import Explanation
 from whimbrel_agent.intake.answers import RETRY_BUSY_S, refusal_of
 from whimbrel_agent.intake.export import EXPORT_TYPES, exported
 from whimbrel_agent.intake.http import EventIntake
@@ -69,6 +71,7 @@ class Control:
         status: gives the figures of now.
         sealed: called after a drain made frames, so that they are sent.
         rules: whose windows a drain closes, and whose raw events are fetched.
+        explain: gives what waits for what; None: nobody knows.
     """
 
     def __init__(
@@ -78,15 +81,19 @@ class Control:
         status: Callable[[], Awaitable[Status]],
         sealed: Callable[[], None],
         rules: Rules | None = None,
+        *,
+        explain: Callable[[], Awaitable[Explanation]] | None = None,
     ) -> None:
         self._buffer = buffer
         self._intake = intake
         self._status = status
         self._sealed = sealed
         self._rules = Rules() if rules is None else rules
+        self._explain = explain
         self._imports: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._routes: dict[str, tuple[str, _Route]] = {
             "/v1/status": ("GET", self._show_status),
+            "/v1/explain": ("GET", self._show_explanation),
             "/v1/events": ("POST", intake.post),
             "/v1/drain": ("POST", self._drain),
             "/v1/buffer": ("GET", self._inspect),
@@ -119,6 +126,11 @@ class Control:
 
     async def _show_status(self, _request: Request) -> Response:
         return json_response(200, (await self._status()).to_json())
+
+    async def _show_explanation(self, _request: Request) -> Response:
+        if self._explain is None:
+            raise HttpError(404, "nobody here decides anything")
+        return json_response(200, (await self._explain()).to_json())
 
     async def _inspect(self, _request: Request) -> Response:
         stats = await self._buffer.stats()

@@ -9,6 +9,7 @@ from typing import Final
 
 from whimbrel_agent import __version__
 from whimbrel_agent.config import AgentConfig
+from whimbrel_agent.decisions.explanation import Explanation
 from whimbrel_agent.parts import Parts
 from whimbrel_agent.ports import Clock
 from whimbrel_agent.power.task import PowerTask
@@ -61,6 +62,20 @@ class Reporter:
             **parts.rules.figures(),
             power=self._power.figures(),
             energy=None if parts.meter is None else parts.meter.figures(),
+        )
+
+    async def explanation(self) -> Explanation:
+        """Return what waits for what now, and the last decisions."""
+        parts = self._parts
+        return Explanation(
+            buffer=await parts.buffer.stats(),
+            unsealed=await parts.buffer.unsealed(),
+            wall_ns=self._clock.wall_ns(),
+            mono_s=self._clock.mono_ns() / 1e9,
+            sealing=parts.sealing.decision.reason,
+            uplink=parts.uplink.figures(),
+            power=self._power.figures(),
+            decisions=self._power.journal.last(),
         )
 
 

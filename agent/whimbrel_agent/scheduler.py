@@ -46,6 +46,7 @@ def decide(inputs: SealInputs) -> SealDecision:
         return SealDecision(soonest_ns, "events were accepted: a batch may be full")
     if inputs.deadline_ns is not None:
         return SealDecision(
-            max(soonest_ns, inputs.deadline_ns), "the oldest unsealed event has waited long enough"
+            max(soonest_ns, inputs.deadline_ns),
+            "when the oldest unsealed event has waited long enough",
         )
     return SealDecision(None, "nothing waits to be sealed")

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Protocol
 
+from whimbrel_agent.buffer.sealing import Unsealed
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferFullError
+from whimbrel_agent.decisions.journal import DecisionJournal
+from whimbrel_agent.energy.flushing import Waiting
 from whimbrel_agent.logs import Streak
 from whimbrel_agent.ports import Clock
 from whimbrel_agent.scheduler import SealDecision, SealInputs, decide
+from whimbrel_protocol.lanes import LANES
 
 RETRY_FULL_NS = 5_000_000_000
 """A full disk is looked at again after this; receipts free space meanwhile."""
 
 _log = logging.getLogger(__name__)
+
+
+class Sender(Protocol):
+    """Who sends what is sealed: the uplink."""
+
+    @property
+    def rests(self) -> bool:
+        """Whether it plans by what waits to be sealed."""
+        ...
+
+    def frames_sealed(self, *, urgent: bool) -> None:
+        """Take that there are new frames."""
+        ...
+
+    def events_wait(self, waiting: tuple[Waiting, ...], *, came: bool) -> None:
+        """Take what waits to be sealed."""
+        ...
 
 
 class SealingTask:
@@ -24,13 +46,21 @@ class SealingTask:
     Args:
         buffer: whose staged events are sealed.
         clock: gives monotonic time.
-        sealed: called after frames were made, with whether urgent ones are among them.
+        sender: told of frames, and of what waits where it plans by that.
+        journal: where decisions are noted.
     """
 
-    def __init__(self, buffer: Buffer, clock: Clock, sealed: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        buffer: Buffer,
+        clock: Clock,
+        sender: Sender,
+        journal: DecisionJournal | None = None,
+    ) -> None:
         self._buffer = buffer
         self._clock = clock
-        self._sealed = sealed
+        self._sender = sender
+        self._journal = journal or DecisionJournal()
         self._accepted = asyncio.Event()
         self._streak = Streak(_log)
         self.decision = SealDecision(None, "not started")
@@ -43,8 +73,12 @@ class SealingTask:
     async def run(self) -> None:
         """Seal what is due, for ever."""
         while True:
+            came = self._accepted.is_set()
             self._accepted.clear()
             deadline_ns = await self._look()
+            if self._sender.rests:
+                waiting = waiting_of(await self._buffer.unsealed())
+                self._sender.events_wait(waiting, came=came)
             await self._wait(self._clock.mono_ns(), deadline_ns)
 
     async def _look(self) -> int | None:
@@ -55,7 +89,7 @@ class SealingTask:
             self._streak.failed("events could not be sealed", why=str(error))
             return now_ns + RETRY_FULL_NS
         if result.frames:
-            self._sealed(result.urgent)
+            self._sender.frames_sealed(urgent=result.urgent)
         return result.next_deadline_ns
 
     async def _wait(self, looked_ns: int, deadline_ns: int | None) -> None:
@@ -63,7 +97,9 @@ class SealingTask:
         accepted = False
         while True:
             now_ns = self._clock.mono_ns()
-            self.decision = decide(SealInputs(now_ns, looked_ns, deadline_ns, accepted))
+            inputs = SealInputs(now_ns, looked_ns, deadline_ns, accepted)
+            self.decision = decide(inputs)
+            self._journal.note("seal", self.decision, inputs, now_ns / 1e9)
             look_ns = self.decision.look_ns
             if look_ns is not None and look_ns <= now_ns:
                 return
@@ -76,3 +112,11 @@ class SealingTask:
                     accepted = True
             except TimeoutError:
                 continue
+
+
+def waiting_of(unsealed: Iterable[Unsealed]) -> tuple[Waiting, ...]:
+    """Return what waits as the radio's plan has it: only the critical lane's deadline binds."""
+    return tuple(
+        Waiting(one.deadline_ns / 1e9, one.linger_s, binding=one.lane == LANES[0])
+        for one in unsealed
+    )

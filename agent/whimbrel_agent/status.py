@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from whimbrel_agent.buffer.values import BufferStats
 from whimbrel_agent.energy.figures import EnergyFigures, energy_lines
+from whimbrel_agent.layout import columns as _columns
+from whimbrel_agent.layout import line as _line
+from whimbrel_agent.layout import link_lines as _link
+from whimbrel_agent.layout import moment as _moment
+from whimbrel_agent.layout import outlook_lines as _outlook
+from whimbrel_agent.layout import size as _size
+from whimbrel_agent.layout import span as _span
 from whimbrel_agent.plain import plain
 from whimbrel_agent.power.figures import PowerFigures
 from whimbrel_agent.uplink.figures import FormerFigures, SessionFigures
@@ -19,7 +25,6 @@ __all__ = ["Status", "buffer_table", "status_table"]
 
 _NS: Final = 1_000_000_000
 _ELECTRIC: Final = (("volts", "V"), ("watts", "W"))
-_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,23 +172,6 @@ def _name(address: Mapping[str, str]) -> str:
     return "/".join(address[part] for part in ("tenant", "region", "store", "device"))
 
 
-def _link(window: Mapping[str, Any]) -> Iterator[str]:
-    if window["rate_bytes_per_s"] is not None:
-        measured = f"{window['rate_bytes_per_s'] * 8 / 1000:,.0f} kbit/s"
-        if window["queueing_s"] is not None:
-            measured += (
-                f", {1000 * window['base_delay_s']:.0f} ms and {1000 * window['queueing_s']:.0f} ms "
-                "in queues"
-            )
-        yield _line("link", f"{measured}, background window {_size(window['background_bytes'])}")
-    if window["cap_bytes_per_s"] is not None:
-        rate = f"{window['cap_bytes_per_s'] * 8 / 1000:,g} kbit/s"
-        yield _line("rate limit", f"{rate}, {window['cap_reason']}")
-    if window["budget_left_bytes"] is not None:
-        left = window["budget_left_bytes"]
-        yield _line("this month", f"{_size(max(0, left))} left of {window['link_class']}")
-
-
 def _buffer(buffer: Mapping[str, Any], now_ns: int | None) -> Iterator[str]:
     share = 100 * buffer["size_bytes"] / buffer["max_bytes"]
     yield _line(
@@ -212,21 +200,6 @@ def _buffer(buffer: Mapping[str, Any], now_ns: int | None) -> Iterator[str]:
         )
     yield from _columns(rows)
     yield from _gaps(buffer["lanes"])
-
-
-def _outlook(buffer: Mapping[str, Any]) -> Iterator[str]:
-    outage_s, drain_s = buffer["outage_left_s"], buffer["drain_left_s"]
-    rate = _size(buffer["sealed_bytes_per_s"])
-    yield _line(
-        "outlook",
-        "nothing has come in lately"
-        if outage_s is None
-        else f"at {rate} a second of late, the region may be away for {_span(outage_s)}",
-    )
-    if drain_s is None:
-        yield _line("backlog", "is not getting less at the rates of late")
-    elif drain_s:
-        yield _line("backlog", f"drained in {_span(drain_s)} at the rates of late")
 
 
 def _gaps(lanes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -272,20 +245,6 @@ def _age(now_ns: int | None, oldest_ns: int | None) -> str:
     return "-" if now_ns is None or oldest_ns is None else _span((now_ns - oldest_ns) / _NS)
 
 
-def _line(name: str, text: str) -> str:
-    return f"{name:<16}{text}"
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    for row in rows:
-        first, *rest = (
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        yield "  ".join([first, *rest]).rstrip()
-
-
 def _offset(uplink: Mapping[str, Any] | None) -> str:
     sample = uplink and uplink["clock"]
     if not sample:
@@ -294,24 +253,3 @@ def _offset(uplink: Mapping[str, Any] | None) -> str:
         f", region is {sample['offset_ns'] / 1e6:+.1f} ms "
         f"(within {sample['delay_ns'] / 2e6:.1f} ms)"
     )
-
-
-def _moment(wall_ns: int) -> str:
-    moment = datetime.fromtimestamp(wall_ns // _NS, UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7_200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} d"
-
-
-def _size(size_bytes: float) -> str:
-    for unit in _UNITS:
-        if size_bytes < 1024 or unit == _UNITS[-1]:
-            return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1024
-    raise AssertionError

@@ -7,8 +7,8 @@ or compressed with the words. The same events and library versions always give t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from whimbrel_protocol.cbor import dump_value
 from whimbrel_protocol.codecs import CODEC_NAMES, CODECS, compress, decompress
@@ -26,7 +26,7 @@ from whimbrel_protocol.lanes import LANE_NUMBERS
 from whimbrel_protocol.lead import read_lead, write_lead
 from whimbrel_protocol.limits import MAX_FRAME_EVENTS, MAX_FRAME_RAW_BYTES
 from whimbrel_protocol.rows import unpack_event
-from whimbrel_protocol.zstdcodec import SMALL_BYTES
+from whimbrel_protocol.zstdcodec import SMALL_BYTES, Level
 
 __all__ = ["columns_info", "decode_events", "encode_events", "uncompressed"]
 
@@ -40,8 +40,26 @@ _LZ4_BODY_BYTES: Final = 512
 won on real events, so it is not tried."""
 
 
+class Picked(Protocol):
+    """How one body is to be compressed."""
+
+    @property
+    def codec(self) -> str:
+        """As the argument of :func:`encode_events`."""
+        ...
+
+    @property
+    def level(self) -> Level:
+        """How hard zstd searches."""
+        ...
+
+
 def encode_events(
-    events: Sequence[Event], *, codec: str = "auto", dictionary: Dictionary | None = None
+    events: Sequence[Event],
+    *,
+    codec: str = "auto",
+    pick: Callable[[bytes], Picked] | None = None,
+    dictionary: Dictionary | None = None,
 ) -> bytes:
     """Turn the events of one frame into columns and compress them.
 
@@ -50,6 +68,8 @@ def encode_events(
         codec: ``none``, ``lz4``, ``zstd``, or ``auto`` for the smallest, which may use the
             words, and for a single event its row. Where a codec does not make the bytes fewer
             they are kept as with ``none``.
+        pick: chooses codec and level from the columns instead; the bytes are the same again
+            for the same choice.
         dictionary: one that ``auto`` may use too. Whoever reads needs it then.
 
     Returns:
@@ -80,7 +100,11 @@ def encode_events(
             f"columns are {len(raw)} bytes: must be at most {MAX_FRAME_RAW_BYTES},"
             " seal fewer events at once"
         )
-    columns = _smallest(raw, cuts, codec, dictionary)
+    level = Level.FULL
+    if pick is not None:
+        picked = pick(raw)
+        codec, level = picked.codec, picked.level
+    columns = _smallest(raw, cuts, codec, level, dictionary)
     if codec == "auto" and len(events) == 1:
         return min(columns, *_rows_of(events[0]), key=len)
     return columns
@@ -142,15 +166,20 @@ def _rows_of(event: Event) -> tuple[bytes, bytes]:
     )
 
 
-def _smallest(raw: bytes, cuts: list[int], codec: str, dictionary: Dictionary | None) -> bytes:
+def _smallest(
+    raw: bytes, cuts: list[int], codec: str, level: Level, dictionary: Dictionary | None
+) -> bytes:
     tried = [CODECS[codec]] if codec != "auto" else _worth_trying(len(raw))
-    best = write_lead(CODECS["none"], len(raw)) + raw
+    best, best_bytes = CODECS["none"], raw
     for number in tried:
-        best = min(best, write_lead(number, len(raw)) + compress(number, raw, cuts), key=len)
-    if dictionary is not None and codec == "auto" and raw:
-        packed = dictionary.compress(raw, cuts)
-        best = min(best, write_lead(_DICTIONARY, len(raw), dictionary.name) + packed, key=len)
-    return best
+        packed = compress(number, raw, cuts, level)
+        if len(packed) < len(best_bytes):
+            best, best_bytes = number, packed
+    columns = write_lead(best, len(raw)) + best_bytes
+    if dictionary is None or codec != "auto" or not raw:
+        return columns
+    packed = dictionary.compress(raw, cuts, level)
+    return min(columns, write_lead(_DICTIONARY, len(raw), dictionary.name) + packed, key=len)
 
 
 def _worth_trying(size_bytes: int) -> list[int]:

@@ -40,20 +40,23 @@ BodyReading = Callable[[bytes, int], bytes]
 CODEC_NAMES: Final = {number: name for name, number in CODECS.items()}
 
 
-def compress(codec: int, raw: bytes, cuts: Sequence[int] = ()) -> bytes:
+def compress(
+    codec: int, raw: bytes, cuts: Sequence[int] = (), level: zstdcodec.Level = zstdcodec.Level.FULL
+) -> bytes:
     """Compress column bytes.
 
     Args:
         codec: an id of ``CODECS``.
         raw: the bytes.
         cuts: ascending offsets at which the kind of content changes; zstd starts a block there.
+        level: how hard zstd searches.
 
     Returns:
         Compressed bytes without size or checksum; always the same for the same arguments and
         library version.
     """
     if codec == CODECS["zstd"]:
-        return zstdcodec.compress(raw, cuts)
+        return zstdcodec.compress(raw, cuts, level)
     if codec == CODECS["zstd-words"]:
         return zstdcodec.compress_with_words(raw)
     if codec == CODECS["lz4"]:

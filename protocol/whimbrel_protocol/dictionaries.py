@@ -60,7 +60,7 @@ class Dictionary:
         name: see :func:`dictionary_name`.
     """
 
-    __slots__ = ("_loaded", "_small", "_usual", "content", "name")
+    __slots__ = ("_compressors", "_loaded", "content", "name")
 
     def __init__(self, content: bytes) -> None:
         """Load a dictionary.
@@ -75,7 +75,7 @@ class Dictionary:
         self.content = content
         self.name = dictionary_name(content)
         self._loaded = zstandard.ZstdCompressionDict(content)
-        self._small, self._usual = zstdcodec.compressors(self._loaded)
+        self._compressors = zstdcodec.ByLevel(self._loaded)
         try:
             whole = self.decompress(_PROBE_PACKED, len(_PROBE)) == _PROBE
         except (zstandard.ZstdError, ValueError) as exc:
@@ -86,16 +86,16 @@ class Dictionary:
     def __repr__(self) -> str:
         return f"Dictionary({self.name.hex()}, {len(self.content)} bytes)"
 
-    def compress(self, raw: bytes, cuts: Sequence[int] = ()) -> bytes:
-        """Compress a body that may refer to the dictionary; ``cuts`` as for plain zstd."""
-        if len(raw) < zstdcodec.SMALL_BYTES:
-            return self._small.run(raw, ())
-        return self._usual.run(raw, cuts)
+    def compress(
+        self, raw: bytes, cuts: Sequence[int] = (), level: zstdcodec.Level = zstdcodec.Level.FULL
+    ) -> bytes:
+        """Compress a body that may refer to the dictionary; the rest is as for plain zstd."""
+        small = len(raw) < zstdcodec.SMALL_BYTES  # blocks of their own cost more than they save
+        return self._compressors.run(raw, () if small else cuts, level)
 
     def rest(self) -> None:
         """Let go of the memory that compressing took; it is taken again when it is needed."""
-        self._small.rest()
-        self._usual.rest()
+        self._compressors.rest()
 
     def decompress(self, data: bytes, raw_size_bytes: int) -> bytes:
         """Give back a body.

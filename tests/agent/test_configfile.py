@@ -66,7 +66,9 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         overflow = "refuse"
         linger_s = 2
         batch_events = 100
+        share = 16
         [uplink]
+        replay_limit = "1 Mbit/s"
         brokers = ["mqtts://a.example", "wss://[::1]:8443/ws"]
         username = "till"
         password_file = "secret"
@@ -101,6 +103,10 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert config.device.profile == "pi-4"
     lane = config.buffer.lanes["normal"]
     assert (lane.order, lane.linger_s, lane.batch_events) == (Order.LIVE_FIRST, 2.0, 100)
+    assert {name: one.share for name, one in config.buffer.lanes.items()} == {
+        "critical": 64, "high": 16, "normal": 16, "bulk": 1,
+    }  # fmt: skip
+    assert config.uplink.links[-1].replay_bytes_per_s == 125_000
     assert config.buffer.max_bytes == 8 * 1024 * 1024
     assert config.uplink.access.password_file == tmp_path / "secret"
     assert config.uplink.window_bytes == 1024 * 1024
@@ -156,6 +162,11 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
             LEAST + '[lanes.bulk]\norder = "random"',
             "[lanes.bulk] order is 'random', must be one of in-order, live-first",
         ),
+        (
+            LEAST + "[lanes.bulk]\nshare = 5",
+            "[lanes] bulk.share is 5, must be at most that of normal, 4",
+        ),
+        (LEAST + "[lanes.high]\nshare = 0", "[lanes.high] share is 0, must be a whole number"),
         (
             LEAST + "[lanes.bulk]\nbatch_events = 0",
             "[lanes.bulk] batch_events is 0, must be a whole number from 1 to 1000",

@@ -15,6 +15,7 @@ from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferConfig, BufferFullError, LaneConfig, SealResult
 from whimbrel_agent.clock import SystemClock
+from whimbrel_agent.energy.flushing import Waiting
 from whimbrel_agent.sealing import SealingTask
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.keys import PrivateKey
@@ -22,6 +23,21 @@ from whimbrel_protocol.names import Address
 
 ADDRESS = Address(tenant="acme", region="eu-1", store="store-1", device="till-1")
 EVENT = Event(type="t", source="s", time_ns=1, data={"n": 1})
+
+
+class Told:
+    """Counts frames told of; ``waits`` is what was told of events, while it rests."""
+
+    def __init__(self, sealed: list[int], *, rests: bool = False) -> None:
+        self.sealed = sealed
+        self.rests = rests
+        self.waits: list[tuple[tuple[Waiting, ...], bool]] = []
+
+    def frames_sealed(self, *, urgent: bool) -> None:
+        self.sealed.append(1)
+
+    def events_wait(self, waiting: tuple[Waiting, ...], *, came: bool) -> None:
+        self.waits.append((waiting, came))
 
 
 @asynccontextmanager
@@ -37,7 +53,7 @@ async def sealing_buffer(folder: Path, linger_s: float) -> AsyncIterator[tuple[B
         runner=runner,
     )
     sealed: list[int] = []
-    task = SealingTask(buffer, SystemClock(), lambda _urgent: sealed.append(1))
+    task = SealingTask(buffer, SystemClock(), Told(sealed))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(task.run())
         yield buffer, sealed

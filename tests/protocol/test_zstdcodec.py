@@ -8,6 +8,7 @@ import zstandard
 from whimbrel_protocol.words import PREFIX
 from whimbrel_protocol.zstdcodec import (
     SMALL_BYTES,
+    Level,
     compress,
     compress_with_words,
     decompress,
@@ -58,3 +59,14 @@ def test_threads_that_compress_at_once_get_their_own_bytes() -> None:
     for thread in threads:
         thread.join()
     assert found == wanted
+
+
+@pytest.mark.parametrize("level", Level)
+def test_every_level_comes_back_with_and_without_cuts(level: Level) -> None:
+    body = bytes(number * number % 251 for number in range(3 * SMALL_BYTES))
+    for cuts in ([], [100, 5000]):
+        assert decompress(compress(body, cuts, level), len(body)) == body
+
+
+def test_a_small_body_is_the_same_at_every_level() -> None:
+    assert len({compress(BODY, [], level) for level in Level}) == 1

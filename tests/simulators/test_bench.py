@@ -26,6 +26,7 @@ ASKED = {
     *(f"wire_bytes_per_event.{name}.at_20" for name in ("climate", "tills", "mix")),
     "seal_us_per_event",
     "seal_vs_json_gzip",
+    "seal_vs_json_gzip_battery",
     "disk_bytes_per_event",
     "agent_rss_mb",
     "agent_idle_cpu_percent",

@@ -1,10 +1,4 @@
-"""What gives way when the buffer is full, in which order, and when nothing may.
-
-Order: receipted frames kept for a restored region, oldest first; then, of lanes no more urgent
-than the new events and as their policies allow it, least urgent lane first: never-published
-numeric series are thinned, oldest first, step by step; then pending frames are dropped,
-never-published ones first, oldest first. What gives way becomes a gap.
-"""
+"""Makes room in a full buffer, in the order that :mod:`.givingway` decides. What gives way becomes a gap."""
 
 from __future__ import annotations
 
@@ -14,10 +8,17 @@ from typing import Final
 from whimbrel_agent.buffer import capacity
 from whimbrel_agent.buffer.frames import FrameRow, drop_pending, frames_with_events
 from whimbrel_agent.buffer.gaps import replace_by_gap
+from whimbrel_agent.buffer.givingway import (
+    How,
+    OverflowDecision,
+    OverflowInputs,
+    WayStep,
+    decide_overflow,
+)
 from whimbrel_agent.buffer.reissuing import Range, opened, seal_again
-from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
+from whimbrel_agent.buffer.state import BufferState
 from whimbrel_agent.buffer.thinning import Step, thin
-from whimbrel_agent.buffer.values import BufferFullError, Overflow
+from whimbrel_agent.buffer.values import BufferFullError
 from whimbrel_protocol.lanes import LANES, GapReason
 
 THIN_LOOKS: Final = 4
@@ -33,12 +34,9 @@ def make_room(state: BufferState, pages: int, lane: int) -> None:
     if capacity.has_room(state, pages):
         return
     while (missing := pages - capacity.room(state)) > 0:
-        # a full disk is no cap: dropping events would not give it a byte back
         at_cap = state.reserve.present
-        if not (
-            capacity.trim_receipted(state, missing)
-            or (at_cap and (_thin(state, lane) or _evict(state, missing, lane)))
-        ):
+        steps = _decided(state, lane, at_cap=at_cap).steps
+        if not any(_took(state, step, missing) for step in steps):
             state.counters["refused_full"] += 1
             why, remedy = (
                 ("buffer is full", "raise [buffer] max_bytes")
@@ -52,17 +50,27 @@ def make_room(state: BufferState, pages: int, lane: int) -> None:
             )
 
 
+def _decided(state: BufferState, lane: int, *, at_cap: bool) -> OverflowDecision:
+    inputs = OverflowInputs(LANES[lane], at_cap, tuple(one.overflow for one in state.lanes))
+    decision = decide_overflow(inputs)
+    state.journal.note("overflow", decision, inputs, state.now_s(), said=decision)
+    return decision
+
+
+def _took(state: BufferState, step: WayStep, missing: int) -> bool:
+    """Take one step; say whether it made any room."""
+    match step.how:
+        case How.RECEIPTED:
+            return bool(capacity.trim_receipted(state, missing))
+        case How.THIN:
+            return any(_thin_lane(state, LANES.index(step.lane), one) for one in Step)
+        case How.DROP:
+            evicted = _evict_lane(state, missing, LANES.index(step.lane))
+            state.counters["evicted_frames"] += evicted
+            return evicted > 0
+
+
 # ---------------------------------------------------------------------- thinning
-
-
-def _thin(state: BufferState, lane: int) -> bool:
-    """Thin a few frames; say whether any got smaller."""
-    for victim in reversed(range(lane, LANE_COUNT)):
-        if state.lanes[victim].overflow is Overflow.THIN and any(
-            _thin_lane(state, victim, step) for step in Step
-        ):
-            return True
-    return False
 
 
 def _thin_lane(state: BufferState, lane: int, step: Step) -> bool:
@@ -102,17 +110,6 @@ def _thin_frame(
 
 
 # ---------------------------------------------------------------------- dropping
-
-
-def _evict(state: BufferState, pages: int, lane: int) -> int:
-    """Turn some pending frames into gaps; returns how many."""
-    for victim in reversed(range(lane, LANE_COUNT)):
-        if state.lanes[victim].overflow is not Overflow.REFUSE:
-            evicted = _evict_lane(state, pages, victim)
-            if evicted:
-                state.counters["evicted_frames"] += evicted
-                return evicted
-    return 0
 
 
 def _evict_lane(state: BufferState, pages: int, lane: int) -> int:

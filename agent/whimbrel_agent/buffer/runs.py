@@ -15,7 +15,6 @@ from whimbrel_agent.buffer.gaps import add_gap, put_aside
 from whimbrel_agent.buffer.ledger import ACCEPTED
 from whimbrel_agent.buffer.staging import Stamp
 from whimbrel_agent.buffer.state import BufferState
-from whimbrel_protocol.batch import encode_events
 from whimbrel_protocol.errors import LocalProtocolError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.frame import seal_frame
@@ -138,10 +137,13 @@ def _frame(
         clock=place.stamp.quality,
         zones=name_zones(event.zone for event in events),
     )
+    present = place.epoch == state.epoch
     dictionary = None
-    if state.config.dictionaries and shared.address == state.address:
+    if present and state.config.dictionaries and shared.address == state.address:
         dictionary = state.shelf.for_sealing(state.address, state.generation)
-    columns = encode_events(events, dictionary=dictionary)
+    columns = state.encoder.encode(
+        events, state.counters, state.now_s(), present=present, dictionary=dictionary
+    )
     if state.learner is not None:
         state.learner.saw(events, columns, dictionary)
     return seal_frame(header, columns, state.key)

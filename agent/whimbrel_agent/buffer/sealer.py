@@ -16,6 +16,7 @@ from whimbrel_agent.buffer.runs import LostRun, Place, SealedRun, insert_run, se
 from whimbrel_agent.buffer.sealing import (
     CLOSED_EPOCH_EVENTS,
     FIRST_RATIO,
+    Unsealed,
     Waiting,
     deadline_ns,
     is_due,
@@ -25,6 +26,7 @@ from whimbrel_agent.buffer.sealing import (
 from whimbrel_agent.buffer.staging import DamagedRowError, StagedRow, read_row
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState, StagedSlot
 from whimbrel_protocol.event import Event
+from whimbrel_protocol.lanes import LANES
 
 _READ_AT_ONCE: Final = 1_000
 
@@ -64,6 +66,21 @@ class Sealer:
                 if staged.slots
             ),
             default=None,
+        )
+
+    def unsealed(self) -> tuple[Unsealed, ...]:
+        """Return what waits in each lane that has something."""
+        lanes = self._state.lanes
+        return tuple(
+            Unsealed(
+                lane=LANES[lane],
+                events=staged.events,
+                batch_events=lanes[lane].batch_events,
+                linger_s=lanes[lane].linger_s,
+                deadline_ns=deadline_ns(self._waiting(lane), lanes[lane]),
+            )
+            for lane, staged in enumerate(self._state.staged)
+            if staged.slots
         )
 
     def _waiting(self, lane: int) -> Waiting:

@@ -33,6 +33,25 @@ class Waiting:
     oldest_mono_ns: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsealed:
+    """What waits in a lane, and for what: for whoever plans by it.
+
+    Attributes:
+        lane: its name.
+        events: how many wait.
+        batch_events: so many make a batch full.
+        linger_s: how long an event waits for company.
+        deadline_ns: when the oldest has waited so long, monotonic.
+    """
+
+    lane: str
+    events: int
+    batch_events: int
+    linger_s: float
+    deadline_ns: int
+
+
 def is_due(
     waiting: Waiting, lane: LaneConfig, *, now_mono_ns: int, ratio: float, pressing: bool
 ) -> bool:

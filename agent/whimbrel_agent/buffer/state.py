@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from whimbrel_agent.buffer.database import Database
+from whimbrel_agent.buffer.encoder import Encoder
 from whimbrel_agent.buffer.learning import Learner
 from whimbrel_agent.buffer.ledger import Ledger
 from whimbrel_agent.buffer.meter import Meter
@@ -24,6 +25,7 @@ from whimbrel_agent.buffer.shelf import Shelf
 from whimbrel_agent.buffer.streams import Streams
 from whimbrel_agent.buffer.thinning import Step
 from whimbrel_agent.buffer.values import BufferBrokenError, BufferConfig, DamageReport, LaneConfig
+from whimbrel_agent.decisions.journal import DecisionJournal
 from whimbrel_agent.ports import Clock, Random
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import LANES, Order
@@ -127,6 +129,8 @@ class BufferState:
         self.streams = Streams()
         self.shelf = Shelf()
         self.learner = Learner() if config.dictionaries else None
+        self.journal = DecisionJournal()
+        self.encoder = Encoder()
         self.epochs: dict[int, EpochRow] = {}
         self.staged = [StagedLane() for _ in LANES]
         self.totals = [LaneTotals() for _ in LANES]

@@ -13,6 +13,7 @@ from typing import Final, Protocol, TypeVar
 
 from whimbrel_agent.buffer import resuming, sending, settling, teaching
 from whimbrel_agent.buffer.accepting import Acceptor, Aside
+from whimbrel_agent.buffer.codecchoice import CodecTerms
 from whimbrel_agent.buffer.epochs import forget_idle
 from whimbrel_agent.buffer.exporting import export_slice
 from whimbrel_agent.buffer.idempotency import KeyStore
@@ -22,6 +23,7 @@ from whimbrel_agent.buffer.places import Places
 from whimbrel_agent.buffer.recent import Recent
 from whimbrel_agent.buffer.reporting import stats_of
 from whimbrel_agent.buffer.sealer import Sealer
+from whimbrel_agent.buffer.sealing import Unsealed
 from whimbrel_agent.buffer.state import BufferState
 from whimbrel_agent.buffer.values import (
     Accepted,
@@ -35,6 +37,7 @@ from whimbrel_agent.buffer.values import (
     VerifyReport,
 )
 from whimbrel_agent.buffer.verifying import verify_state
+from whimbrel_agent.decisions.journal import DecisionJournal
 from whimbrel_agent.ports import Clock, Random, SqlRunner, SqlWork
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.keys import PrivateKey
@@ -201,6 +204,10 @@ class Buffer:
             await self._run(lambda: teaching.learn(self._state))
         return SealResult(frames, self._sealer.next_deadline_ns(), urgent)
 
+    async def unsealed(self) -> tuple[Unsealed, ...]:
+        """What waits to be sealed, by lane."""
+        return await self._run(self._sealer.unsealed)
+
     async def seal_all(self) -> int:
         """Seal everything staged now (shutdown, drain); returns the number of frames."""
         frames = await self._run(lambda: self._seal_where(lambda _epoch: True))
@@ -279,6 +286,14 @@ class Buffer:
                 linger_s=max(configured.linger_s, linger_s.get(lane, 0.0)),
                 batch_events=max(configured.batch_events, batch_events or 1),
             )
+
+    def encode_by(self, terms: CodecTerms) -> None:
+        """Have what is accepted from now on compressed by other terms."""
+        self._state.encoder.terms = terms
+
+    def note_in(self, journal: DecisionJournal) -> None:
+        """Have the buffer's decisions noted there."""
+        self._state.journal = self._state.encoder.journal = journal
 
     def next_freeing(self) -> asyncio.Event:
         """Give an event that is set when space is freed next.

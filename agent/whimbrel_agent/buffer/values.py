@@ -52,12 +52,14 @@ class LaneConfig:
         linger_s: the longest an accepted event waits to be sealed.
         batch_events: seal as soon as this many wait.
         overflow: what gives way when the buffer is full.
+        share: of a full link, in proportion to the shares of the other busy lanes.
     """
 
     order: Order = Order.IN_ORDER
     linger_s: float = 1.0
     batch_events: int = MAX_SEAL_EVENTS  # a backlog takes 15 % less bytes than in halves of it
     overflow: Overflow = Overflow.DROP_OLDEST
+    share: int = 4
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch_events <= MAX_SEAL_EVENTS:
@@ -69,10 +71,10 @@ class LaneConfig:
 def default_lanes() -> dict[str, LaneConfig]:
     """Return the lanes as they are unless configured: urgent ones seal sooner."""
     return {
-        "critical": LaneConfig(linger_s=0.05, overflow=Overflow.REFUSE),
-        "high": LaneConfig(linger_s=0.25),
+        "critical": LaneConfig(linger_s=0.05, overflow=Overflow.REFUSE, share=64),
+        "high": LaneConfig(linger_s=0.25, share=16),
         "normal": LaneConfig(linger_s=1.0),
-        "bulk": LaneConfig(linger_s=10.0, overflow=Overflow.THIN),
+        "bulk": LaneConfig(linger_s=10.0, overflow=Overflow.THIN, share=1),
     }
 
 

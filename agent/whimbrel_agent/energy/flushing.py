@@ -11,7 +11,8 @@ Everything that waits goes out together, since the radio is on anyway; the quest
 What is near depends on how often items come (:func:`tail_pays`): where they come often, sending
 each at once keeps the radio awake for ever.
 
-A session budget postpones what can bear it, never what is binding.
+A session budget spaces out what can bear it, never what is binding. It holds while the radio is
+awake too: a use then opens no session, but begins the tail anew, and many of them never let it end.
 """
 
 from __future__ import annotations
@@ -50,21 +51,23 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class SessionBudget:
-    """How many radio sessions may be opened.
+    """How many radio sessions may be opened, evenly spaced.
+
+    A dozen within the first minutes of an hour would leave the rest of it without any.
 
     Attributes:
-        per_hour: at most so many in any hour; 0: no limit.
-        opened_s: when the last ones were opened, oldest first; only the last hour matters.
+        per_hour: so many in an hour; 0: no limit.
+        opened_s: when the last one was opened; None: none was.
     """
 
-    per_hour: int = 0
-    opened_s: tuple[float, ...] = ()
+    per_hour: float = 0
+    opened_s: float | None = None
 
     def opens_s(self, now_s: float) -> float:
         """Return when the next session is within the budget, now at the earliest."""
-        if self.per_hour <= 0 or len(self.opened_s) < self.per_hour:
+        if self.per_hour <= 0 or self.opened_s is None:
             return now_s
-        return max(now_s, self.opened_s[-self.per_hour] + 3600.0)
+        return max(now_s, self.opened_s + 3600.0 / self.per_hour)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +113,14 @@ def decide_flush(inputs: FlushInputs) -> FlushDecision:
     wanted = _wanted(first, inputs)
     opens_s = inputs.sessions.opens_s(inputs.now_s)
     assert wanted.flush_s is not None
-    if wanted.flush_s >= opens_s or _awake(inputs, wanted.flush_s):
+    if wanted.flush_s >= opens_s:
         return wanted
     binding = [one.deadline_s for one in inputs.waiting if one.binding]
     bound_s = max(inputs.now_s, min(binding) - inputs.lead_s) if binding else opens_s
     if bound_s < opens_s:
         return FlushDecision(bound_s, "a binding deadline, beyond the session budget")
-    used = inputs.sessions.per_hour
-    return FlushDecision(opens_s, f"the budget of {used} sessions an hour is used up until then")
+    per_hour = inputs.sessions.per_hour
+    return FlushDecision(opens_s, f"the next of {per_hour:g} sessions an hour is not due yet")
 
 
 def _wanted(first: Waiting, inputs: FlushInputs) -> FlushDecision:
@@ -126,14 +129,14 @@ def _wanted(first: Waiting, inputs: FlushInputs) -> FlushDecision:
     if due_s <= inputs.now_s:
         return FlushDecision(inputs.now_s, "the earliest deadline is here")
     if inputs.tail_s <= 0:
-        return FlushDecision(due_s, "the earliest deadline: the radio has no tail")
+        return FlushDecision(due_s, "the earliest deadline, since the radio has no tail")
     if not tail_pays(first.allowed_s, inputs.tail_s, inputs.arrival_gap_s):
-        return FlushDecision(due_s, "the earliest deadline: it is far beyond the radio's tail")
+        return FlushDecision(due_s, "the earliest deadline, which is far beyond the radio's tail")
     if inputs.last_use_s is not None:
         young_s = inputs.last_use_s + TAIL_SHARE * inputs.tail_s
         if inputs.now_s <= young_s:
             return FlushDecision(inputs.now_s, "the radio is awake from the last use anyway")
-    return FlushDecision(due_s, "the earliest deadline: the radio is asleep or soon will be")
+    return FlushDecision(due_s, "the earliest deadline, since the radio is asleep or soon will be")
 
 
 def tail_pays(allowed_s: float, tail_s: float, arrival_gap_s: float | None) -> bool:
@@ -159,8 +162,3 @@ def tail_pays(allowed_s: float, tail_s: float, arrival_gap_s: float | None) -> b
     between_s = gap_s * math.exp(young / gap_s)
     greedy = (tail_s + between_s - young - gap_s) / (between_s + allowed_s)
     return greedy < tail_s / (gap_s + allowed_s)
-
-
-def _awake(inputs: FlushInputs, when_s: float) -> bool:
-    """Whether the radio is awake then from its last use, so that no session is opened."""
-    return inputs.last_use_s is not None and when_s <= inputs.last_use_s + inputs.tail_s

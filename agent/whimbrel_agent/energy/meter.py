@@ -16,7 +16,14 @@ from typing import Final, TypeVar
 from whimbrel_agent.energy.account import RadioAccount
 from whimbrel_agent.energy.figures import Consumption, EnergyFigures
 from whimbrel_agent.energy.metering import MeteredTransport
-from whimbrel_agent.energy.model import SECONDS_PER_DAY, Costs, Joules, Work, battery_h, energy_of
+from whimbrel_agent.energy.model import (
+    SECONDS_PER_DAY,
+    Costs,
+    Joules,
+    Work,
+    battery_h,
+    energy_of,
+)
 from whimbrel_agent.energy.usage import Usage
 from whimbrel_agent.logs import facts
 from whimbrel_agent.ports import Clock, Transport
@@ -78,6 +85,11 @@ class EnergyMeter:
         self._start_bytes = usage.written_bytes()
         self._start_commits = commits()
         self._samples: deque[_Sample] = deque([self._sample()], maxlen=MAX_SAMPLES)
+
+    @property
+    def costs(self) -> Costs:
+        """What work costs by the profile, for whoever plans by it."""
+        return self._costs
 
     def metered(self, transport: Transport) -> Transport:
         """Return the same transport, whose uses are counted here."""

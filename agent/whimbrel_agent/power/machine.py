@@ -1,11 +1,7 @@
 """Debounces readings into decisions with reasons: modes, and the stop. Pure; see :mod:`.task`.
 
-What one reading calls for is :mod:`.rules`' word; this is how many of them it takes.
-
-A mode is entered after ``confirm`` plausible readings in a row that call for it or for a poorer one;
-critical after twice as many, since gauges that fail say "empty" more than anything else. Mains must
-have been back for half a minute. ``confirm`` critical readings after that of the mode, the agent is
-told to stop, once.
+What one reading calls for is :mod:`.rules`' word, and :mod:`.confirming`'s how many of them it takes.
+``confirm`` critical readings after those that made the mode, the agent is told to stop, once.
 
 A reading that cannot be true counts for nothing, and so does one that lacks a charge that was
 known before. A charge that jumps ends a row and begins none.
@@ -14,10 +10,18 @@ known before. A charge that jumps ends a row and begins none.
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
+from whimbrel_agent.decisions.journal import DecisionJournal
+from whimbrel_agent.power.confirming import (
+    CRITICAL_TIMES,
+    ModeDecision,
+    ModeInputs,
+    decide_mode,
+    is_poorer,
+)
 from whimbrel_agent.power.figures import PowerFigures
 from whimbrel_agent.power.modes import SETTINGS, Mode, ModeSettings
 from whimbrel_agent.power.plausibility import Misread, Plausibility
@@ -29,12 +33,6 @@ __all__ = ["ModeChanged", "PowerMachine", "StopNow"]
 CONFIRM_S: Final = 5.0
 """Between two looks while a change is being confirmed: a loss of mains is believed in ten seconds,
 and a brown-out of two is not seen."""
-
-CRITICAL_TIMES: Final = 2
-"""So many times ``confirm`` readings make the charge critical."""
-
-MAINS_BACK_S: Final = 30.0
-"""Mains that is back for less may be gone again; a flush then costs what was just saved."""
 
 WEAK_HOLD_S: Final = 600.0
 """Under-voltage comes with load: without load it is gone, and with the next load back."""
@@ -64,16 +62,18 @@ class PowerMachine:
 
     Args:
         rules: where the lines are.
+        journal: where decisions are noted.
     """
 
-    def __init__(self, rules: ModeRules) -> None:
+    def __init__(self, rules: ModeRules, journal: DecisionJournal | None = None) -> None:
+        self._journal = journal or DecisionJournal()
         self._rules = rules
         self._plausibility = Plausibility(rules.shortest_runtime_s)
         self.mode = Mode.MAINS
         self.reason = "nothing was read yet: mains is assumed"
         self._max_poll_s = rules.max_poll_s
         self._known = False
-        self._row: deque[Mode] = deque(maxlen=rules.confirm * CRITICAL_TIMES)
+        self._row: tuple[Mode, ...] = ()
         self._mains_since_ns: int | None = None
         self._critical_count = 0
         self._stopped = False
@@ -126,8 +126,19 @@ class PowerMachine:
             self._counts["absent"] += 1
             return ()
         self._reading, self._read_ns, self._last_failure = reading, now_ns, ""
-        mode, reason = wanted(self.mode, reading, self._rules, weak=self._is_weak(reading, now_ns))
-        return (*self._settle(mode, reason, now_ns), *self._consider_stop(reason))
+        inputs = ModeInputs(
+            mode=self.mode,
+            known=self._known,
+            reading=reading,
+            weak=self._is_weak(reading, now_ns),
+            rules=self._rules,
+            row=self._row,
+            mains_since_ns=self._mains_since_ns,
+            now_ns=now_ns,
+        )
+        decided = decide_mode(inputs)
+        self._row, self._mains_since_ns = decided.row, decided.mains_since_ns
+        return (*self._settle(decided, inputs), *self._consider_stop(decided.reason))
 
     def receive_failure(self, why: str) -> None:
         """Take that the source did not answer: nothing changes, since nothing is known."""
@@ -174,7 +185,7 @@ class PowerMachine:
         """
         mode, _ = wanted(self.mode, reading, self._rules, weak=False)
         if self._row and self._is_poorer(mode) is not self._is_poorer(self._row[-1]):
-            self._row.clear()
+            self._row = ()
         if not self._is_critical(reading):
             self._critical_count = 0
 
@@ -187,51 +198,20 @@ class PowerMachine:
             and percent <= self._rules.critical_percent + within
         )
 
-    def _settle(self, mode: Mode, reason: str, now_ns: int) -> tuple[Decision, ...]:
-        if mode is not Mode.MAINS:
-            self._mains_since_ns = None
-        elif self._mains_since_ns is None:
-            self._mains_since_ns = now_ns
-        if mode is self.mode and self._known:
-            self._row.clear()
-            self.reason = reason
+    def _settle(self, decided: ModeDecision, inputs: ModeInputs) -> tuple[Decision, ...]:
+        if not decided.entered:
+            if decided.called is self.mode and self._known:
+                self.reason = decided.reason
             return ()
-        if self._row and self._is_poorer(mode) is not self._is_poorer(self._row[-1]):
-            self._row.clear()
-        self._row.append(mode)
-        confirmed = self._confirmed(now_ns)
-        if confirmed is None or (confirmed is self.mode and self._known):
-            return ()
-        return self._enter(confirmed, reason, now_ns)
-
-    def _enter(self, mode: Mode, reason: str, now_ns: int) -> tuple[Decision, ...]:
-        changed = mode is not self.mode
-        self._known, self.mode, self.reason = True, mode, reason
-        if mode is self._row[-1]:
-            self._row.clear()  # else a poorer one is on its way still
+        changed = decided.mode is not self.mode
+        self._known, self.mode, self.reason = True, decided.mode, decided.reason
+        self._journal.note("power", decided, inputs, inputs.now_ns / 1e9, said=decided)
         if self._reading.under_voltage:
-            self._weak_until_ns = now_ns + int(WEAK_HOLD_S * 1e9)
-        return (ModeChanged(mode, self.settings, reason),) if changed else ()
-
-    def _confirmed(self, now_ns: int) -> Mode | None:
-        """Give the mode on which all readings of the row agree: they may differ in how far.
-
-        On the way down that is the richest that was called for, on the way up the poorest.
-        """
-        needed = self._rules.confirm
-        if len(self._row) < needed:
-            return None
-        recent = sorted(list(self._row)[-needed:], key=lambda mode: mode.value)
-        if self._is_poorer(recent[0]):
-            sure = len(self._row) == needed * CRITICAL_TIMES and set(self._row) == {Mode.CRITICAL}
-            return Mode.CRITICAL if sure else min(recent[0], Mode.LOW, key=lambda mode: mode.value)
-        if recent[-1] is Mode.MAINS and self._known:
-            since_ns = now_ns if self._mains_since_ns is None else self._mains_since_ns
-            return Mode.MAINS if now_ns - since_ns >= MAINS_BACK_S * 1e9 else None
-        return recent[-1]
+            self._weak_until_ns = inputs.now_ns + int(WEAK_HOLD_S * 1e9)
+        return (ModeChanged(self.mode, self.settings, self.reason),) if changed else ()
 
     def _is_poorer(self, mode: Mode) -> bool:
-        return mode.value > self.mode.value
+        return is_poorer(mode, self.mode)
 
     def _consider_stop(self, reason: str) -> tuple[Decision, ...]:
         if self.mode is not Mode.CRITICAL:

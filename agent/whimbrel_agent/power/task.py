@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from whimbrel_agent.decisions.journal import DecisionJournal
 from whimbrel_agent.logs import Streak, facts
 from whimbrel_agent.plain import plain
 from whimbrel_agent.ports import Clock
@@ -44,7 +45,9 @@ class PowerTask:
         self._source = source
         self._clock = clock
         self._rules = rules
-        self._machine = PowerMachine(rules)
+        self.journal = DecisionJournal()
+        """Of the whole agent: the power task is there before everything else."""
+        self._machine = PowerMachine(rules, self.journal)
         self._streak = Streak(_log)
         self._failing = False
         self._stop_listeners: list[StopListener] = []

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from whimbrel_agent.decisions.journal import DecisionJournal
 from whimbrel_agent.ports import LinkFailure, Random
 
 PROVEN_AFTER_S: Final = 10.0
@@ -46,6 +47,45 @@ DELAYS: Final[Mapping[LinkFailure, Delays]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class RetryInputs:
+    """What the wait after a failure is decided from.
+
+    Attributes:
+        failure: its class.
+        before: the class of this broker's failure before; None: there was none.
+        delay_s: the wait after that one.
+        lived_s: how long the link had been up, 0 when it never was.
+        chance: drawn for this decision, 0 to 1.
+    """
+
+    failure: LinkFailure
+    before: LinkFailure | None
+    delay_s: float
+    lived_s: float
+    chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDecision:
+    """How long to wait before the next try, and why."""
+
+    delay_s: float
+    reason: str
+
+
+def decide_retry(inputs: RetryInputs) -> RetryDecision:
+    """Return how long to wait after a failure."""
+    delays = DELAYS[inputs.failure]
+    proven = inputs.lived_s >= PROVEN_AFTER_S
+    before_s = 0.0 if proven or inputs.failure is not inputs.before else inputs.delay_s
+    top_s = max(before_s, delays.base_s) * _GROWTH
+    drawn_s = delays.base_s + inputs.chance * (top_s - delays.base_s)
+    again = f", again after {before_s:.1f} s" if before_s else ""
+    why = f"{inputs.failure.name.lower().replace('_', ' ')}{again}"
+    return RetryDecision(min(delays.cap_s, drawn_s), why)
+
+
 @dataclass(slots=True)
 class _Broker:
     ready_s: float = 0.0
@@ -56,11 +96,14 @@ class _Broker:
 class Backoff:
     """The brokers of one uplink and when each may be tried."""
 
-    def __init__(self, brokers: int, random: Random) -> None:
+    def __init__(
+        self, brokers: int, random: Random, journal: DecisionJournal | None = None
+    ) -> None:
         if brokers < 1:
             raise ValueError("an uplink needs at least one broker")
         self._brokers = [_Broker() for _ in range(brokers)]
         self._random = random
+        self._journal = journal or DecisionJournal()
 
     def next_try(self) -> tuple[int, float]:
         """Return the broker to try next and the monotonic second from which it may be tried.
@@ -80,13 +123,10 @@ class Backoff:
             now_s: monotonic now.
         """
         entry = self._brokers[broker]
-        delays = DELAYS[failure]
-        before_s = (
-            0.0 if lived_s >= PROVEN_AFTER_S or failure is not entry.failure else entry.delay_s
-        )
-        top_s = max(before_s, delays.base_s) * _GROWTH
-        drawn_s = delays.base_s + self._random.random() * (top_s - delays.base_s)
-        entry.delay_s = min(delays.cap_s, drawn_s)
+        inputs = RetryInputs(failure, entry.failure, entry.delay_s, lived_s, self._random.random())
+        decision = decide_retry(inputs)
+        self._journal.note("retry", decision, inputs, now_s, said=(broker, decision))
+        entry.delay_s = decision.delay_s
         entry.failure = failure
         entry.ready_s = now_s + entry.delay_s
         return entry.delay_s

@@ -34,6 +34,10 @@ class Doing:
 
     def words(self, now_s: float) -> str:
         """Say it."""
+        return self.blocked(now_s) or self.sending
+
+    def blocked(self, now_s: float) -> str:
+        """Say why no frame at all may go now; empty when frames may."""
         if self.rest and self.link is not LinkState.CONNECTING:
             return self.rest
         if self.link is LinkState.DOWN:
@@ -45,4 +49,4 @@ class Doing:
             return f"held by the region for {self.hold_until_s - now_s:.0f} s: {self.hold_reason}"
         if self.resume is not ResumeState.DONE:
             return f"waiting for the region's answer to resume ({self.asks} asked)"
-        return self.sending
+        return ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
+from whimbrel_agent.uplink.lanewaits import LaneWaiting
 from whimbrel_agent.uplink.offset import OffsetSample
+from whimbrel_agent.uplink.radio import RadioPlan
 from whimbrel_agent.uplink.window import WindowFigures
 from whimbrel_protocol.names import Address
 
@@ -32,7 +34,8 @@ class ResumeState(Enum):
 class SessionFigures:
     """The session for status. ``doing`` says in words what it waits for and why.
 
-    ``radio`` is the decision whether frames may go now.
+    ``radio`` is the decision whether frames may go now, by ``plan``; ``lanes`` is what each waits for,
+    and ``blocked`` why no frame of any may go, empty when they may.
     """
 
     link: LinkState
@@ -47,6 +50,9 @@ class SessionFigures:
     counts: Mapping[str, int]
     doing: str
     radio: str = "the radio is always on"
+    plan: RadioPlan = field(default_factory=RadioPlan)
+    lanes: tuple[LaneWaiting, ...] = ()
+    blocked: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,14 +126,14 @@ class LaneQueue:
 
     # ------------------------------------------------------------------ sending
 
-    def head(self) -> FrameRef | None:
-        """Return the frame to send next, None when none is known."""
-        track = self._next_track()
+    def head(self, *, new_only: bool = False) -> FrameRef | None:
+        """Return the frame to send next, None when none is known; or the next that is no backlog."""
+        track = self._next_track(new_only=new_only)
         return None if track is None else next(iter(track.ready.values()))
 
-    def take(self) -> FrameRef:
+    def take(self, *, new_only: bool = False) -> FrameRef:
         """Remove and return the head."""
-        track = self._next_track()
+        track = self._next_track(new_only=new_only)
         assert track is not None
         backlog = len(self._tracks) == 1 or track is self._tracks[1]
         self._since_backlog = 0 if backlog else self._since_backlog + 1
@@ -143,7 +143,10 @@ class LaneQueue:
         """Say whether the frame was there before the link came up."""
         return frame.id <= self._backlog_until
 
-    def _next_track(self) -> _Track | None:
+    def _next_track(self, *, new_only: bool = False) -> _Track | None:
+        if new_only:
+            passes = len(self._tracks) > 1 and not self._oldest_first
+            return self._tracks[0] if passes and self._tracks[0].ready else None
         if len(self._tracks) == 1:
             return self._tracks[0] if self._tracks[0].ready else None
         live, backlog = self._tracks

@@ -6,7 +6,6 @@ of) has its rules; the last one, of the settings in ``[uplink]`` itself, fits ev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from fnmatch import fnmatchcase
@@ -58,6 +57,21 @@ class Cap:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LinkFit:
+    """Which connections are of one class: see :class:`LinkRules`."""
+
+    name: str
+    interfaces: tuple[str, ...]
+    brokers: tuple[int, ...]
+
+    def holds(self, broker: int, interface: str) -> bool:
+        """Say whether a connection is of this class."""
+        if self.brokers and broker not in self.brokers:
+            return False
+        return not self.interfaces or any(fnmatchcase(interface, one) for one in self.interfaces)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRules:
     """The rules of one class of links.
@@ -68,6 +82,7 @@ class LinkRules:
             share, as any TCP connection does.
         bytes_per_s: the cap at any time; None for none.
         day_limits: caps by time of day; the least that holds counts.
+        replay_bytes_per_s: the cap of what travels as replay; None for none.
         monthly_bytes: the budget of a month; None for none.
         month_day: the day on which a month begins, 1 to 28.
         zone: whose hours and days these are.
@@ -79,17 +94,17 @@ class LinkRules:
     polite: bool = True
     bytes_per_s: float | None = None
     day_limits: tuple[DayLimit, ...] = ()
+    replay_bytes_per_s: float | None = None
     monthly_bytes: int | None = None
     month_day: int = 1
     zone: tzinfo = UTC
     interfaces: tuple[str, ...] = ()
     brokers: frozenset[int] = frozenset()
 
-    def fit(self, broker: int, interface: str) -> bool:
-        """Say whether a connection is of this class."""
-        if self.brokers and broker not in self.brokers:
-            return False
-        return not self.interfaces or any(fnmatchcase(interface, one) for one in self.interfaces)
+    @property
+    def fits(self) -> LinkFit:
+        """Which connections are of this class."""
+        return LinkFit(self.name, self.interfaces, tuple(sorted(self.brokers)))
 
     def cap_at(self, wall_ns: int) -> Cap:
         """Return the cap in force at a time of the device's wall clock."""
@@ -114,6 +129,32 @@ class LinkRules:
         return moment.year * 12 + moment.month - 1 - (moment.day < self.month_day)
 
 
-def rules_for(classes: Sequence[LinkRules], broker: int, interface: str) -> LinkRules:
-    """Return the rules of the first class that a connection fits; the last one if none does."""
-    return next((one for one in classes if one.fit(broker, interface)), classes[-1])
+@dataclass(frozen=True, slots=True)
+class LinkInputs:
+    """What a link's class is decided from: the classes, the broker's index, the interface."""
+
+    classes: tuple[LinkFit, ...]
+    broker: int
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkClass:
+    """Which of the classes a link is of, by its place and name, and why."""
+
+    index: int
+    name: str
+    reason: str
+
+
+def decide_class(inputs: LinkInputs) -> LinkClass:
+    """Return the first class that a connection fits; the last one if none does."""
+    classes = inputs.classes
+    last = len(classes) - 1
+    index = next(
+        (i for i, one in enumerate(classes) if one.holds(inputs.broker, inputs.interface)), last
+    )
+    name = classes[index].name
+    through = f"interface {inputs.interface}" if inputs.interface else "an interface not known"
+    first = "the first class that fits" if index < last else "no other class fits"
+    return LinkClass(index, name, f"{first} broker {inputs.broker} and {through}")

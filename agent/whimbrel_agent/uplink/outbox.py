@@ -10,13 +10,26 @@ from dataclasses import dataclass
 from typing import Final
 
 from whimbrel_agent.buffer.values import FrameRef
+from whimbrel_agent.decisions.journal import DecisionJournal
+from whimbrel_agent.uplink.answered import STATUS_COUNTERS, Answered, Overdue
 from whimbrel_agent.uplink.counts import Counts
+from whimbrel_agent.uplink.holding import FREE, Held, HoldInputs, InFlight, Traffic, holds, sooner
 from whimbrel_agent.uplink.lanequeue import Flight, FrameKey, LaneQueue, key_of
+from whimbrel_agent.uplink.lanewaits import LaneWaiting, lane_waiting
 from whimbrel_agent.uplink.turns import Turns
-from whimbrel_agent.uplink.values import LoadFrames, Now, RecheckFrame, SendFrames, Sending
-from whimbrel_agent.uplink.window import Held, InFlight, Traffic, Window
+from whimbrel_agent.uplink.values import (
+    FramesGone,
+    FramesLoaded,
+    LoadFrames,
+    Now,
+    ReceiptsSettled,
+    RecheckFrame,
+    SendFrames,
+    Sending,
+)
+from whimbrel_agent.uplink.window import Window
 from whimbrel_protocol.lanes import LANES, Order
-from whimbrel_protocol.messages import Receipt, Status, StreamState
+from whimbrel_protocol.messages import Receipt, StreamState
 
 RECHECK_SENDS: Final = 5
 """After so many sends without an answer the frame's own bytes are checked, and every so many
@@ -28,28 +41,6 @@ SENDS_KEPT_WINDOWS: Final = 4
 BATCH_BYTES: Final = 512 * 1024
 """Frames handed out at once: their bytes are in memory together while they are published."""
 
-_STATUS_COUNTERS: Final[Mapping[Status, str]] = {
-    Status.COMMITTED: "frames_committed",
-    Status.GAPPED: "frames_gapped",
-    Status.COMMITTED_UNKNOWN: "frames_unknown",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What a receipt was about: frames of ours it named, and the newest first send among them."""
-
-    matched: int
-    newest: Flight | None
-
-
-@dataclass(frozen=True, slots=True)
-class Overdue:
-    """What time-outs led to: frames to recheck, and whether the region was silent all along."""
-
-    rechecks: tuple[RecheckFrame, ...]
-    silent: bool
-
 
 @dataclass(slots=True)
 class _Wanted:
@@ -58,18 +49,40 @@ class _Wanted:
     filling: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    queue: LaneQueue
+    asked: HoldInputs
+    new_only: bool
+
+
 class Outbox:
     """The frames of every lane on their way to the region.
+
+    Args:
+        lanes: their orders.
+        window: the bounds on what is in flight.
+        counts: the uplink's counters.
+        shares: the lanes' shares of a full link; None: the usual ones.
+        journal: where decisions are noted.
 
     Attributes:
         held: why the frame whose turn it is was not sent at the last look; None when all was.
     """
 
-    def __init__(self, lanes: Mapping[str, Order], window: Window, counts: Counts) -> None:
+    def __init__(
+        self,
+        lanes: Mapping[str, Order],
+        window: Window,
+        counts: Counts,
+        shares: Mapping[str, int] | None = None,
+        journal: DecisionJournal | None = None,
+    ) -> None:
         self.window = window
+        self._journal = journal or DecisionJournal()
         self._queues = {lane: LaneQueue(lane, lanes[lane]) for lane in LANES}
         self._counts = counts
-        self._turns = Turns()
+        self._turns = Turns(shares)
         self._sends: dict[FrameKey, int] = {}
         self._wanted: dict[tuple[int, str], _Wanted] = {}
         self._flying_bytes = 0
@@ -99,6 +112,17 @@ class Outbox:
         for queue in self._queues.values():
             if queue.idle:
                 queue.sealed()
+
+    def told(self, event: FramesLoaded | FramesGone | ReceiptsSettled) -> bool:
+        """Take the buffer's word; False when the region wants what it no longer has."""
+        match event:
+            case FramesLoaded(asked, frames):
+                return self.loaded(asked, frames)
+            case FramesGone(frames):
+                self.gone(frames)
+            case ReceiptsSettled():
+                self.drained()
+        return True
 
     def loads(self) -> list[LoadFrames]:
         """Return what to read from the buffer now."""
@@ -143,7 +167,7 @@ class Outbox:
             if frame is None:
                 continue
             matched += 1
-            self._counts.add(_STATUS_COUNTERS[entry.status])
+            self._counts.add(STATUS_COUNTERS[entry.status])
             self._sends.pop(key_of(frame), None)
             if flight is not None:
                 self._flying_bytes -= frame.size_bytes
@@ -232,31 +256,44 @@ class Outbox:
         self._more_now = False
         self._stale = self._stale_flights(now.mono_s)
         while (turn := self._next_turn(now)) is not None:
-            queue, traffic = turn
-            frame = queue.take()
-            sendings.append(self._fly(queue, frame, traffic, now))
+            frame = turn.queue.take(new_only=turn.new_only)
+            sendings.append(self._fly(turn, frame, now))
             size_bytes += frame.size_bytes
             if size_bytes >= BATCH_BYTES:
                 self._more_now = True
                 break
         return SendFrames(tuple(sendings), self.window.to_reserve()) if sendings else None
 
-    def _next_turn(self, now: Now) -> tuple[LaneQueue, Traffic] | None:
+    def _next_turn(self, now: Now) -> _Turn | None:
         """Return whose frame goes next; None, with the reason in ``held``, when none may."""
         waiting = [lane for lane, queue in self._queues.items() if queue.head() is not None]
         self.held = None
         for lane in self._turns.order(waiting):
-            queue = self._queues[lane]
-            head = queue.head()
-            assert head is not None
-            traffic = self.window.traffic(lane, replay=self._is_replay(queue, head))
-            if self.held is not None and self.held.for_all and traffic is not Traffic.URGENT:
-                continue
-            held = self.window.holds(head.size_bytes, traffic, self._in_flight(), now)
-            if held is None:
-                return queue, traffic
-            self.held = _sooner(self.held, held)
+            for new_only in (False, True):
+                asked = self._asked(self._queues[lane], now, new_only=new_only)
+                if asked is None or self._must_not_pass(asked.traffic):
+                    break
+                held = holds(asked)
+                if self.held is None:
+                    self._journal.note("send", held or FREE, asked, now.mono_s)
+                if held is None:
+                    return _Turn(self._queues[lane], asked, new_only)
+                self.held = sooner(self.held, held)
+                if not held.backlog:
+                    break
         return None
+
+    def _asked(self, queue: LaneQueue, now: Now, *, new_only: bool = False) -> HoldInputs | None:
+        """Return what is asked about a lane's next frame; None when it has none."""
+        head = queue.head(new_only=new_only)
+        if head is None:
+            return None
+        replay = self._is_replay(queue, head)
+        traffic = self.window.traffic(queue.lane, replay=replay)
+        return self.window.inputs(head.size_bytes, traffic, self._in_flight(), now, replay=replay)
+
+    def _must_not_pass(self, traffic: Traffic) -> bool:
+        return self.held is not None and self.held.for_all and traffic is not Traffic.URGENT
 
     def _in_flight(self) -> InFlight:
         frames, (stale_frames, stale_bytes) = self.in_flight_frames, self._stale
@@ -278,15 +315,16 @@ class Outbox:
     def _is_replay(self, queue: LaneQueue, frame: FrameRef) -> bool:
         return key_of(frame) in self._sends or frame.published or queue.is_backlog(frame)
 
-    def _fly(self, queue: LaneQueue, frame: FrameRef, traffic: Traffic, now: Now) -> Sending:
-        key = key_of(frame)
-        replay = self._is_replay(queue, frame)
+    def _fly(self, turn: _Turn, frame: FrameRef, now: Now) -> Sending:
+        queue, key, replay = turn.queue, key_of(frame), turn.asked.replay
         sends = self._sends.get(key, 0) + 1
         self._sends[key] = sends
         if self.window.credits.probing(now.mono_s):
             self._counts.add("probes")
-        flying = self._in_flight()
-        mark = self.window.sent(frame.size_bytes, traffic, flying, now, busy=self.ready_frames > 0)
+        mark = self.window.sent(
+            frame.size_bytes, turn.asked.traffic, turn.asked.flying, now,
+            busy=self.ready_frames > 0, replay=replay,
+        )  # fmt: skip
         deadline_s = now.mono_s + self.window.timeout_s(sends)
         queue.flights[key] = Flight(frame, now.mono_s, now.wall_ns, deadline_s, sends, mark)
         self._flying_bytes += frame.size_bytes
@@ -348,13 +386,12 @@ class Outbox:
             deadlines.append(self.held.until_s)
         return min(deadlines, default=None)
 
+    def waiting(self, now: Now) -> tuple[LaneWaiting, ...]:
+        """Return what each lane's next frame waits for."""
+        return tuple(
+            lane_waiting(queue, self._asked(queue, now), self._turns.shares[lane])
+            for lane, queue in self._queues.items()
+        )
+
     def _bytes_in(self, lane: str) -> int:
         return sum(flight.frame.size_bytes for flight in self._queues[lane].flights.values())
-
-
-def _sooner(one: Held | None, other: Held) -> Held:
-    """Keep the first reason, the sooner moment, and whether anybody may pass."""
-    if one is None:
-        return other
-    moments = [held.until_s for held in (one, other) if held.until_s is not None]
-    return Held(one.reason, min(moments, default=None), one.for_all or other.for_all)

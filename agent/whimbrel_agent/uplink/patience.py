@@ -24,6 +24,10 @@ REFRESH_S: Final = 900.0
 """An idle device asks this often: a region that was restored from a backup meanwhile has no other
 way to tell it that something must come again. About 40 kB a day."""
 
+AWAY_S: Final = 60.0
+"""Who has not heard the region for so long is coming back, perhaps with thousands of others, and asks
+before it sends: the answer says when to start. The region counts the same time."""
+
 REST_GAP_S: Final = 5.0
 """Between an answer and the question about the rest of the streams."""
 

@@ -68,6 +68,7 @@ def link_classes(table: Table, brokers: Sequence[str]) -> tuple[LinkRules, ...]:
 def _rules(table: Table, default: LinkRules) -> LinkRules:
     background = table.choice("background", "polite" if default.polite else "fair", _BACKGROUND)
     text = table.optional_text("rate_limit")
+    replay = table.optional_text("replay_limit")
     monthly = table.size("monthly_budget", 0, 0, MAX_BUDGET_BYTES)
     if 0 < monthly < MIN_BUDGET_BYTES:
         raise table.error("monthly_budget", f"is {monthly} bytes, must be 0 or 1 MB and more")
@@ -75,6 +76,7 @@ def _rules(table: Table, default: LinkRules) -> LinkRules:
         default,
         polite=background == "polite",
         bytes_per_s=None if text is None else _rate(table, "rate_limit", text),
+        replay_bytes_per_s=None if replay is None else _rate(table, "replay_limit", replay),
         day_limits=tuple(_day_limit(table, item) for item in _day_items(table)),
         monthly_bytes=monthly or None,
         month_day=table.integer("monthly_budget_day", 1, 1, MAX_MONTH_DAY),

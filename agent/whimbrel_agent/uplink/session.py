@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import assert_never
 
+from whimbrel_agent.decisions.journal import DecisionJournal
 from whimbrel_agent.ports import LinkFailure, Random
 from whimbrel_agent.uplink.asking import Asking
 from whimbrel_agent.uplink.backoff import Backoff
@@ -28,14 +29,15 @@ from whimbrel_agent.uplink.figures import LinkState, ResumeState, SessionFigures
 from whimbrel_agent.uplink.inbox import Refused, check_down
 from whimbrel_agent.uplink.offset import ClockOffset
 from whimbrel_agent.uplink.outbox import Outbox
-from whimbrel_agent.uplink.patience import MAX_HOLD_S, REFRESH_S, REST_AGAIN_S
-from whimbrel_agent.uplink.radio import Radio
+from whimbrel_agent.uplink.patience import AWAY_S, MAX_HOLD_S, REFRESH_S, REST_AGAIN_S
+from whimbrel_agent.uplink.radio import Radio, decide_radio
 from whimbrel_agent.uplink.values import (
     ApplyResume,
     Arrived,
     Connect,
     Disconnect,
     Effect,
+    EventsWait,
     FramesGone,
     FramesLoaded,
     FramesSealed,
@@ -72,17 +74,19 @@ class Session:
         lanes: Mapping[str, Order],
         window: Window,
         random: Random,
+        shares: Mapping[str, int] | None = None,
+        journal: DecisionJournal | None = None,
     ) -> None:
         self.counts = Counts()
         self._addresses = frozenset(addresses)
         self._region_key = region_key
         self._brokers = brokers
         self._random = random
-        self._backoff = Backoff(brokers, random)
-        self._outbox = Outbox(lanes, window, self.counts)
+        self._backoff = Backoff(brokers, random, journal)
+        self._outbox = Outbox(lanes, window, self.counts, shares, journal)
         self._clock = ClockOffset()
-        self._radio = Radio()
-        self._use = self._radio.decide(0.0)
+        self.radio = Radio(journal=journal)
+        self._use = decide_radio(self.radio.inputs(0.0))
         self._link = LinkState.DOWN
         self._broker = 0
         self._up_since_s = 0.0
@@ -103,10 +107,16 @@ class Session:
         match event:
             case Arrived():
                 effects += self._arrived(event, now)
-            case FramesLoaded() | FramesSealed() | FramesGone() | ReceiptsSettled():
-                self._buffer_said(event, now)
+            case FramesSealed(urgent):
+                self._outbox.sealed()
+                self.radio.sealed(urgent=urgent)
+            case FramesLoaded() | FramesGone() | ReceiptsSettled():
+                if not self._outbox.told(event):
+                    self._ask_again(now.mono_s)
             case UseRadio(plan):
-                self._radio.use(plan)
+                self.radio.use(plan)
+            case EventsWait(waiting, came):
+                self.radio.unsealed(waiting, now.mono_s, came=came)
             case ResumeApplied(newest, unasked):
                 self._resume = ResumeState.DONE
                 self._asking.applied(unasked, now.mono_s)
@@ -125,31 +135,17 @@ class Session:
                 assert_never(event)
         return effects + self.poll(now)
 
-    def _buffer_said(
-        self, event: FramesLoaded | FramesSealed | FramesGone | ReceiptsSettled, now: Now
-    ) -> None:
-        match event:
-            case FramesLoaded(asked, frames):
-                if not self._outbox.loaded(asked, frames):
-                    self._ask_again(now.mono_s)
-            case FramesSealed(urgent):
-                self._outbox.sealed()
-                self._radio.sealed(urgent=urgent)
-            case ReceiptsSettled():
-                self._outbox.drained()
-            case FramesGone(frames):
-                self._outbox.gone(frames)
-
     def poll(self, now: Now) -> list[Effect]:
         """Return what is due now."""
-        sessions = self._radio.sessions
-        self._use = self._radio.decide(now.mono_s)
-        begun: list[Effect] = [TakeAlong()] if self._radio.sessions > sessions else []
-        return begun + self._due(now)
+        return self._decide(now.mono_s) + self._due(now)
+
+    def _decide(self, now_s: float) -> list[Effect]:
+        self._use = self.radio.decide(now_s)
+        return [TakeAlong()] if self._use.take_along else []
 
     def _due(self, now: Now) -> list[Effect]:
         if not self._use.open:
-            return [] if self._radio.plan.stay_connected else self._let_go()
+            return [] if self.radio.plan.stay_connected else self._let_go()
         match self._link:
             case LinkState.DOWN:
                 broker, ready_s = self._backoff.next_try()
@@ -185,12 +181,12 @@ class Session:
     # ------------------------------------------------------------------ the link
 
     def _link_made(self, newest: Mapping[str, int], interface: str, now: Now) -> None:
-        self._link = LinkState.UP
-        self._up_since_s = now.mono_s
-        self._hold_until_s = 0.0
+        self._link, self._up_since_s, self._hold_until_s = LinkState.UP, now.mono_s, 0.0
+        if now.mono_s >= self._heard_s + AWAY_S:
+            self._ask_again(now.mono_s)
         self._asking.linked(now.mono_s)
         self.counts.add("links_made")
-        self._outbox.window.linked(self._broker, interface)
+        self._outbox.window.linked(self._broker, interface, now.mono_s)
         self._outbox.restart(newest)
 
     def _link_lost(self, failure: LinkFailure, message: str, now: Now) -> None:
@@ -244,8 +240,8 @@ class Session:
             effects.append(sends)
             effects += self._outbox.loads()
         if self._outbox.empty and not asking.unasked:
-            self._radio.settled(now.mono_s)
-            self._use = self._radio.decide(now.mono_s)
+            self.radio.settled(now.mono_s)
+            effects += self._decide(now.mono_s)
         return effects
 
     def _ask(self, now: Now) -> list[Effect]:
@@ -371,6 +367,7 @@ class Session:
 
     def figures(self, now: Now) -> SessionFigures:
         """Return the session's state as a value."""
+        doing = self._doing(now.mono_s)
         return SessionFigures(
             link=self._link,
             resume=self._resume,
@@ -382,11 +379,14 @@ class Session:
             window=self._outbox.window.figures(now),
             clock=self._clock.best,
             counts=self.counts.values(),
-            doing=self._doing(now.mono_s),
-            radio=self._use.reason,
+            doing=doing.words(now.mono_s),
+            blocked=doing.blocked(now.mono_s),
+            radio=self._use.words(now.mono_s),
+            plan=self.radio.plan,
+            lanes=self._outbox.waiting(now),
         )
 
-    def _doing(self, now_s: float) -> str:
+    def _doing(self, now_s: float) -> Doing:
         return Doing(
             link=self._link,
             resume=self._resume,
@@ -395,6 +395,6 @@ class Session:
             hold_until_s=self._hold_until_s,
             hold_reason=self._hold_reason,
             asks=self._asking.asks,
-            rest="" if self._use.open else self._use.reason,
+            rest="" if self._use.open else self._use.words(now_s),
             sending=self._outbox.doing(now_s),
-        ).words(now_s)
+        )

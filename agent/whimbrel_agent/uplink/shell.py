@@ -10,19 +10,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from math import inf
 from typing import Final
 
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import BufferFullError
+from whimbrel_agent.energy.flushing import Waiting
 from whimbrel_agent.logs import Streak, facts
 from whimbrel_agent.ports import Clock, Link, LinkFailure, Transport, TransportError
+from whimbrel_agent.uplink.backlog import Backlog
 from whimbrel_agent.uplink.budget import Spent
 from whimbrel_agent.uplink.budgetfile import BudgetFile
 from whimbrel_agent.uplink.checking import fault_of
 from whimbrel_agent.uplink.figures import SessionFigures
 from whimbrel_agent.uplink.giving import Offers, give
+from whimbrel_agent.uplink.merging import merged, take_some
 from whimbrel_agent.uplink.radio import RadioPlan
-from whimbrel_agent.uplink.receipts import merged, take_some
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.values import (
     ApplyResume,
@@ -30,6 +33,7 @@ from whimbrel_agent.uplink.values import (
     Connect,
     Disconnect,
     Effect,
+    EventsWait,
     FramesGone,
     FramesLoaded,
     FramesSealed,
@@ -65,6 +69,9 @@ MAX_WAITING_INPUTS: Final = 256
 SETTLE_PAUSE_S: Final = 0.25
 """Receipts are collected so long before they are made durable: a transaction each would be a
 tenth of all that an agent under load writes to its card. What a crash loses is asked again."""
+
+LONG_DIAL_S: Final = 2.0
+"""So long in the making when the network returns, a connection was begun without one: TCP may wait."""
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +113,8 @@ class Uplink:
         self._all_settled.set()
         self._link: Link | None = None
         self._link_task: asyncio.Task[None] | None = None
+        self._dialing_s = inf
+        self._backlog = Backlog()
         self._streak = Streak(_log)
 
     # ------------------------------------------------------------------ for others
@@ -120,8 +129,21 @@ class Uplink:
         """Use the radio by another plan from now on."""
         self._put(UseRadio(plan))
 
+    def events_wait(self, waiting: tuple[Waiting, ...], *, came: bool) -> None:
+        """Say what waits to be sealed, and whether since events came."""
+        self._put(EventsWait(waiting, came))
+
+    @property
+    def rests(self) -> bool:
+        """Whether the radio is used in sessions: then what waits to be sealed is to be told."""
+        return self._session.radio.rests
+
     def network_returned(self) -> None:
         """Say that the machine has a network again."""
+        dialed_s = self._now().mono_s - self._dialing_s
+        if self._link_task is not None and dialed_s >= LONG_DIAL_S:
+            self._link_task.cancel()
+            self._failed(TransportError(LinkFailure.NO_LINK, "the network has changed meanwhile"))
         self._put(NetworkReturned())
 
     def use_keepalive(self, keepalive_s: int) -> None:
@@ -192,10 +214,7 @@ class Uplink:
         return Now(self._clock.mono_ns() / 1e9, self._clock.wall_ns())
 
     def _no_room(self, error: BufferFullError) -> None:
-        """Give the link up: what could not be made durable must not be acted upon.
-
-        The next link begins with the same questions, some time later.
-        """
+        """Give the link up: what is not durable must not be acted upon; the next one asks again."""
         if self._link is not None:
             self._lost(self._link, TransportError(LinkFailure.OVERLOADED, str(error)))
 
@@ -243,9 +262,8 @@ class Uplink:
         link = self._link
         if link is None:
             return  # it was lost after the session spoke; its LinkLost is waiting
-        newest = {sending.frame.lane: sending.frame.id for sending in sendings}
-        for sending in sendings:
-            newest[sending.frame.lane] = max(newest[sending.frame.lane], sending.frame.id)
+        in_order = sorted((sending.frame for sending in sendings), key=lambda frame: frame.id)
+        newest = {frame.lane: frame.id for frame in in_order}
         gone = []
         try:
             for frame_id in newest.values():
@@ -266,12 +284,8 @@ class Uplink:
             await self._teach(self._buffer.offers(self._clock.mono_ns()))
 
     async def _teach(self, offers: Offers) -> None:
-        link = self._link
-        try:
-            self._session.counts.add("dictionaries_sent", await give(link, offers, self._key))
-        except TransportError as error:
-            assert link is not None
-            self._lost(link, error)
+        given = await give(self._link, offers, self._key, self._lost)
+        self._session.counts.add("dictionaries_sent", given)
 
     async def _send_resume(self, nonce: bytes, *, rest: bool) -> None:
         beside = rest and self._only is None
@@ -303,7 +317,9 @@ class Uplink:
             self._put(ResumeNotApplied())
             return
         _log.info("resume answered", extra=facts(outcome=outcome))
-        self._put(ResumeApplied(newest, outcome.unasked_streams))
+        moved = bool(outcome.rotated or outcome.resealed_frames or outcome.returned_frames)
+        backlog = self._backlog.resumed(newest, moved=moved)
+        self._put(ResumeApplied(backlog, outcome.unasked_streams))
 
     async def _recheck(self, effect: RecheckFrame) -> None:
         frame = effect.frame
@@ -340,16 +356,17 @@ class Uplink:
 
     async def _live(self, broker: int) -> None:
         """Connect, say so, and read until the link ends."""
+        self._backlog.trying(await self._buffer.newest_ids())
+        self._dialing_s = self._now().mono_s
         try:
             link = await self._transport.connect(broker)
         except TransportError as error:
             self._failed(error)
             return
-        self._link = link
+        self._dialing_s, self._link = inf, link
         try:
-            newest = await self._buffer.newest_ids()
             self._streak.recovered("link is up", broker=broker)
-            self._put(LinkMade(newest, link.interface))
+            self._put(LinkMade(self._backlog.linked(), link.interface))
             async for delivery in link.deliveries():
                 self._put(Arrived(delivery))
                 if len(self._inputs) >= MAX_WAITING_INPUTS:
@@ -371,6 +388,7 @@ class Uplink:
             self._failed(error)
 
     def _failed(self, error: TransportError) -> None:
+        self._dialing_s = inf
         self._streak.failed("link is down", failure=error.failure.name.lower(), why=str(error))
         self._put(LinkLost(error.failure, str(error)))
 

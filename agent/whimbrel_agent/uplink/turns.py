@@ -13,14 +13,23 @@ from typing import Final
 
 from whimbrel_protocol.lanes import LANES
 
-WEIGHTS: Final[Mapping[str, int]] = {"critical": 64, "high": 16, "normal": 4, "bulk": 1}
-"""Shares of a full link: bulk keeps 1/85 of it beside three busy lanes, critical has 3/4."""
+SHARES: Final[Mapping[str, int]] = {"critical": 64, "high": 16, "normal": 4, "bulk": 1}
+"""Of a full link: bulk keeps 1/85 of it beside three busy lanes, critical has 3/4."""
+
+MAX_SHARE: Final = 1000
+"""The least lane then still has one byte in three thousand."""
 
 
 class Turns:
-    """Deals out sends among lanes."""
+    """Deals out sends among lanes.
 
-    def __init__(self) -> None:
+    Args:
+        shares: of each lane, in proportion to those of the other busy ones; lanes left out have
+            the usual ones.
+    """
+
+    def __init__(self, shares: Mapping[str, int] | None = None) -> None:
+        self.shares: Mapping[str, int] = {**SHARES, **(shares or {})}
         self._pass = dict.fromkeys(LANES, 0.0)
         self._present = 0.0
         self._waiting: frozenset[str] = frozenset()
@@ -36,4 +45,4 @@ class Turns:
     def sent(self, lane: str, size_bytes: int) -> None:
         """Charge a lane for what it sent."""
         self._present = self._pass[lane]
-        self._pass[lane] += size_bytes / WEIGHTS[lane]
+        self._pass[lane] += size_bytes / self.shares[lane]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from whimbrel_agent.buffer.values import FrameRef
+from whimbrel_agent.energy.flushing import Waiting
 from whimbrel_agent.ports import Delivery, LinkFailure
 from whimbrel_agent.uplink.budget import Spent
 from whimbrel_agent.uplink.radio import RadioPlan
@@ -74,6 +75,14 @@ class UseRadio:
 
 
 @dataclass(frozen=True, slots=True)
+class EventsWait:
+    """What waits in the buffer to be sealed, by lane; ``came``: since events were accepted."""
+
+    waiting: tuple[Waiting, ...]
+    came: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FramesLoaded:
     """Answers :class:`LoadFrames`; fewer than its limit means that there are no more."""
 
@@ -117,6 +126,7 @@ Input = (
     | Arrived
     | FramesSealed
     | UseRadio
+    | EventsWait
     | FramesLoaded
     | FramesGone
     | ReceiptsSettled

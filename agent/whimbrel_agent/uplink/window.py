@@ -1,35 +1,21 @@
-"""What may be sent now, and why not: every bound on what is in flight, in one place. Pure.
+"""What may be sent now: every bound on what is in flight, in one place. Pure.
 
-====================  ======  ========  ==========
-bound                 urgent  ordinary  background
-====================  ======  ========  ==========
-the region's credit   yes     yes       yes
-a second of the rate  yes     3/4 of it 3/4 of it
-frames                yes     15/16     15/16
-loss window           no      yes       yes
-the link's cap        charged yes       yes
-the month's budget    charged yes       yes
-delay window, pacing  no      no        where polite
-====================  ======  ========  ==========
-
-Urgent is what ``critical`` and ``high`` lanes send. Background is the rest of what may wait: ``bulk``, and
-all that travels as ``replay``. What is in flight is never more than a second of the measured rate (or
-one and a half least round trips where those are longer: a satellite's link would close itself), so that
-an urgent frame never waits behind more than that; a single frame may always go. Without credit one frame
-at a time probes, at growing intervals.
+Holds the state behind the bounds (:mod:`.holding` has them, and their reasons) and learns from what
+happens to frames.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final
 
+from whimbrel_agent.decisions.journal import DecisionJournal
 from whimbrel_agent.uplink.background import BackgroundWindow
 from whimbrel_agent.uplink.budget import Budget, Spent
 from whimbrel_agent.uplink.deliveryrate import DeliveryRate, Mark
-from whimbrel_agent.uplink.limits import LinkRules, rules_for, wire_bytes
+from whimbrel_agent.uplink.holding import Held, HoldInputs, InFlight, Limits, Traffic, holds
+from whimbrel_agent.uplink.limits import LinkInputs, LinkRules, decide_class, wire_bytes
 from whimbrel_agent.uplink.losswindow import FIRST_WINDOW_BYTES, LossWindow
 from whimbrel_agent.uplink.pacer import Pacer
 from whimbrel_agent.uplink.probing import Credits
@@ -44,19 +30,8 @@ LONG_WAY: Final = 1.5
 """Least round trips that may be in flight where they are longer than that second: with one and no
 more the rate could be measured, and never found to be greater."""
 
-UNURGENT_PART: Final = 0.75
-"""Of the second for what is not urgent: an urgent frame finds room without waiting."""
-
-UNURGENT_FRAMES: Final = 16  # one frame in so many is kept free for urgent ones
-
-URGENT_EXTRA_BYTES: Final = 128 * 1024
-"""What urgent frames may have in flight beyond the configured most, within credit and second."""
-
 MIN_WINDOW_FRAMES: Final = 4
 """Even where frames overtake each other all the time: one that is missed costs three more."""
-
-BUDGET_LOOK_S: Final = 300.0
-"""A used budget is looked at again so often: a new month may have begun."""
 
 CAP_TOLERANCE_S: Final = 0.05
 PACE_TOLERANCE_S: Final = 0.01
@@ -64,47 +39,6 @@ PACE_TOLERANCE_S: Final = 0.01
 
 _FRAMES_GROWTH: Final = 0.25
 """Frames more in flight for each one that was settled: a quarter more in a round trip."""
-
-
-class Traffic(Enum):
-    """How much a frame may ask of the link."""
-
-    URGENT = auto()
-    ORDINARY = auto()
-    BACKGROUND = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class InFlight:
-    """What is on its way.
-
-    Attributes:
-        frames: frames that wait for a receipt.
-        size_bytes: their bytes.
-        fresh_frames: of these, the ones that may still be in the network: sent within a time-out. One
-            that is waited for longer, since it was sent many times in vain, holds up no other.
-        fresh_bytes: their bytes.
-    """
-
-    frames: int
-    size_bytes: int
-    fresh_frames: int
-    fresh_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Why a frame may not go now.
-
-    Attributes:
-        reason: in words.
-        until_s: monotonic second at which it may; None when only a receipt changes it.
-        for_all: frames of other lanes do not pass it, or small ones would for ever.
-    """
-
-    reason: str
-    until_s: float | None = None
-    for_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +58,7 @@ class WindowFigures:
     cap_bytes_per_s: float | None = None
     cap_reason: str = ""
     budget_left_bytes: int | None = None
+    replay_bytes_per_s: float | None = None
 
 
 class Charged:
@@ -131,6 +66,7 @@ class Charged:
 
     def __init__(self, classes: Sequence[LinkRules], spent: Mapping[str, Spent]) -> None:
         self.cap = Pacer(CAP_TOLERANCE_S)
+        self.replay = Pacer(CAP_TOLERANCE_S)
         self.budgets = {
             one.name: Budget(one.name, one.monthly_bytes, spent.get(one.name))
             for one in classes
@@ -147,6 +83,7 @@ class Window:
         classes: rules by class of link, the last one for any.
         spent: what is durable about their budgets.
         charged: what another uplink on the same links is charged to; None makes it.
+        journal: where decisions are noted.
     """
 
     def __init__(
@@ -157,8 +94,10 @@ class Window:
         classes: Sequence[LinkRules] = (LinkRules(),),
         spent: Mapping[str, Spent] | None = None,
         charged: Charged | None = None,
+        journal: DecisionJournal | None = None,
     ) -> None:
         self.max_frames = max_frames
+        self._journal = DecisionJournal() if journal is None else journal
         self._frames = float(max_frames)
         self._loss = LossWindow(max_bytes)
         self._background = BackgroundWindow(max_bytes)
@@ -181,68 +120,55 @@ class Window:
             return Traffic.BACKGROUND
         return Traffic.ORDINARY
 
-    def holds(self, size_bytes: int, traffic: Traffic, flying: InFlight, now: Now) -> Held | None:
-        """Say why a frame may not go now; None when it may.
+    def holds(
+        self, size_bytes: int, traffic: Traffic, flying: InFlight, now: Now, *, replay: bool = False
+    ) -> Held | None:
+        """Say why a frame may not go now; None when it may."""
+        return holds(self.inputs(size_bytes, traffic, flying, now, replay=replay))
+
+    def inputs(
+        self, size_bytes: int, traffic: Traffic, flying: InFlight, now: Now, *, replay: bool
+    ) -> HoldInputs:
+        """Return what the decision about a frame is made from.
 
         Args:
             size_bytes: of the frame.
             traffic: what it counts as.
             flying: what is in flight.
             now: the moment.
+            replay: it travels as such.
         """
-        probing = self.credits.probing(now.mono_s)
-        if probing:
-            probe_at_s = self.credits.probe_at_s
-            if not flying.frames and now.mono_s >= probe_at_s:
-                return None
-            return Held(probing, None if flying.frames else probe_at_s, for_all=True)
-        if traffic is not Traffic.URGENT:
-            held = self._held_by_limits(now)
-            if held is not None:
-                return held
-        held = self._held_by_flight(size_bytes, traffic, flying, now.mono_s)
-        return held or self._held_by_pace(traffic, now.mono_s)
+        return HoldInputs(
+            now_s=now.mono_s,
+            size_bytes=size_bytes,
+            traffic=traffic,
+            replay=replay,
+            flying=flying,
+            probing=self.credits.probing(now.mono_s),
+            probe_at_s=self.credits.probe_at_s,
+            credit_bytes=self.credits.left(now.mono_s),
+            frames=self.frames,
+            second_bytes=self.second_bytes,
+            max_bytes=self._loss.max_bytes,
+            loss_bytes=self._loss.size_bytes,
+            background_bytes=self._background.size_bytes,
+            pace_ready_s=self._pace.ready_s(),
+            limits=self.limits(now),
+        )
 
-    def _held_by_flight(
-        self, size_bytes: int, traffic: Traffic, flying: InFlight, now_s: float
-    ) -> Held | None:
-        """Say which bound on what is in flight holds a frame; a single one may always go."""
-        if flying.frames and flying.size_bytes + size_bytes > self.credits.left(now_s):
-            return Held("the region's credit is used", for_all=True)
-        if not flying.fresh_frames:
-            return None
-        after = flying.fresh_bytes + size_bytes
-        urgent = traffic is Traffic.URGENT
-        if flying.fresh_frames >= self.frames - (0 if urgent else self.frames // UNURGENT_FRAMES):
-            return Held("enough frames wait for receipts", for_all=True)
-        if after > self.second_bytes * (1.0 if urgent else UNURGENT_PART):
-            return Held("a second of the measured rate is in flight", for_all=True)
-        if after > self._loss.max_bytes + (URGENT_EXTRA_BYTES if urgent else 0):
-            return Held("the most that may be in flight is", for_all=True)
-        if urgent:
-            return None
-        if flying.fresh_bytes >= self._loss.size_bytes:
-            return Held("the window is full", for_all=True)
-        if traffic is Traffic.BACKGROUND and flying.fresh_bytes >= self._background.size_bytes:
-            return Held("background traffic gives way: its window is full")
-        return None
-
-    def _held_by_limits(self, now: Now) -> Held | None:
-        cap = self._rules.cap_at(now.wall_ns)
-        if cap.bytes_per_s is not None and now.mono_s < self.charged.cap.ready_s():
-            return Held(
-                f"{cap.bytes_per_s * 8 / 1000:g} kbit/s, {cap.reason}", self.charged.cap.ready_s()
-            )
-        budget = self._budget(now)
-        if budget is not None and budget.left_bytes <= 0:
-            why = f"the month's bytes of {self._rules.name} are used: urgent frames only"
-            return Held(why, now.mono_s + BUDGET_LOOK_S)
-        return None
-
-    def _held_by_pace(self, traffic: Traffic, now_s: float) -> Held | None:
-        if traffic is not Traffic.BACKGROUND or now_s >= self._pace.ready_s():
-            return None
-        return Held("background traffic is paced", self._pace.ready_s())
+    def limits(self, now: Now) -> Limits:
+        """Return what the link's rules say now."""
+        rules, budget = self._rules, self._budget(now)
+        cap = rules.cap_at(now.wall_ns)
+        return Limits(
+            name=rules.name,
+            cap_bytes_per_s=cap.bytes_per_s,
+            cap_reason=cap.reason,
+            cap_ready_s=self.charged.cap.ready_s(),
+            replay_bytes_per_s=rules.replay_bytes_per_s,
+            replay_ready_s=self.charged.replay.ready_s(),
+            budget_left_bytes=None if budget is None else budget.left_bytes,
+        )
 
     def _budget(self, now: Now) -> Budget | None:
         budget = self.charged.budgets.get(self._rules.name)
@@ -268,17 +194,21 @@ class Window:
 
     # ------------------------------------------------------------------ what happened
 
-    def linked(self, broker: int = 0, interface: str = "") -> None:
+    def linked(self, broker: int = 0, interface: str = "", now_s: float = 0.0) -> None:
         """Begin on a new link, which may be another way, and where a probe may go at once."""
-        self._rules = rules_for(self._classes, broker, interface)
+        inputs = LinkInputs(tuple(one.fits for one in self._classes), broker, interface)
+        fits = decide_class(inputs)
+        self._journal.note("link class", fits, inputs, now_s, said=fits)
+        self._rules = self._classes[fits.index]
         for part in (self._loss, self._background, self._trips, self._queueing, self._rate):
             part.linked()
         self._pace = Pacer(PACE_TOLERANCE_S)
         self.credits.linked()
 
     def sent(
-        self, size_bytes: int, traffic: Traffic, flying: InFlight, now: Now, *, busy: bool
-    ) -> Mark:
+        self, size_bytes: int, traffic: Traffic, flying: InFlight, now: Now, *, busy: bool,
+        replay: bool = False,
+    ) -> Mark:  # fmt: skip
         """Charge a frame that goes out now; return the mark that it is measured by.
 
         Args:
@@ -287,6 +217,7 @@ class Window:
             flying: what is in flight before it.
             now: the moment.
             busy: more waits to be sent.
+            replay: it travels as such.
         """
         now_s = now.mono_s
         if self.credits.probing(now_s):
@@ -294,6 +225,8 @@ class Window:
         cap = self._rules.cap_at(now.wall_ns)
         if cap.bytes_per_s is not None:
             self.charged.cap.sent(wire_bytes(size_bytes), cap.bytes_per_s, now_s)
+        if replay and self._rules.replay_bytes_per_s is not None:
+            self.charged.replay.sent(wire_bytes(size_bytes), self._rules.replay_bytes_per_s, now_s)
         if traffic is Traffic.BACKGROUND and self._trips.latest_s:
             pace = self._background.pace_per_s(self._trips.latest_s, self._rate.per_s or 1.0, now_s)
             self._pace.sent(size_bytes, pace, now_s)
@@ -368,8 +301,7 @@ class Window:
 
     def figures(self, now: Now) -> WindowFigures:
         """Return the state for status."""
-        cap = self._rules.cap_at(now.wall_ns)
-        budget = self._budget(now)
+        limits = self.limits(now)
         return WindowFigures(
             window_bytes=int(self._loss.size_bytes),
             credit_bytes=None if self.credits.credit is None else self.credits.left(now.mono_s),
@@ -380,8 +312,9 @@ class Window:
             base_delay_s=self._queueing.base_s,
             queueing_s=self._queueing.now_s,
             rate_bytes_per_s=self._rate.per_s,
-            link_class=self._rules.name,
-            cap_bytes_per_s=cap.bytes_per_s,
-            cap_reason=cap.reason,
-            budget_left_bytes=None if budget is None else budget.left_bytes,
+            link_class=limits.name,
+            cap_bytes_per_s=limits.cap_bytes_per_s,
+            cap_reason=limits.cap_reason,
+            budget_left_bytes=limits.budget_left_bytes,
+            replay_bytes_per_s=limits.replay_bytes_per_s,
         )

@@ -4,7 +4,8 @@ A device asks the region before it sends anything (resume). One that was away ge
 start; starts are ``1 / starts_per_s`` apart (a token bucket as virtual scheduling, ITU-T I.371
 annex A), and up to ``BURST_S`` worth of them may be taken at once. A device whose start lies ahead
 is told how long to wait; it keeps its place while it waits, so that a lost message, or asking
-early, changes nothing. So the whole return takes the number of devices over ``starts_per_s``,
+early, changes nothing. A place that was not taken within a minute of its time is void: where a
+return is cut short, the next one is paced like any other. So the whole return takes the number of devices over ``starts_per_s``,
 and each device knows its part of that when it asks first.
 """
 
@@ -68,7 +69,7 @@ class Returning(Generic[K]):
     def wait_s(self, device: K, now_s: float) -> int:
         """Return for how many whole seconds an asking device must wait; 0: it starts now."""
         start_s = self._starts.get(device)
-        if start_s is None:
+        if start_s is None or start_s + AWAY_S < now_s:  # it never came for that one
             if self.heard_lately(device, now_s):
                 self.heard(device, now_s)
                 return 0

@@ -7,17 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from whimbrel_agent.energy.flushing import TAIL_SHARE, FlushInputs, Waiting, decide_flush
+from whimbrel_agent.energy.flushing import TAIL_SHARE, Waiting
 from whimbrel_agent.energy.model import RadioCost, gap_j
+from whimbrel_agent.uplink.radio import TRANSFER_S, Radio, RadioPlan
 from whimbrel_sim.energy.load import Item
 
 __all__ = ["POLICIES", "Outcome", "outcome_of"]
 
-MARGIN_S: Final = 0.1
-"""Taken off each deadline beyond the promotion: the transfer, and a busy device."""
-
-GAP_WEIGHT: Final = 0.02
-"""Of the newest in the mean gap between arrivals: it remembers some fifty."""
+MARGIN_S: Final = TRANSFER_S
+"""Taken off each deadline beyond the promotion, as the agent does."""
 
 OURS: Final = "Whimbrel"
 
@@ -82,25 +80,21 @@ def _tail_ender(radio: RadioCost) -> Planner:
 
 
 def _ours(radio: RadioCost) -> Planner:
-    lead_s = radio.promotion_s + MARGIN_S
-    before_s: float | None = None
-    gap_s: float | None = None
+    """Ask the agent's own machine, by a mode that has no budget of sessions."""
+    machine = Radio(
+        RadioPlan(math.inf, tail_s=radio.tail_s, promotion_s=radio.promotion_s),
+    )
+    machine.settled(-math.inf)
+    sent_s: float | None = None
 
     def plan(now_s: float, waiting: Sequence[Waiting], last_s: float | None) -> float:
-        nonlocal before_s, gap_s  # one call for each arrival
-        if before_s is not None:
-            fresh_s = now_s - before_s
-            gap_s = fresh_s if gap_s is None else gap_s + GAP_WEIGHT * (fresh_s - gap_s)
-        before_s = now_s
-        inputs = FlushInputs(
-            now_s=now_s,
-            waiting=waiting,
-            last_use_s=last_s,
-            tail_s=radio.tail_s,
-            lead_s=lead_s,
-            arrival_gap_s=gap_s,
-        )
-        flush_s = decide_flush(inputs).flush_s
+        nonlocal sent_s
+        if last_s is not None and last_s != sent_s:
+            assert machine.decide(last_s).take_along, "it was sent when the machine said so"
+            machine.settled(last_s)
+            sent_s = last_s
+        machine.unsealed(tuple(waiting), now_s, came=True)
+        flush_s = machine.inputs(now_s).flush().flush_s
         assert flush_s is not None, "something waits"
         return flush_s
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .device import Device
 from .invariants.accounts import Accounts
 from .invariants.bounds import check_device, check_region
+from .invariants.counts import Counts
+from .invariants.delays import Delays
 from .invariants.journal import JournalAudit
 from .invariants.receipts import ReceiptAudit
 from .invariants.violation import Invariant, Violation
@@ -30,8 +32,12 @@ class Audit:
         self._world = world
         self.violations: list[Violation] = []
         self.journal = JournalAudit(world.books, self.report)
-        self.receipts = ReceiptAudit(self.journal, self.report)
+        self.delays = Delays(
+            world.books, self.journal, world.scenario.expects, self.report, world.loop.time
+        )
+        self.receipts = ReceiptAudit(self.journal, self.report, self.delays.heard)
         self.accounts = Accounts(world.books, self.journal, self.report)
+        self.counts = Counts(world.books, self.journal, self.report)
         self._replaced: set[str] = set()
         self._restored: set[str] = set()
 
@@ -98,7 +104,7 @@ class Audit:
 
     def nothing_open(self) -> bool:
         """Whether every accepted event is committed or accounted for."""
-        return not self.accounts.open_items()
+        return not self.accounts.open_items() and not self.counts.open_senders()
 
     async def all_settled(self) -> bool:
         """Whether every device runs and knows that everything is settled."""
@@ -119,6 +125,8 @@ class Audit:
         """Check what must hold at the end."""
         self.journal.finish()
         self.accounts.check()
+        self.counts.check()
+        self.delays.check()
         waiting = [d for d in self._world.devices if await self._pending(d) != 0]
         for device in waiting:
             doing = "not running" if device.parts is None else device.parts.uplink.figures().doing

@@ -21,6 +21,9 @@ from .timeline import Timeline
 QUEUE_LIMIT: Final = 1_000
 """Messages that wait for one client; Mosquitto's own limit."""
 
+FIRST_PACKETS_S: Final = (0.0, 1.0, 3.0, 7.0)
+"""A SYN is sent again after a second, then twice as long each time (RFC 6298 sections 2 and 5.5)."""
+
 NOTED_DIGITS: Final = 8
 """Hexadecimal digits of a payload's SHA-256 that the timeline has: enough to see a difference."""
 
@@ -145,6 +148,17 @@ class Connection:
             self._broker.left(self)
 
 
+async def _knock(path: Path) -> None:
+    """Wait until a first packet gets through, as TCP does; raises NoConnectionError in the end."""
+    begun_s = path.loop.time()
+    for after_s in FIRST_PACKETS_S:
+        await asyncio.sleep(begun_s + after_s - path.loop.time())
+        if not path.weather.closed:
+            return
+    await asyncio.sleep(begun_s + CONNECT_TIMEOUT_S - path.loop.time())
+    raise NoConnectionError("NO_LINK", "nobody answers")
+
+
 class WorldBroker:
     """See the module."""
 
@@ -179,10 +193,8 @@ class WorldBroker:
         Raises:
             NoConnectionError: with the kind of failure.
         """
+        await _knock(path)
         weather = path.weather
-        if weather.closed:
-            await asyncio.sleep(CONNECT_TIMEOUT_S)
-            raise NoConnectionError("NO_LINK", "nobody answers")
         await asyncio.sleep(4 * weather.delay_s + path.random.random() * weather.jitter_s)
         if path.weather.refused or not self.up:
             raise NoConnectionError("REFUSED", "connection refused")

@@ -6,19 +6,18 @@ import asyncio
 import base64
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final
 
 from whimbrel_agent.app import serve
 from whimbrel_agent.brokers import BrokerUrl
-from whimbrel_agent.buffer.values import BufferConfig, LaneConfig
 from whimbrel_agent.config import (
     AgentConfig,
     ControlConfig,
     DeviceConfig,
     FormerRegion,
-    UplinkConfig,
 )
 from whimbrel_agent.localhttp.connection import Handler
 from whimbrel_agent.localhttp.limits import HttpLimits
@@ -42,6 +41,7 @@ from . import network
 from .broker import Connection, NoConnectionError, WorldBroker
 from .clocks import AgentClock
 from .machine import Machine, Process, WorldRunner
+from .settings import agent_settings
 from .timeline import Timeline
 
 MAX_INBOX: Final = 512
@@ -66,6 +66,7 @@ class Device(Machine):
         ways: its path and the broker, in the order of its configured list.
         former: key and ways of each region that it was moved out of, by name.
         parts: the running agent's parts; None while it does not run.
+        settings: of the agent; what it is, where its files lie and its brokers are the world's.
     """
 
     def __init__(
@@ -82,8 +83,7 @@ class Device(Machine):
         timeline: Timeline,
         name: str = "",
         max_bytes: int = 1024 * 1024,
-        lanes: dict[str, LaneConfig] | None = None,
-        dictionaries: bool = False,
+        settings: AgentConfig | None = None,
     ) -> None:
         super().__init__(
             name or f"{address.store}/{address.device}",
@@ -100,8 +100,7 @@ class Device(Machine):
         self.ways = list(ways)
         self.former: dict[str, tuple[PublicKey, Ways]] = {}
         self.max_bytes = max_bytes
-        self.lanes = lanes or {}
-        self.dictionaries = dictionaries
+        self.settings = agent_settings({}) if settings is None else settings
         self.parts: Parts | None = None
         self.ready = asyncio.Event()
         self.connections: list[Connection] = []
@@ -116,18 +115,15 @@ class Device(Machine):
 
     def config(self) -> AgentConfig:
         """Return the agent's settings for its next start."""
-        return AgentConfig(
+        settings = self.settings
+        return replace(
+            settings,
             file=self.root / "agent.toml",
             device=DeviceConfig(
                 address=self.address, key_file=self.key_file, region_key=self.region_key
             ),
-            buffer=BufferConfig(
-                path=self.buffer_path,
-                max_bytes=self.max_bytes,
-                lanes=self.lanes,
-                dictionaries=self.dictionaries,
-            ),
-            uplink=UplinkConfig(brokers=urls_of(self.ways)),
+            buffer=replace(settings.buffer, path=self.buffer_path, max_bytes=self.max_bytes),
+            uplink=replace(settings.uplink, brokers=urls_of(self.ways)),
             control=ControlConfig(socket=self.folder / "control.sock"),
             former_regions=tuple(
                 FormerRegion(region=name, region_key=key, brokers=urls_of(ways))
@@ -164,6 +160,8 @@ class Device(Machine):
     def left(self) -> None:
         """The process is gone: so are its connections."""
         self.parts = None
+        for path, _ in self.ways:
+            path.told = network.nobody
         connections, self.connections = self.connections, []
         for connection in connections:
             connection.vanish()
@@ -203,8 +201,9 @@ class DevicePlatform:
         return _Unreached()
 
     async def watch_network(self, returned: Callable[[], None]) -> None:
-        """No kernel tells of a network here: the agent's own retries must find it."""
-        del returned
+        """Tell when a fault's end says that the kernel would; else the agent's retries find it."""
+        for path, _ in self._device.ways:
+            path.told = returned
         await asyncio.Event().wait()
 
     def power_source(self, config: PowerConfig) -> PowerSource:
@@ -239,12 +238,12 @@ class WorldTransport:
     """The agent's transport port over the world's network."""
 
     def __init__(
-        self, device: Device, process: Process, filters: Sequence[str], region: str
+        self, device: Device, process: Process, filters: Sequence[str], region: str = ""
     ) -> None:
         self._device = device
         self._process = process
         self._filters = filters
-        self._region = region
+        self._region = region or device.address.region
         suffix = f"{device.random.getrandbits(32):08x}"
         self.client_id = f"{device.name}-{suffix}"
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from .casting import strikes
 from .loop import VirtualTimeLoop
-from .scenario import FaultLine, Fleet, Lines, Scenario
+from .scenario import Expectation, FaultLine, Fleet, Lines, Scenario
 from .world import World
 
 
@@ -45,18 +45,20 @@ def as_toml(scenario: Scenario, notes: str = "") -> str:
         notes: lines of comment for its head.
     """
     lines = [f"# {note}".rstrip() for note in notes.splitlines()]
-    lines += _pairs(scenario, leave_out=("name", "fleet", "load", "faults"))
+    lines += _pairs(scenario, leave_out=("name", "fleet", "load", "faults", "expects"))
     lines += ["", "[fleet]", *_pairs(scenario.fleet)]
     for one in scenario.load:
         lines += ["", "[[load]]", *_pairs(one)]
     for line in scenario.faults:
         lines += ["", "[[fault]]", *_pairs(line, leave_out=("more",))]
         lines += [f"{name} = {_value(value)}" for name, value in line.more.items()]
+    for expectation in scenario.expects:
+        lines += ["", "[[expect]]", *_pairs(expectation)]
     return "\n".join(lines) + "\n"
 
 
 def _pairs(
-    what: Scenario | Fleet | Lines | FaultLine, leave_out: tuple[str, ...] = ()
+    what: Scenario | Fleet | Lines | FaultLine | Expectation, leave_out: tuple[str, ...] = ()
 ) -> Iterator[str]:
     for one in fields(what):
         value = getattr(what, one.name)
@@ -65,13 +67,17 @@ def _pairs(
 
 
 def _default(one: Field[Any]) -> Any:
+    if one.default_factory is not MISSING:
+        return one.default_factory()
     return None if one.default is MISSING else one.default
 
 
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, tuple):
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{name} = {_value(one)}' for name, one in value.items())} }}"
+    if isinstance(value, tuple | list):
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, str):
         return _text(value)

@@ -43,7 +43,9 @@ class Kind:
 _DOWN: Final = {"down_s": 5.0}
 
 KINDS: Final[dict[str, Kind]] = {
-    "link.cut": Kind("path", strikes.cut, "nothing passes, either way", {"reset": 0.0}),
+    "link.cut": Kind(
+        "path", strikes.cut, "nothing passes, either way", {"reset": 0.0, "told": 0.0}
+    ),
     "link.up_cut": Kind(
         "path", strikes.weather(up_closed=True), "nothing passes towards the broker"
     ),

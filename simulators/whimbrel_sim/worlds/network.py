@@ -142,8 +142,16 @@ class Pipe:
             self._deliver(message)
 
 
+def nobody() -> None:
+    """Listen for nobody."""
+
+
 class Path:
-    """A machine's way to a broker: weather of its own, and the connections that use it."""
+    """A machine's way to a broker: weather of its own, and the connections that use it.
+
+    Attributes:
+        told: tells whoever runs there what its kernel does: there is a network again.
+    """
 
     def __init__(self, name: str, loop: asyncio.AbstractEventLoop, random: Random) -> None:
         self.name = name
@@ -152,6 +160,7 @@ class Path:
         self.fair = Weather(delay_s=0.02, jitter_s=0.04)
         self.weather = self.fair
         self.lost = 0
+        self.told = nobody
         self._faults: dict[object, Weather] = {}
         self._pipes: dict[Pipe, None] = {}
         self._breakers: dict[object, Breaker] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -15,7 +16,6 @@ from whimbrel_aggregator.config import (
     ApiConfig,
     BrokerConfig,
     BrokerUrl,
-    IngestConfig,
     JournalConfig,
     RegionConfig,
 )
@@ -33,6 +33,7 @@ from .broker import Connection, NoConnectionError, WorldBroker
 from .clocks import RegionClock
 from .device import Device
 from .machine import Machine, Process, WorldRunner, WorldWorkers
+from .settings import aggregator_settings
 from .timeline import Timeline
 
 RETRY_S: Final = 2.0
@@ -46,6 +47,7 @@ class RegionMachine(Machine):
         key: signs receipts.
         path: its way to its broker.
         aggregator: the running one; None while it does not run.
+        settings: of the aggregator; its key, its files and its broker are the world's.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class RegionMachine(Machine):
         clock: RegionClock,
         random: Random,
         timeline: Timeline,
-        ingest: IngestConfig | None = None,
+        settings: AggregatorConfig | None = None,
         max_bytes: int = 2**30,
     ) -> None:
         super().__init__(name, root, clock=clock, random=random, timeline=timeline)
@@ -67,7 +69,7 @@ class RegionMachine(Machine):
         self.key = key
         self.path, self.broker = way
         self.aggregator: Aggregator | None = None
-        self.ingest = ingest or IngestConfig()
+        self.settings = aggregator_settings({}) if settings is None else settings
         self.max_bytes = max_bytes
         self.enrolled: dict[DeviceKey, Device] = {}
         self.connection: Connection | None = None
@@ -83,13 +85,13 @@ class RegionMachine(Machine):
 
     def config(self) -> AggregatorConfig:
         """Return the aggregator's settings for its next start."""
-        return AggregatorConfig(
+        return replace(
+            self.settings,
             region=RegionConfig(self.name, self.key_file),
             broker=BrokerConfig(urls=(BrokerUrl("mqtt", self.broker.name, 1883),)),
             journal=JournalConfig(
                 path=self.journal_path, max_bytes=self.max_bytes, min_free_bytes=0
             ),
-            ingest=self.ingest,
         )
 
     async def main(self, process: Process) -> None:

@@ -88,13 +88,20 @@ def run_named(name: str, seed: int, write: Write | None = None) -> Outcome:
     return replace(run_world(load_scenario(name), seed, write=write), scenario=name)
 
 
-def run_world(scenario: Scenario, seed: int, *, write: Write | None = None) -> Outcome:
+def run_world(
+    scenario: Scenario,
+    seed: int,
+    *,
+    write: Write | None = None,
+    watch: Callable[[World], object] = lambda _: None,
+) -> Outcome:
     """Run one world to its end.
 
     Args:
         scenario: what it is made of.
         seed: decides everything else.
         write: takes every line of its trace.
+        watch: is given the world before it begins, to listen at its parts.
     """
     began_s = time.process_time()
     worlds: list[World] = []
@@ -102,7 +109,7 @@ def run_world(scenario: Scenario, seed: int, *, write: Write | None = None) -> O
     with tempfile.TemporaryDirectory(prefix="whimbrel-world-", dir=_place()) as folder:
         try:
             with _watched(), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-                runner.run(_run(scenario, seed, Path(folder), write, worlds))
+                runner.run(_run(scenario, seed, Path(folder), write, worlds, watch=watch))
         except _ENDINGS as failure:
             error, text = _called(failure), "".join(traceback.format_exception(failure))
         found = outcome_of(worlds[0], scenario.name) if worlds else None
@@ -111,10 +118,17 @@ def run_world(scenario: Scenario, seed: int, *, write: Write | None = None) -> O
 
 
 async def _run(
-    scenario: Scenario, seed: int, folder: Path, write: Write | None, worlds: list[World]
+    scenario: Scenario,
+    seed: int,
+    folder: Path,
+    write: Write | None,
+    worlds: list[World],
+    *,
+    watch: Callable[[World], object],
 ) -> None:
     world = World(scenario, seed, folder, write=write, new_card=cards_for(scenario))
     worlds.append(world)
+    watch(world)
     world.timeline.hidden = (str(folder), f" with process id {os.getpid()}")
     with _logging_to(world, traced=write is not None):
         try:

@@ -8,7 +8,7 @@ time, its world's form is here; the others are taken as they are. A fault is put
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,8 +16,11 @@ from whimbrel_agent.buffer import epochs, opening
 from whimbrel_agent.buffer.database import Limits
 from whimbrel_agent.buffer.values import BufferConfig
 from whimbrel_agent.ports import Delivery, LinkFailure
+from whimbrel_agent.rules.engine import Batch
+from whimbrel_agent.rules.staterows import RuleRow
 from whimbrel_agent.uplink.figures import ResumeState
 from whimbrel_agent.uplink.former import FormerRegions
+from whimbrel_agent.uplink.lanequeue import LaneQueue
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.shell import Uplink
 from whimbrel_agent.uplink.values import Effect, Now
@@ -188,6 +191,27 @@ def former_region_forgotten() -> None:
     put(FormerRegions, "run", forget)
 
 
+def rules_in_memory() -> None:
+    """Answer for what rules hold back, and keep none of it on the card."""
+
+    def forgotten(batch: Batch) -> Iterator[tuple[int, RuleRow | None]]:
+        del batch
+        yield from ()
+
+    put(Batch, "rows", forgotten)
+
+
+def backlog_first() -> None:
+    """Let a live-first lane send its backlog before anything that is new."""
+    next_track = LaneQueue._next_track  # noqa: SLF001
+
+    def oldest(queue: LaneQueue, *, new_only: bool = False) -> object:
+        queue._oldest_first = len(queue._tracks) > 1  # noqa: SLF001
+        return next_track(queue, new_only=new_only)
+
+    put(LaneQueue, "_next_track", oldest)
+
+
 # ---------------------------------------------------------------------- where each is found
 
 _LOAD: Final = """
@@ -245,6 +269,7 @@ duration_s = 60
 drain_s = 120
 [fleet]
 devices = 1
+[agent.buffer]
 dictionaries = true
 [[load]]
 every_s = 1
@@ -338,6 +363,60 @@ for_s = 110
 """
 
 
+_RULED: Final = """
+story = "A device that sums up its readings is killed again and again."
+duration_s = 120
+drain_s = 300
+[fleet]
+devices = 1
+[[agent.rules]]
+name = "means"
+when = 'type == "reading"'
+do = "window"
+fields = ["v"]
+window_s = 10
+[[load]]
+every_s = 1
+keyed = true
+ruled = true
+[[fault]]
+kind = "machine.kill"
+on = "store-1-1"
+at_s = [10, 110]
+times = 3
+down_s = 2
+"""
+
+_BACKLOG: Final = """
+story = "A device comes back on a narrow line with a backlog that takes minutes."
+duration_s = 420
+drain_s = 600
+[fleet]
+devices = 1
+[agent.lanes.normal]
+order = "live-first"
+[[load]]
+every_s = 2
+events = 4
+padding_bytes = 4000
+[[fault]]
+kind = "link.bandwidth"
+on = "store-1-1"
+for_s = 420
+bandwidth_bytes_s = 6000
+[[fault]]
+kind = "link.cut"
+on = "store-1-1"
+at_s = 10
+for_s = 200
+told = 1
+[[expect]]
+lane = "normal"
+from_s = 210
+within_s = 30
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class WorldSabotage:
     """One planted fault, and the worlds that find it.
@@ -384,4 +463,6 @@ SABOTAGES: Final = (
     _fault("former-region-forgotten", former_region_forgotten, _MOVE, Invariant.KEPT),
     _fault("no-asking-after-a-loss", no_asking_after_a_loss, _CUTS, Invariant.STARVED),
     _fault("corner-breaks", corner_breaks, _CUTS, Invariant.ALIVE),
+    _fault("rules-in-memory", rules_in_memory, _RULED, Invariant.COUNTED),
+    _fault("backlog-first", backlog_first, _BACKLOG, Invariant.TIMELY),
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Scenarios: small TOML files that say what a world is made of and what befalls it.
 
-A number may be given as ``[low, high]``: each world then draws it from its seed.
+A number may be given as ``[low, high]``: each world then draws it from its seed. ``[agent]`` and
+``[aggregator]`` are what the shipped programs' own files could say (:mod:`.settings`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from random import Random
 from typing import Any, Final
 
 from whimbrel_protocol.errors import WhimbrelError
+
+from .settings import SettingsError, agent_settings, aggregator_settings
 
 SUFFIX: Final = ".toml"
 _FOLDER: Final = "scenarios"
@@ -34,19 +37,19 @@ class Fleet:
         stores: in each region.
         devices: in each store.
         max_bytes: of each device's buffer.
-        dictionaries: devices learn and use them.
+        tenants: the stores of a region belong to these in turn.
     """
 
     regions: int = 1
     stores: int = 1
     devices: int = 2
     max_bytes: int = 1024 * 1024
-    dictionaries: bool = False
+    tenants: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lines:
-    """What one sender of every device posts.
+    """What one sender posts.
 
     Attributes:
         lane: of its events.
@@ -56,6 +59,8 @@ class Lines:
         steady: exactly ``every_s`` apart, exactly ``events`` in each.
         padding_bytes: text in every event, up to so long.
         numbers: fractions in every event, as of a meter; hardly any two are the same.
+        on: whose devices have this sender: a store's, one device by its name; empty for all.
+        ruled: a rule of ``[agent]`` takes its events, so that only their counts come through.
     """
 
     lane: str = "normal"
@@ -65,6 +70,27 @@ class Lines:
     steady: bool = False
     padding_bytes: int = 0
     numbers: int = 0
+    on: str = ""
+    ruled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """How late events may be: from when they were offered to the region's receipt.
+
+    Attributes:
+        lane: of the events.
+        within_s: at most so late.
+        from_s: those that were offered from then on.
+        until_s: and before this.
+        on: those of a store, or of one device; empty for all.
+    """
+
+    lane: str
+    within_s: float
+    from_s: float = 0.0
+    until_s: float = float("inf")
+    on: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +129,9 @@ class Scenario:
         fleet: who is there.
         load: senders of every device.
         faults: what befalls them.
+        expects: how late events may be.
+        agent: settings of every agent, as in its file.
+        aggregator: settings of every aggregator, as in its file.
     """
 
     name: str
@@ -113,6 +142,9 @@ class Scenario:
     fleet: Fleet = field(default_factory=Fleet)
     load: tuple[Lines, ...] = (Lines(),)
     faults: tuple[FaultLine, ...] = ()
+    expects: tuple[Expectation, ...] = ()
+    agent: Mapping[str, Any] = field(default_factory=dict)
+    aggregator: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def recorded(self) -> bool:
@@ -162,8 +194,16 @@ def parse(name: str, text: str) -> Scenario:
     fleet = _made(Fleet, given.pop("fleet", {}), f"{name}: [fleet]")
     load = tuple(_made(Lines, one, f"{name}: [[load]]") for one in given.pop("load", [{}]))
     faults = tuple(_fault(one, name) for one in given.pop("fault", []))
+    expects = tuple(
+        _made(Expectation, one, f"{name}: [[expect]]") for one in given.pop("expect", [])
+    )
     rest = {**given, "name": name, "fleet": fleet, "load": load, "faults": faults}
-    made: Scenario = _made(Scenario, rest, name)
+    made: Scenario = _made(Scenario, {**rest, "expects": expects}, name)
+    try:
+        agent_settings(made.agent)
+        aggregator_settings(made.aggregator)
+    except SettingsError as error:
+        raise ScenarioError(f"{name}: {error}") from error
     return made
 
 

@@ -78,7 +78,13 @@ def cut(world: World, path: Path, settings: Mapping[str, float]) -> End:
     path.add(fault, Weather(up_closed=True, down_closed=True))
     if settings["reset"]:
         path.reset()
-    return lambda: path.remove(fault)
+
+    def end() -> None:
+        path.remove(fault)
+        if settings["told"]:
+            path.told()
+
+    return end
 
 
 def reset(world: World, path: Path, settings: Mapping[str, float]) -> End:

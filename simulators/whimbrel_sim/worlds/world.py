@@ -29,11 +29,14 @@ from .machine import Machine
 from .neighbour import let_attack
 from .producers import Producer
 from .region import RegionMachine
-from .scenario import Scenario
+from .scenario import Lines, Scenario
+from .settings import agent_settings, aggregator_settings
 from .strikes import Layers
 from .timeline import Timeline
 
 TENANT: Final = "acme"
+"""Who owns a store; where a scenario has several tenants, the others are acme-2, acme-3, ..."""
+
 DRAIN_LOOK_S: Final = 5.0
 
 
@@ -74,6 +77,7 @@ class World:
         self.layers: dict[tuple[str, str], Layers] = {}
         self._stop = asyncio.Event()
         self._chores: asyncio.TaskGroup | None = None
+        self.agent = agent_settings(scenario.agent)
         self.audit = Audit(self)
         for number in range(1, scenario.fleet.regions + 1):
             self._add_region(number)
@@ -99,6 +103,7 @@ class World:
             clock=RegionClock(self.loop, self.random("clock", name)),
             random=self.random("region", name),
             timeline=self.timeline,
+            settings=aggregator_settings(self.scenario.aggregator),
         )
         self._adopt(region)
         self.brokers.append(broker)
@@ -116,7 +121,8 @@ class World:
         self.audit.watch(machine)
 
     def _add_device(self, region: RegionMachine, store: str, name: str) -> None:
-        address = Address(tenant=TENANT, region=region.name, store=store, device=name)
+        tenant = tenant_of(store, self.scenario.fleet.tenants)
+        address = Address(tenant=tenant, region=region.name, store=store, device=name)
         self.add_device(region, address, f"{store}/{name}")
 
     def add_device(
@@ -136,13 +142,16 @@ class World:
             timeline=self.timeline,
             name=name,
             max_bytes=self.scenario.fleet.max_bytes,
-            dictionaries=self.scenario.fleet.dictionaries,
+            settings=self.agent,
         )
         self._adopt(device)
         self.devices.append(device)
         region.enrol([device])
         for number, lines in enumerate(self.scenario.load, 1):
+            if not _has(device, lines):
+                continue
             sender = self.books.open(f"{name}/{number}", where_of(address), lines.lane)
+            sender.ruled = lines.ruled
             random = self.random("producer", name, number)
             self.producers.append(Producer(sender, device, lines, random))
         return device
@@ -265,7 +274,10 @@ class World:
         region = regions[0] if regions else self.region_of(device)
         store = f"{device.address.store}-b"
         device.address = Address(
-            tenant=TENANT, region=region.name, store=store, device=device.address.device
+            tenant=device.address.tenant,
+            region=region.name,
+            store=store,
+            device=device.address.device,
         )
         device.former[old.region] = device.region_key, device.ways
         device.region_key = region.key.public
@@ -284,3 +296,15 @@ class World:
 def where_of(address: Address) -> str:
     """Return tenant, store and device of an address as one text."""
     return f"{address.tenant}/{address.store}/{address.device}"
+
+
+def tenant_of(store: str, tenants: int) -> str:
+    """Return whose store it is: they are dealt out in turn, by the number in their names."""
+    place = (int(store.rpartition("-")[2]) - 1) % tenants
+    return f"{TENANT}-{place + 1}" if place else TENANT
+
+
+def _has(device: Device, lines: Lines) -> bool:
+    """Say whether a device has the sender of these lines; a clone has what its original has."""
+    address = device.address
+    return not lines.on or f"{address.store}/{address.device}/".startswith(f"{lines.on}/")

@@ -213,7 +213,7 @@ async def serving(agent: AgentServer, stop: asyncio.Event) -> AsyncIterator[list
 async def test_started_empty_it_opens_nothing_until_there_is_mains(
     agent: AgentServer, tree: SysfsTree, manager: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whimbrel_agent.power.machine.MAINS_BACK_S", 0.1)
+    monkeypatch.setattr("whimbrel_agent.power.confirming.MAINS_BACK_S", 0.1)
     discharge(tree, 3)
     async with serving(agent, asyncio.Event()) as parts:
         for _ in range(20):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
-from whimbrel_agent.uplink.limits import DayLimit, LinkRules, rules_for, wire_bytes
+from whimbrel_agent.uplink.limits import (
+    DayLimit,
+    LinkInputs,
+    LinkRules,
+    decide_class,
+    wire_bytes,
+)
 
 WORK = DayLimit(8 * 60, 20 * 60, 1_000.0)
 NIGHT = DayLimit(22 * 60, 6 * 60, 9_000.0)
@@ -54,9 +60,13 @@ def test_the_first_class_that_fits_has_the_rules() -> None:
     second = LinkRules(name="second", brokers=frozenset({1}))
     own = LinkRules()
     classes = (lte, second, own)
-    assert rules_for(classes, 1, "wwan0") is lte
-    assert rules_for(classes, 1, "eth0") is second
-    assert rules_for(classes, 0, "") is own
+    found = [
+        decide_class(LinkInputs(tuple(one.fits for one in classes), broker, interface))
+        for broker, interface in ((1, "wwan0"), (1, "eth0"), (0, ""))
+    ]
+    assert [classes[one.index] for one in found] == [lte, second, own]
+    assert found[0].reason == "the first class that fits broker 1 and interface wwan0"
+    assert found[2].reason == "no other class fits broker 0 and an interface not known"
 
 
 def test_a_frame_takes_more_of_the_link_than_its_bytes() -> None:

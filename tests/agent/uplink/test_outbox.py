@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from whimbrel_agent.uplink.counts import Counts
+from whimbrel_agent.uplink.limits import LinkRules, wire_bytes
 from whimbrel_agent.uplink.outbox import BATCH_BYTES, RECHECK_SENDS, Outbox
 from whimbrel_agent.uplink.roundtrips import MAX_TIMEOUT_S
 from whimbrel_agent.uplink.values import Now
@@ -18,11 +19,18 @@ LIVE_FIRST = dict.fromkeys(ALL_IN_ORDER, Order.LIVE_FIRST)
 class Bench:
     """An outbox over a model buffer, with plenty of credit."""
 
-    def __init__(self, *, credit: int = 10 * MAX_BYTES, live_first: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        credit: int = 10 * MAX_BYTES,
+        live_first: bool = False,
+        rules: LinkRules | None = None,
+    ) -> None:
         lanes = LIVE_FIRST if live_first else ALL_IN_ORDER
         self.buffer = ModelBuffer(lanes)
         self.region = ModelRegion()
-        self.window = Window(max_bytes=MAX_BYTES, max_frames=512)
+        classes = (rules or LinkRules(),)
+        self.window = Window(max_bytes=MAX_BYTES, max_frames=512, classes=classes)
         self.window._loss.size_bytes = self.window._rate.per_s = float(2 * MAX_BYTES)
         self.window.credits.credited(Credit(credit, 10**6), 0.0)
         self.counts = Counts()
@@ -157,3 +165,48 @@ def test_gone_frames_leave_the_account() -> None:
     bench.send()
     bench.outbox.gone([bench.buffer.frames[1]])
     assert (bench.outbox.in_flight_frames, bench.outbox.in_flight_bytes) == (1, 8_000)
+
+
+SLOW_REPLAY = LinkRules(polite=False, replay_bytes_per_s=wire_bytes(8_000))
+"""One frame of the backlog a second."""
+
+
+def test_the_backlog_has_a_rate_of_its_own_and_new_frames_pass_it() -> None:
+    bench = Bench(live_first=True, rules=SLOW_REPLAY)
+    bench.seal(*["normal"] * 20)
+    bench.outbox.restart(bench.buffer.newest())  # all of these are backlog now
+    bench.seal(*["normal"] * 10)
+    sent = bench.send(0.0)
+    assert [number for number in sent if number > 20] == list(range(21, 31))
+    assert len([number for number in sent if number <= 20]) == 1
+    for second in range(1, 11):
+        assert len(bench.send(float(second))) == 1
+    assert bench.outbox.held is not None
+    assert "replay limit of uplink" in bench.outbox.held.reason
+    assert bench.outbox.held.until_s is not None
+    assert 10.0 < bench.outbox.held.until_s <= 11.0
+
+
+def test_an_urgent_backlog_does_not_wait_for_the_replay_limit_and_is_charged() -> None:
+    bench = Bench(live_first=True, rules=SLOW_REPLAY)
+    bench.seal(*["critical"] * 5, "normal")
+    bench.outbox.restart(bench.buffer.newest())
+    bench.read()
+    assert len(bench.send(0.0)) == 5
+    assert bench.send(4.0) == []
+    assert len(bench.send(5.0)) == 1
+
+
+def test_it_says_what_each_lane_waits_for() -> None:
+    bench = Bench(live_first=True, rules=SLOW_REPLAY)
+    bench.seal("bulk", "bulk", "high")
+    bench.outbox.restart(bench.buffer.newest())
+    bench.read()
+    assert len(bench.send(0.0)) == 1
+    told = {one.lane: one for one in bench.outbox.waiting(Now(0.5, 0))}
+    assert (told["high"].why, told["high"].in_flight_frames) == ("frames wait for receipts", 1)
+    assert (told["bulk"].why, told["bulk"].read_frames) == (
+        "69.496 kbit/s, the replay limit of uplink", 2,
+    )  # fmt: skip
+    assert told["bulk"].until_s is not None
+    assert (told["normal"].why, told["normal"].share) == ("", 4)

@@ -38,6 +38,7 @@ def test_everything_may_be_said() -> None:
         brokers = ["mqtt://two"]
         background = "polite"
         rate_limit = "64 kbit/s"
+        replay_limit = "16 kbit/s"
         monthly_budget = "2 GB"
         monthly_budget_day = 10
         """
@@ -46,6 +47,7 @@ def test_everything_may_be_said() -> None:
     assert own.day_limits == (DayLimit(480, 0, 62_500),)
     assert str(own.zone) == str(UTC) or own.zone.utcoffset(None) is None
     assert (lte.name, lte.polite, lte.bytes_per_s) == ("links.lte", True, 8_000)
+    assert (lte.replay_bytes_per_s, own.replay_bytes_per_s) == (2_000, None)
     assert (lte.monthly_bytes, lte.month_day) == (2_000_000_000, 10)
     assert (lte.interfaces, lte.brokers) == (("wwan*",), frozenset({1}))
 
@@ -56,6 +58,7 @@ def test_everything_may_be_said() -> None:
         ('background = "rude"', "one of polite, fair"),
         ('rate_limit = "fast"', "must be a rate"),
         ('rate_limit = "1 kbit/s"', "must be a rate"),
+        ('replay_limit = "half"', "replay_limit is 'half', must be a rate"),
         ('monthly_budget = "3 kB"', "1 MB and more"),
         ("monthly_budget_day = 31", "from 1 to 28"),
         ('time_zone = "Mars/Base"', "does not know"),

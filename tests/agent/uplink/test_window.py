@@ -6,18 +6,17 @@ import pytest
 
 from whimbrel_agent.uplink.budget import Spent
 from whimbrel_agent.uplink.deliveryrate import Mark
-from whimbrel_agent.uplink.limits import LinkRules, wire_bytes
-from whimbrel_agent.uplink.losswindow import FIRST_WINDOW_BYTES
-from whimbrel_agent.uplink.values import Now
-from whimbrel_agent.uplink.window import (
+from whimbrel_agent.uplink.holding import (
     BUDGET_LOOK_S,
-    MIN_WINDOW_FRAMES,
     UNURGENT_PART,
     URGENT_EXTRA_BYTES,
     InFlight,
     Traffic,
-    Window,
 )
+from whimbrel_agent.uplink.limits import LinkRules, wire_bytes
+from whimbrel_agent.uplink.losswindow import FIRST_WINDOW_BYTES
+from whimbrel_agent.uplink.values import Now
+from whimbrel_agent.uplink.window import MIN_WINDOW_FRAMES, Window
 from whimbrel_protocol.messages import Credit
 
 MAX_BYTES = 1_000_000

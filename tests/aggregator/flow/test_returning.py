@@ -34,6 +34,15 @@ def test_a_device_keeps_its_place_however_often_it_asks() -> None:
     assert pacer.wait_s(29, float(first[29])) == 0
 
 
+def test_a_place_that_nobody_came_for_is_void_a_minute_later() -> None:
+    pacer = Returning[int](1)
+    waits = [pacer.wait_s(device, 0.0) for device in range(100)]
+    back_s = waits[-1] + AWAY_S + 1.0
+    again = sorted(pacer.wait_s(device, back_s) for device in range(2, 100))
+    assert again.count(0) <= 2
+    assert again[-1] >= 95
+
+
 def test_one_that_is_here_already_does_not_wait_behind_the_others() -> None:
     pacer = Returning[int](1)
     assert pacer.wait_s(0, 0.0) == 0

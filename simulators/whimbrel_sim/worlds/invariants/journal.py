@@ -9,17 +9,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 from whimbrel_protocol.errors import ProtocolError
+from whimbrel_protocol.event import Event
 from whimbrel_protocol.lanes import Order
-from whimbrel_sim.worlds.books import Books
+from whimbrel_sim.worlds.books import Books, Sender
 from whimbrel_sim.worlds.invariants.violation import Invariant
 from whimbrel_sim.worlds.witness import Kept, Witness
 
 DIGEST_BYTES = 8
 _SUMMARY = "summarycount"
+_STANDS_FOR = "edgecount"
 _THINNED = 2
 _ANY_EPOCH = 0
 
 Report = Callable[[Invariant, str], None]
+Arrived = Callable[[Sender, int, str, bytes], None]
+"""Is told a sender's event, the device, and the digest of the frame it came in."""
+
+
+def _unnoticed(sender: Sender, number: int, where: str, digest: bytes) -> None:
+    """Take no note: the story expects nothing."""
 
 
 class RegionAudit:
@@ -43,6 +51,7 @@ class JournalAudit:
         forks: events that stand in frames marked as forks.
         copied: devices of which an older image or a clone ran: what that delivers late is no
             part of the promise of order.
+        arrived: is told of every event that is there for the first time.
     """
 
     def __init__(self, books: Books, report: Report) -> None:
@@ -53,6 +62,7 @@ class JournalAudit:
         self.forks = 0
         self.events = 0
         self.copied: set[str] = set()
+        self.arrived: Arrived = _unnoticed
         self._offered_before: dict[str, dict[str, int]] = {}
 
     def restored(self, region: str) -> None:
@@ -141,11 +151,18 @@ class JournalAudit:
                 # it stands for several: what was accepted in its place is accounted for, as they are
                 self.gaps[kept.where, kept.epoch, kept.lane].append((sequence, 1, _THINNED))
                 continue
-            self._event(region, kept, event.source, event.data.get("n"))
+            self._event(region, kept, event, digest)
 
-    def _event(self, region: str, kept: Kept, source: str, number: object) -> None:
+    def _event(self, region: str, kept: Kept, event: Event, digest: bytes) -> None:
         self.events += 1
+        source, number = event.source, event.data.get("n")
         sender = self._books.senders.get(source)
+        if sender is not None and sender.ruled:
+            if not kept.fork:
+                stands_for = event.extensions.get(_STANDS_FOR, 1)
+                sender.counted += stands_for if isinstance(stands_for, int) else 1
+            if number is None:
+                return  # a summary has no raw event's number
         if sender is None or not isinstance(number, int) or not sender.knows(number):
             self._report(Invariant.FORGERY, f"{region} has {source!r} {number!r} of {kept.where}")
             return
@@ -156,14 +173,16 @@ class JournalAudit:
             return
         if sender.seen(number) > 1:
             self._report(Invariant.ONCE, f"{source} {number} is in the journal twice")
-        self._check_order(region, kept, source, number)
+        self.arrived(sender, number, kept.where, digest)
+        self._check_order(region, kept, sender, number)
 
-    def _check_order(self, region: str, kept: Kept, source: str, number: int) -> None:
-        newest = self.regions[region].newest
+    def _check_order(self, region: str, kept: Kept, sender: Sender, number: int) -> None:
+        newest, source = self.regions[region].newest, sender.name
         within, across = (kept.where, source, kept.epoch), (kept.where, source, _ANY_EPOCH)
         before = max(newest.get(within, 0), newest.get(across, 0))
         in_order = kept.frame is not None and kept.frame.header.order is Order.IN_ORDER
-        if in_order and kept.where not in self.copied and number <= before:
+        ruled = sender.ruled  # a rule may send its events in an order of its own, as top-k does
+        if in_order and not ruled and kept.where not in self.copied and number <= before:
             self._report(Invariant.ORDER, f"{source} {number} was committed after {before}")
         newest[within] = max(newest.get(within, 0), number)
         if number > self._offered_before.get(region, {}).get(source, 0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from whimbrel_protocol.envelope import open_message
 from whimbrel_protocol.errors import ProtocolError
@@ -19,10 +20,19 @@ _KEPT = 5_000
 
 
 class ReceiptAudit:
-    """Listens at a region's own connection, so that forged receipts of others do not count."""
+    """Listens at a region's own connection, so that forged receipts of others do not count.
 
-    def __init__(self, journal: JournalAudit, report: Report) -> None:
+    ``heard`` is told each device and frame that a receipt calls committed, as it passes.
+    """
+
+    def __init__(
+        self,
+        journal: JournalAudit,
+        report: Report,
+        heard: Callable[[str, bytes], None] = lambda _where, _digest: None,
+    ) -> None:
         self._journal = journal
+        self._heard = heard
         self._report = report
         self._new: dict[str, dict[tuple[str, bytes], None]] = {}
         self._small: dict[bytes, bytes] = {}
@@ -52,6 +62,7 @@ class ReceiptAudit:
         for entry in receipt.entries:
             if entry.status is Status.COMMITTED:
                 new[where, entry.digest[:8]] = None
+                self._heard(where, entry.digest[:8])
 
     def check(self, region: str, *, replaced: bool = False) -> None:
         """Compare with what the journal was just found to hold.

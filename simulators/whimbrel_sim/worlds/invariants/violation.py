@@ -20,6 +20,8 @@ class Invariant(Enum):
     ALIVE = "no process ends by a defect"
     READABLE = "every frame of the journal can be read"
     SOUND = "files verify"
+    COUNTED = "what rules took is counted, once"
+    TIMELY = "no event later than its story allows"
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ async def test_a_queue_beyond_its_bound_is_found(tmp_path: Path) -> None:
     async with tiny_world(tmp_path) as world:
         region = world.regions[0]
         assert region.aggregator is not None
-        region.aggregator.ingest._queued_bytes = region.ingest.queue_bytes + 1
+        region.aggregator.ingest._queued_bytes = region.settings.ingest.queue_bytes + 1
         check_region(region, reports)
         region.aggregator.ingest._queued_bytes = 0
     assert reports.invariants == [Invariant.BOUNDED]

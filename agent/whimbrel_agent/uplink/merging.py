@@ -1,4 +1,4 @@
-"""Receipts that came: how many are made durable at once, and which of them together."""
+"""Receipts that came in together, made ready to be settled together. Pure."""
 
 from __future__ import annotations
 

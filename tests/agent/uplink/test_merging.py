@@ -1,10 +1,10 @@
-"""Which receipts are made durable together."""
+"""Receipts that came in together are settled together."""
 
 from __future__ import annotations
 
 from collections import deque
 
-from whimbrel_agent.uplink.receipts import merged, take_some
+from whimbrel_agent.uplink.merging import merged, take_some
 from whimbrel_protocol.messages import Credit, Receipt, ReceiptEntry, Status
 from whimbrel_protocol.names import Address
 

@@ -1,0 +1,1 @@
+"""What the agent decided by itself of late, why, and from what."""

@@ -1,0 +1,74 @@
+"""A fleet comes back in one moment; ``python -m whimbrel_sim.worlds.homecoming`` takes any size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from whimbrel_agent.uplink import session
+from whimbrel_sim.patching import applied, put
+from whimbrel_sim.worlds import homecoming
+from whimbrel_sim.worlds.homecoming import Homecoming, come_home, most_in_a_second, story_of
+
+KEPT = Homecoming(
+    devices=100,
+    started=100,
+    most_in_a_second=5,
+    last_start_s=40.0,
+    drained_s=41.0,
+    predicted_s=40.0,
+    broken=(),
+    cpu_s=1.0,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("devices", "seed"), [(500, 1), (200, 2), (200, 3)])
+def test_it_starts_at_the_set_rate_and_has_drained_when_the_region_said(
+    devices: int, seed: int
+) -> None:
+    found = come_home(devices, seed)
+    assert found.faults() == [], str(found)
+    assert found.devices == found.started == devices
+    assert found.most_in_a_second <= 0.05 * devices
+    # the rate is not slower than what is set: 2.5 % of the fleet a second
+    assert 30 < found.last_start_s < 50
+
+
+@pytest.mark.slow
+def test_devices_that_do_not_ask_before_they_send_are_found() -> None:
+    with applied(lambda: put(session, "AWAY_S", 1e6)):
+        found = come_home(100, 1)
+    assert any("started in one second" in fault for fault in found.faults())
+
+
+def test_what_is_not_as_it_must_be_is_named() -> None:
+    assert KEPT.faults() == []
+    faults = replace(
+        KEPT, started=99, most_in_a_second=6, drained_s=50.0, broken=("kept",)
+    ).faults()
+    assert [fault.split()[0] for fault in faults] == ["kept", "99", "6", "drained"]
+
+
+def test_the_fullest_second_may_begin_anywhere() -> None:
+    assert most_in_a_second([]) == 0
+    assert most_in_a_second([0.9, 1.0, 1.8, 2.5, 1.89]) == 4
+    assert most_in_a_second([0.0, 1.0, 2.0]) == 1
+
+
+def test_fleets_are_made_of_stores() -> None:
+    fleet = story_of(10_000).fleet
+    assert (fleet.stores, fleet.devices) == (200, 50)
+
+
+def test_the_command_prints_and_says_by_its_status_what_it_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for found, status in ((KEPT, 0), (replace(KEPT, started=1), 1)):
+        monkeypatch.setattr(homecoming, "come_home", lambda *_, found=found: found)
+        assert homecoming.main(["--devices", "100"]) == status
+    said = capsys.readouterr()
+    assert said.out.startswith("100 devices: at most 5 started in one second (5.0%)")
+    assert said.err.startswith("missed: 1 of 100 devices")
