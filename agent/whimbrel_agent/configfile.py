@@ -21,6 +21,7 @@ from .brokersettings import (
     read_brokers,
     read_region_key,
 )
+from .buffer.held import MAX_WINDOW_S
 from .buffer.values import MIN_BUFFER_BYTES, BufferConfig, LaneConfig, Overflow, default_lanes
 from .config import (
     DEFAULT_RAW_BYTES,
@@ -157,7 +158,7 @@ def _buffer(table: Table, lanes: Table | None) -> BufferConfig:
         for name in LANES:
             lane = lanes.table(name)
             if lane is not None:
-                configured[name] = _lane(lane, configured[name])
+                configured[name] = _lane(lane, configured[name], is_critical=name == LANES[0])
         _check_shares(lanes, configured)
         lanes.finish()
     default = BufferConfig(path=Path())
@@ -171,7 +172,7 @@ def _buffer(table: Table, lanes: Table | None) -> BufferConfig:
     return config
 
 
-def _lane(table: Table, default: LaneConfig) -> LaneConfig:
+def _lane(table: Table, default: LaneConfig, *, is_critical: bool) -> LaneConfig:
     order = table.choice("order", _name_of(default.order), tuple(_ORDERS))
     overflow = table.choice("overflow", default.overflow.value, [o.value for o in Overflow])
     lane = LaneConfig(
@@ -180,7 +181,14 @@ def _lane(table: Table, default: LaneConfig) -> LaneConfig:
         linger_s=table.number("linger_s", default.linger_s, 0, 3600),
         batch_events=table.integer("batch_events", default.batch_events, 1, MAX_SEAL_EVENTS),
         share=table.integer("share", default.share, 1, MAX_SHARE),
+        durability_s=table.number("durability_s", default.durability_s, 0, MAX_WINDOW_S),
     )
+    if is_critical and lane.durability_s:
+        raise table.error(
+            "durability_s",
+            f"is {lane.durability_s:g}, must be 0: what is critical is durable when it is answered; "
+            "give what may be lost another lane",
+        )
     table.finish()
     return lane
 

@@ -31,6 +31,11 @@ class Sender(Protocol):
         """Whether it plans by what waits to be sealed."""
         ...
 
+    @property
+    def can_send(self) -> bool:
+        """Whether frames can leave now."""
+        ...
+
     def frames_sealed(self, *, urgent: bool) -> None:
         """Take that there are new frames."""
         ...
@@ -83,6 +88,8 @@ class SealingTask:
 
     async def _look(self) -> int | None:
         now_ns = self._clock.mono_ns()
+        if self._buffer.has_windows:
+            self._buffer.tell_sending(sending=self._sender.can_send)
         try:
             result = await self._buffer.seal_due(now_ns)
         except BufferFullError as error:

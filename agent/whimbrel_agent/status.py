@@ -199,7 +199,25 @@ def _buffer(buffer: Mapping[str, Any], now_ns: int | None) -> Iterator[str]:
             )
         )
     yield from _columns(rows)
+    yield from _windows(buffer["lanes"])
     yield from _gaps(buffer["lanes"])
+
+
+def _windows(lanes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each lane that may lose what it has answered, or has just done so."""
+    for lane in lanes:
+        window = lane["window"]
+        if not (window["durability_s"] or window["lost_events"]):
+            continue
+        facts = [f"{lane['lane']}: {window['durability_s']:g} s"]
+        if window["held_events"]:
+            facts.append(
+                f"{window['held_events']} events ({_size(window['held_bytes'])}) in memory for "
+                f"{_span(window['held_s'])}"
+            )
+        if window["lost_events"]:
+            facts.append(f"the stop before this start took at most {window['lost_events']}")
+        yield _line("window", ", ".join(facts))
 
 
 def _gaps(lanes: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -112,6 +112,6 @@ class WearWatch:
         years = "" if figures.years is None else f"; a new card lasts {figures.years:.1f} years so"
         return (
             f"{figures.written_mb_per_day:.0f} MB a day are written to flash, the profile's budget "
-            f"is {figures.budget_mb_per_day:.0f}{years}: longer linger_s or larger batches write "
-            "less, or set the budget of your own card in a profile"
+            f"is {figures.budget_mb_per_day:.0f}{years}: a lane's durability_s, longer linger_s or "
+            "larger batches write less, or set the budget of your own card in a profile"
         )

@@ -66,6 +66,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         overflow = "refuse"
         linger_s = 2
         batch_events = 100
+        durability_s = 5
         share = 16
         [uplink]
         replay_limit = "1 Mbit/s"
@@ -103,6 +104,8 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert config.device.profile == "pi-4"
     lane = config.buffer.lanes["normal"]
     assert (lane.order, lane.linger_s, lane.batch_events) == (Order.LIVE_FIRST, 2.0, 100)
+    assert lane.durability_s == 5.0
+    assert not any(other.durability_s for other in config.buffer.lanes.values() if other != lane)
     assert {name: one.share for name, one in config.buffer.lanes.items()} == {
         "critical": 64, "high": 16, "normal": 16, "bulk": 1,
     }  # fmt: skip
@@ -135,6 +138,11 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
             LEAST.replace("key =", 'profile = "pi-9"\nkey =', 1),
             "[device] profile is wrong: 'pi-9' is not a known profile (known: battery-sensor-hub",
         ),
+        (
+            LEAST + "[lanes.critical]\ndurability_s = 0.5",
+            "[lanes.critical] durability_s is 0.5, must be 0: what is critical is durable when it",
+        ),
+        (LEAST + "[lanes.bulk]\ndurability_s = 61", "[lanes.bulk] durability_s is 61"),
         (
             LEAST + "[former_regions.eu-1]",
             "[former_regions] eu-1 is the region that the device is in; remove it",

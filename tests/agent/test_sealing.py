@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from buffers.harness import answer
 from servers.waiting import eventually
 from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.buffer.store import Buffer
@@ -32,6 +33,11 @@ class Told:
         self.sealed = sealed
         self.rests = rests
         self.waits: list[tuple[tuple[Waiting, ...], bool]] = []
+        self.can_send_now: Sequence[bool] = (True,)
+
+    @property
+    def can_send(self) -> bool:
+        return self.can_send_now[0]
 
     def frames_sealed(self, *, urgent: bool) -> None:
         self.sealed.append(1)
@@ -41,9 +47,15 @@ class Told:
 
 
 @asynccontextmanager
-async def sealing_buffer(folder: Path, linger_s: float) -> AsyncIterator[tuple[Buffer, list[int]]]:
+async def sealing_buffer(
+    folder: Path,
+    linger_s: float = 0,
+    *,
+    lanes: dict[str, LaneConfig] | None = None,
+    can_send: Sequence[bool] = (True,),
+) -> AsyncIterator[tuple[Buffer, list[int]]]:
     runner = ThreadRunner()
-    lanes = {"normal": LaneConfig(linger_s=linger_s, batch_events=10)}
+    lanes = lanes or {"normal": LaneConfig(linger_s=linger_s, batch_events=10)}
     buffer = await Buffer.open(
         BufferConfig(path=folder / "buffer.db", lanes=lanes),
         ADDRESS,
@@ -53,7 +65,9 @@ async def sealing_buffer(folder: Path, linger_s: float) -> AsyncIterator[tuple[B
         runner=runner,
     )
     sealed: list[int] = []
-    task = SealingTask(buffer, SystemClock(), Told(sealed))
+    told = Told(sealed)
+    told.can_send_now = can_send
+    task = SealingTask(buffer, SystemClock(), told)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(task.run())
         yield buffer, sealed
@@ -95,3 +109,25 @@ async def test_a_full_disk_does_not_end_the_task(
         await buffer.accept([EVENT])
         await eventually(lambda: bool(sealed), timeout_s=20, what="a frame")
     assert failed
+
+
+async def test_the_buffer_is_told_before_each_look_whether_frames_can_leave(tmp_path: Path) -> None:
+    lanes = {"normal": LaneConfig(linger_s=0.02, batch_events=10, durability_s=0.1)}
+    async with sealing_buffer(tmp_path, lanes=lanes, can_send=[False]) as (buffer, sealed):
+        await buffer.accept([EVENT])
+        await eventually(lambda: buffer.commits > 2, timeout_s=20, what="a row on the disk")
+        assert not sealed
+        assert await buffer.pending("normal", 0, 10) == []
+        await buffer.accept([EVENT] * 5)
+        await eventually(lambda: bool(sealed), timeout_s=20, what="a good frame")
+
+
+async def test_it_looks_again_when_the_region_has_answered(tmp_path: Path) -> None:
+    lanes = {"normal": LaneConfig(linger_s=0.02, batch_events=10, durability_s=0.1)}
+    can_send = [False]
+    async with sealing_buffer(tmp_path, lanes=lanes, can_send=can_send) as (buffer, sealed):
+        await buffer.accept([EVENT])
+        await eventually(lambda: buffer.commits > 2, timeout_s=20, what="a row on the disk")
+        can_send[0] = True
+        await buffer.apply_resume(answer())
+        await eventually(lambda: bool(sealed), timeout_s=20, what="a frame")

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+from whimbrel_agent.buffer.held import WindowStats
 from whimbrel_agent.buffer.values import BufferStats, DamageReport, LaneStats, LedgerLine
 from whimbrel_agent.power.figures import PowerFigures
 from whimbrel_agent.power.modes import SETTINGS, Mode
@@ -8,6 +9,7 @@ from whimbrel_agent.power.reading import PowerReading
 from whimbrel_agent.status import Status, buffer_table, status_table
 from whimbrel_agent.uplink.figures import LinkState, ResumeState, SessionFigures
 from whimbrel_agent.uplink.offset import OffsetSample
+from whimbrel_agent.uplink.probing import NO_CREDIT
 from whimbrel_agent.uplink.window import WindowFigures
 from whimbrel_protocol.lanes import LANES, ClockQuality, GapReason
 from whimbrel_protocol.names import Address
@@ -104,6 +106,38 @@ def test_the_table_names_what_an_operator_asks() -> None:
         "90 s",
     ):
         assert words in text, words
+
+
+def test_a_window_is_told_with_what_waits_and_what_it_cost() -> None:
+    told = status(None)
+    window = WindowStats(5.0, held_events=120, held_bytes=18_432, held_s=2.2, lost_events=84)
+    lanes = [replace(one, window=window if one.lane == "bulk" else one.window)
+             for one in told.buffer.lanes]  # fmt: skip
+    told = replace(told, buffer=replace(told.buffer, lanes=tuple(lanes)))
+    members = json.loads(json.dumps(told.to_json()))
+    assert members["buffer"]["lanes"][3]["window"] == {
+        "durability_s": 5.0,
+        "held_events": 120,
+        "held_bytes": 18_432,
+        "held_s": 2.2,
+        "lost_events": 84,
+        "decision": "",
+    }
+    assert (
+        "window          bulk: 5 s, 120 events (18.0 KiB) in memory for 2 s, the stop before this "
+        "start took at most 84"
+    ) in status_table(members).splitlines()
+    assert "window" not in buffer_table(status(None).to_json()["buffer"])
+
+
+def test_frames_can_leave_unless_the_region_says_no() -> None:
+    assert FIGURES.can_send
+    assert replace(FIGURES, resume=ResumeState.APPLYING).can_send
+    assert not replace(FIGURES, resume=ResumeState.ASKED).can_send
+    assert not replace(FIGURES, link=LinkState.CONNECTING).can_send
+    for probing, can in (("the credit has expired", True), (NO_CREDIT, False)):
+        window = replace(FIGURES.window, probing=probing)
+        assert replace(FIGURES, window=window).can_send is can
 
 
 def power(*, under_voltage: bool | None = None, watts: float | None = None) -> PowerFigures:

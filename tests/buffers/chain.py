@@ -98,7 +98,7 @@ class Chain:
             await self.buffer.apply_resume(answer)
         if not answers:
             return
-        await self.teach(self.buffer.offers(self.shop.clock.mono_ns()), chance)
+        await self.teach(self.buffer.dictionaries.offers(self.shop.clock.mono_ns()), chance)
         for lane in LANES:
             for ref in await all_pending(self.buffer, lane):
                 await self.buffer.reserve_published(ref.id)
@@ -118,7 +118,7 @@ class Chain:
             if receipt.generation == self.buffer._state.generation:
                 await self.buffer.settle(receipt)
         for answer in of_type(answers, DictionaryAnswer):
-            await self.teach(await self.buffer.take_dictionaries(answer), chance)
+            await self.teach(await self.buffer.dictionaries.take(answer), chance)
 
     async def drain(self) -> None:
         """Talk over a good link until nothing waits."""

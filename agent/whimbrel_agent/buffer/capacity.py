@@ -38,7 +38,8 @@ def has_room(state: BufferState, pages: int) -> bool:
 
 def is_pressing(state: BufferState) -> bool:
     """Whether room is so short that staged events should be sealed at once."""
-    return not has_room(state, state.database.limits.headroom_pages)
+    held_pages = state.held.pages(state.database.page_bytes)
+    return not has_room(state, state.database.limits.headroom_pages + held_pages)
 
 
 def free_what_is_kept(state: BufferState) -> None:

@@ -168,6 +168,11 @@ class Database:
         self._counted: tuple[int, int] | None = None
         self._estimates = self._taken = 0
 
+    def check(self) -> None:
+        """Raise what the next transaction would raise because the connection is broken or closed."""
+        if self.broken is not None:
+            raise self.broken
+
     @contextmanager
     def transaction(self, takes: int | None = None) -> Iterator[sqlite3.Connection]:
         """Run the block in one transaction, durable when the block has been left.

@@ -5,6 +5,8 @@ Both must work on a full disk: a buffer that cannot be opened takes no receipts 
 
 from __future__ import annotations
 
+import sqlite3
+
 from whimbrel_agent.buffer import capacity
 from whimbrel_agent.buffer.schema import row_sum
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState, EpochRow
@@ -22,20 +24,25 @@ def open_epoch(state: BufferState, ordinal: int) -> None:
             state.numbers.start(epoch, boot_id)
 
     capacity.freeing(state, begin)
-    orders = bytes(lane.order for lane in state.lanes)
-    values = (epoch, str(state.address), boot_id, orders)
 
     def work() -> None:
         with state.change() as connection:
-            connection.execute(
-                "INSERT INTO epochs VALUES (?, ?, ?, ?, ?)", (*values, row_sum(*values))
-            )
+            insert_epoch(state, connection, epoch, boot_id)
 
     capacity.freeing(state, work)
-    state.epochs[epoch] = EpochRow(epoch, state.address, boot_id, tuple(map(Order, orders)))
     state.epoch = epoch
     state.next_sequence = [1] * LANE_COUNT
     state.reserved = [0] * LANE_COUNT
+
+
+def insert_epoch(
+    state: BufferState, connection: sqlite3.Connection, epoch: int, boot_id: bytes
+) -> None:
+    """Insert the row of a numbering at the present address."""
+    orders = bytes(lane.order for lane in state.lanes)
+    values = (epoch, str(state.address), boot_id, orders)
+    connection.execute("INSERT INTO epochs VALUES (?, ?, ?, ?, ?)", (*values, row_sum(*values)))
+    state.epochs[epoch] = EpochRow(epoch, state.address, boot_id, tuple(map(Order, orders)))
 
 
 def forget_idle(state: BufferState) -> None:

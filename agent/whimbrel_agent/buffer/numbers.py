@@ -7,8 +7,8 @@ of checksummed records, compacted when its room is used up:
 ======  ====  =====================================================================
 offset  size  field (big-endian)
 ======  ====  =====================================================================
-0       1     kind: 1 start, 2 reserved, 3 clean stop
-1       1     lane number (reserved), else 0
+0       1     kind: 1 start, 2 reserved, 3 clean stop, 4 a durability window is in force
+1       1     lane number (reserved, window), else 0
 2       2     zero
 4       8     epoch
 12      8     reserved through this sequence (reserved); bits of the boot id (start)
@@ -37,7 +37,7 @@ from whimbrel_protocol.header import BOOT_ID_BYTES
 _RECORD: Final = struct.Struct(">BBHQQ")
 _CHECK: Final = struct.Struct(">I")
 RECORD_BYTES: Final = _RECORD.size + _CHECK.size
-_START, _RESERVED, _CLEAN = 1, 2, 3
+_START, _RESERVED, _CLEAN, _WINDOWED = 1, 2, 3, 4
 
 MAX_NUMBERS_BYTES: Final = 64 * 1024
 """The file is rewritten past this size."""
@@ -49,6 +49,14 @@ MIN_BLOCK: Final = 256
 MAX_BLOCK: Final = 16_384
 """Sequences reserved at once: doubling from the least to the most, so that a quiet lane's
 upper bound stays tight and a busy one costs a sync per 16,384 events."""
+
+MIN_WINDOW_BLOCK: Final = 64
+MAX_WINDOW_BLOCK: Final = 1_024
+"""The same in a lane with a durability window: all that is reserved and is not on the disk after an
+unclean stop counts as lost. A sync per 1,024 events is 4 bytes an event by the kernel's count."""
+
+_WINDOW_FLUSHES: Final = 16
+"""Such a lane reserves for so many writings ahead: a sixteenth more syncs at most."""
 
 
 class NotSyncedError(OSError):
@@ -62,6 +70,7 @@ class NumbersState:
     Attributes:
         epochs: every start still known, oldest first.
         reserved: (epoch, lane number) -> highest sequence that may have been given out.
+        windowed: those of them in which answered events may have been in memory only.
         clean: whether the last start ended in an orderly stop.
         boot_id: boot of the last start, empty when unknown.
         damaged_records: records passed over.
@@ -69,6 +78,7 @@ class NumbersState:
 
     epochs: list[int] = field(default_factory=list)
     reserved: dict[tuple[int, int], int] = field(default_factory=dict)
+    windowed: set[tuple[int, int]] = field(default_factory=set)
     clean: bool = True
     boot_id: bytes = b""
     damaged_records: int = 0
@@ -97,6 +107,8 @@ def read_numbers(data: bytes) -> NumbersState:
         elif kind == _RESERVED:
             key = (epoch, lane)
             state.reserved[key] = max(number, state.reserved.get(key, 0))
+        elif kind == _WINDOWED:
+            state.windowed.add((epoch, lane))
         elif kind == _CLEAN:
             state.clean = True
     return state
@@ -130,18 +142,25 @@ class NumbersFile:
         state = self._state
         kept = [*state.epochs, epoch][-MAX_KEPT_STREAMS:]
         reserved = dict(sorted(state.reserved.items())[-MAX_KEPT_STREAMS:])
+        # what the last start lost in a window is accounted before: nobody asks for it any more
         self._state = NumbersState(kept, reserved, clean=False, boot_id=boot_id)
         self._append(_record(_START, 0, epoch, int.from_bytes(boot_id, "big")))
 
-    def reserve(self, lane: int, epoch: int, through: int) -> None:
+    def reserve(self, lane: int, epoch: int, through: int, *, windowed: bool = False) -> None:
         """Make durable that sequences up to ``through`` may be given out.
+
+        With ``windowed`` also that what has them may be lost in an unclean stop.
 
         Raises:
             NotSyncedError: it is not known whether it is; this object must not be used again.
             OSError: it is not, for instance for want of room.
         """
-        self._append(_record(_RESERVED, lane, epoch, through))
+        records = _record(_RESERVED, lane, epoch, through)
+        told = not windowed or (epoch, lane) in self._state.windowed
+        self._append(records if told else _record(_WINDOWED, lane, epoch, 0) + records)
         self._state.reserved[epoch, lane] = through
+        if windowed:
+            self._state.windowed.add((epoch, lane))
 
     def stop(self) -> None:
         """Make durable that the database was closed in order."""
@@ -155,19 +174,20 @@ class NumbersFile:
             os.close(self._handle)
             self._handle = -1
 
-    def _append(self, record: bytes) -> None:
-        if self._handle < 0 or self._size + len(record) > MAX_NUMBERS_BYTES:
+    def _append(self, records: bytes) -> None:
+        if self._handle < 0 or self._size + len(records) > MAX_NUMBERS_BYTES:
             self._rewrite()
-        _write_all(self._handle, record, self._size)
+        _write_all(self._handle, records, self._size)
         with _syncing(self._path):
             os.fdatasync(self._handle)
-        self._size += len(record)
+        self._size += len(records)
 
     def _rewrite(self) -> None:
         """Write a fresh file and put it in place in one step."""
         state = self._state
         boot = int.from_bytes(state.boot_id, "big")
         records = [_record(_RESERVED, lane, e, n) for (e, lane), n in state.reserved.items()]
+        records += [_record(_WINDOWED, lane, e, 0) for e, lane in sorted(state.windowed)]
         records += [_record(_START, 0, e, boot) for e in state.epochs]
         data = b"".join(records)
         fresh = self._path.with_name(self._path.name + ".new")
@@ -204,6 +224,11 @@ def _syncing(path: Path) -> Iterator[None]:
 def next_block(given_out: int) -> int:
     """Return how many sequences to reserve ahead after ``given_out`` were used."""
     return max(MIN_BLOCK, min(MAX_BLOCK, given_out))
+
+
+def window_block(written_at_once: int) -> int:
+    """Return the same for a lane with a durability window, which writes so many events at once."""
+    return max(MIN_WINDOW_BLOCK, min(MAX_WINDOW_BLOCK, _WINDOW_FLUSHES * written_at_once))
 
 
 def make_folder(path: Path) -> None:

@@ -36,6 +36,7 @@ from whimbrel_agent.buffer.reserve import ReserveFile
 from whimbrel_agent.buffer.schema import LANE_SHIFT, upgrade
 from whimbrel_agent.buffer.staging import MAGIC, DamagedRowError, claim_of, read_row
 from whimbrel_agent.buffer.state import BufferState, StagedSlot
+from whimbrel_agent.buffer.unsynced import account_unsynced
 from whimbrel_agent.buffer.values import BufferBrokenError, BufferConfig, DamageReport
 from whimbrel_agent.buffer.verifying import Verifier
 from whimbrel_agent.buffer.wal import committed_frames, scan_wal
@@ -131,6 +132,7 @@ def open_state(
         # What a dead process left behind the last commit is cut off: the next crash's rest would
         # stand in front of it, and the two together look like damage.
         state.database.checkpoint("TRUNCATE")
+        account_unsynced(state)
         newest = max(state.epochs, default=0)
         open_epoch(state, max(numbers.before.last_ordinal, ordinal_of(newest)) + 1)
         # SQLite has done this for its log, and passes over it when it fails
@@ -282,7 +284,12 @@ def _tail_bounds(opening: Opening, scan: WalScan) -> dict[tuple[int, int], int]:
             at = page.find(MAGIC, at + 1)
     if claims or not mentioned:
         return claims
-    return {key: last for key, last in before.reserved.items() if key[0] == newest}
+    # what a window may have lost is accounted for as such, see ``unsynced``
+    return {
+        key: last
+        for key, last in before.reserved.items()
+        if key[0] == newest and key not in before.windowed
+    }
 
 
 def _salvage(

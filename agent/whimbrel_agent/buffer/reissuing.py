@@ -63,13 +63,18 @@ class Cut(NamedTuple):
 def rotate(state: BufferState, sealer: Sealer, *, above: int, forked: bool) -> None:
     """Open a new epoch with a start count over ``above``; what was accepted so far is sealed."""
     for lane in range(LANE_COUNT):
-        while state.staged[lane].slots:
-            sealer.seal(lane)
+        seal_lane(state, sealer, lane)
     former = state.epoch
     open_epoch(state, max(ordinal_of(former), above) + 1)
     state.former_epochs.add(former)
     state.counters["epochs_rotated"] += 1
     state.counters["epochs_rotated_by_fork"] += forked
+
+
+def seal_lane(state: BufferState, sealer: Sealer, lane: int) -> None:
+    """Seal all that waits in a lane: frames that are moved behind it must not overtake it."""
+    while state.staged[lane].slots:
+        sealer.seal(lane)
 
 
 def opened(state: BufferState, connection: sqlite3.Connection, row: FrameRow) -> Content | None:

@@ -105,6 +105,7 @@ def apply_resume(state: BufferState, sealer: Sealer, answer: ResumeAnswer) -> Re
         elif before:
             returning.close_holes(state, stream, ranges, progress)
         if stream.epoch < floor:
+            reissuing.seal_lane(state, sealer, stream.lane)
             progress.resealed += reissuing.move_stream(state, stream)
         state.unasked.discard((stream.epoch, stream.lane))
     if rotated:

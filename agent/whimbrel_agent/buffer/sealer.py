@@ -11,6 +11,8 @@ from itertools import islice
 from typing import Final
 
 from whimbrel_agent.buffer import capacity
+from whimbrel_agent.buffer.held import HeldRow
+from whimbrel_agent.buffer.holding import write_held
 from whimbrel_agent.buffer.recent import Recent, RecentRow
 from whimbrel_agent.buffer.runs import LostRun, Place, SealedRun, insert_run, seal_events
 from whimbrel_agent.buffer.sealing import (
@@ -19,54 +21,58 @@ from whimbrel_agent.buffer.sealing import (
     Unsealed,
     Waiting,
     deadline_ns,
-    is_due,
     next_ratio,
     rows_to_seal,
 )
 from whimbrel_agent.buffer.staging import DamagedRowError, StagedRow, read_row
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState, StagedSlot
+from whimbrel_agent.buffer.windows import Act, Step, next_step
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.lanes import LANES
 
 _READ_AT_ONCE: Final = 1_000
 
 
-OpenRow = StagedRow | RecentRow
+OpenRow = StagedRow | RecentRow | HeldRow
 """A row whose events can be had."""
 
 
 class Sealer:
-    """Seals one frame's worth at a time, so that accepts can come between."""
+    """Seals one frame's worth at a time, so that accepts can come between.
+
+    Attributes:
+        sending: whether frames can leave now, as far as the uplink has said.
+        deadline_ns: when something will be due if nothing more is accepted, as of the last look.
+    """
 
     def __init__(self, state: BufferState, recent: Recent) -> None:
         self._state = state
         self._recent = recent
         self._ratio = [FIRST_RATIO] * LANE_COUNT
+        self._steps: dict[int, Step] = {}
+        self.sending = True
+        self.deadline_ns: int | None = None
 
     def due_lane(self, now_mono_ns: int) -> int | None:
-        """Return the most urgent lane that has something to seal now."""
+        """Return the most urgent lane with which something is to be done now."""
         pressing = any(s.events for s in self._state.staged) and capacity.is_pressing(self._state)
+        look_ns: list[int] = []
         for lane, staged in enumerate(self._state.staged):
-            if staged.slots and is_due(
-                self._waiting(lane),
-                self._state.lanes[lane],
-                now_mono_ns=now_mono_ns,
-                ratio=self._ratio[lane],
-                pressing=pressing,
-            ):
-                return lane
+            if staged.slots:
+                self._steps[lane] = step = self._step(lane, now_mono_ns, pressing=pressing)
+                self._state.decided[lane] = f"{step.act.value}: {step.reason}"
+                if step.act is not Act.WAIT:
+                    return lane
+                look_ns.append(step.look_ns)
+        self.deadline_ns = min(look_ns, default=None)
         return None
 
-    def next_deadline_ns(self) -> int | None:
-        """Return when something will be due if nothing more is accepted."""
-        return min(
-            (
-                deadline_ns(self._waiting(lane), self._state.lanes[lane])
-                for lane, staged in enumerate(self._state.staged)
-                if staged.slots
-            ),
-            default=None,
-        )
+    def carry_out(self, lane: int) -> int:
+        """Do with a lane what :meth:`due_lane` found; returns the number of frames made."""
+        if self._steps[lane].act is Act.WRITE:
+            write_held(self._state, self._recent, [lane])
+            return 0
+        return self.seal(lane)
 
     def unsealed(self) -> tuple[Unsealed, ...]:
         """Return what waits in each lane that has something."""
@@ -85,7 +91,19 @@ class Sealer:
 
     def _waiting(self, lane: int) -> Waiting:
         staged = self._state.staged[lane]
-        return Waiting(staged.events, staged.size_bytes, staged.slots[0].mono_ns)
+        return Waiting(
+            staged.events, staged.size_bytes, staged.slots[0].mono_ns, staged.held_since_ns()
+        )
+
+    def _step(self, lane: int, now_mono_ns: int, *, pressing: bool) -> Step:
+        return next_step(
+            self._waiting(lane),
+            self._state.lanes[lane],
+            now_mono_ns=now_mono_ns,
+            ratio=self._ratio[lane],
+            pressing=pressing,
+            sending=self.sending,
+        )
 
     def seal(self, lane: int) -> int:
         """Seal the oldest staged rows of a lane; returns the number of frames made."""
@@ -97,9 +115,10 @@ class Sealer:
 
         def work() -> None:
             with state.change() as connection:
-                connection.execute(
-                    "DELETE FROM staged WHERE id BETWEEN ? AND ?", (slots[0].id, slots[-1].id)
-                )
+                if not slots[0].held:
+                    connection.execute(
+                        "DELETE FROM staged WHERE id BETWEEN ? AND ?", (slots[0].id, slots[-1].id)
+                    )
                 for run in runs:
                     insert_run(state, connection, lane, epoch, run)
                 state.streams.change(epoch, lane).sealed_through = slots[-1].first + (
@@ -107,8 +126,7 @@ class Sealer:
                 )
 
         capacity.freeing(state, work)
-        for _ in slots:
-            state.staged[lane].pop()
+        self._forget(lane, slots)
         sealed_bytes = sum(len(run.data) for run in runs if isinstance(run, SealedRun))
         packed_bytes = sum(slot.size_bytes for slot in slots)
         state.sealed_meter.add(sealed_bytes, state.now_s())
@@ -118,6 +136,16 @@ class Sealer:
             )
         state.counters["sealed_frames"] += len(runs)
         return len(runs)
+
+    def _forget(self, lane: int, slots: Sequence[StagedSlot]) -> None:
+        """Let go of rows that are in frames now."""
+        state = self._state
+        held = [slot for slot in slots if slot.held]
+        for _ in slots:
+            state.staged[lane].pop()
+        if held:
+            state.held.drop(slot.id for slot in held)
+            state.written_at_once[lane] = sum(slot.events for slot in held)
 
     def _choose(self, lane: int) -> list[StagedSlot]:
         slots = self._state.staged[lane].slots
@@ -132,6 +160,11 @@ class Sealer:
         return mine[:taken]
 
     def _read(self, slots: Sequence[StagedSlot]) -> Sequence[OpenRow | LostRun]:
+        on_disk = [slot for slot in slots if not slot.held]
+        held = [self._state.held.get(slot.id) for slot in slots if slot.held]
+        return [*(self._read_disk(on_disk) if on_disk else ()), *held]
+
+    def _read_disk(self, slots: Sequence[StagedSlot]) -> Sequence[OpenRow | LostRun]:
         recent = self._recent.take(slots)
         if recent is not None:
             return recent
@@ -160,7 +193,7 @@ def _open(slot: StagedSlot, body: bytes) -> StagedRow | LostRun:
 def _events_of(row: OpenRow | LostRun) -> tuple[OpenRow | LostRun, Sequence[Event]]:
     if isinstance(row, LostRun):
         return row, ()
-    if isinstance(row, RecentRow):
+    if isinstance(row, RecentRow | HeldRow):
         return row, row.events
     try:
         return row, row.events()

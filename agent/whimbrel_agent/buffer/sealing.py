@@ -26,11 +26,15 @@ MAX_SEAL_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What waits in a lane: events, their packed bytes, when the oldest was accepted."""
+    """What waits in a lane: events, their packed bytes, when the oldest was accepted.
+
+    ``held_since_ns`` says the same of the oldest that is in memory only; None without any.
+    """
 
     events: int
     size_bytes: int
     oldest_mono_ns: int
+    held_since_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +61,13 @@ def is_due(
 ) -> bool:
     """Say whether a lane's staged events are to be sealed now."""
     return waiting.events > 0 and (
-        pressing
-        or waiting.events >= lane.batch_events
-        or waiting.size_bytes * ratio >= TARGET_FRAME_BYTES
-        or now_mono_ns >= deadline_ns(waiting, lane)
+        pressing or is_full(waiting, lane, ratio=ratio) or now_mono_ns >= deadline_ns(waiting, lane)
     )
+
+
+def is_full(waiting: Waiting, lane: LaneConfig, *, ratio: float) -> bool:
+    """Say whether a whole frame waits, by events or by expected bytes."""
+    return waiting.events >= lane.batch_events or waiting.size_bytes * ratio >= TARGET_FRAME_BYTES
 
 
 def deadline_ns(waiting: Waiting, lane: LaneConfig) -> int:

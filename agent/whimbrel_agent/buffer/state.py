@@ -11,14 +11,16 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, NamedTuple
 
 from whimbrel_agent.buffer.database import Database
 from whimbrel_agent.buffer.encoder import Encoder
+from whimbrel_agent.buffer.held import Held
 from whimbrel_agent.buffer.learning import Learner
 from whimbrel_agent.buffer.ledger import Ledger
 from whimbrel_agent.buffer.meter import Meter
-from whimbrel_agent.buffer.numbers import NumbersFile, next_block
+from whimbrel_agent.buffer.numbers import NumbersFile, next_block, window_block
 from whimbrel_agent.buffer.reserve import ReserveFile
 from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
 from whimbrel_agent.buffer.shelf import Shelf
@@ -42,7 +44,7 @@ GENERATION: Final = "generation"
 
 
 class StagedSlot(NamedTuple):
-    """Where a staged row lies and what it holds, without its bytes."""
+    """Where a staged row lies and what it holds, without its bytes; a held one lies in memory."""
 
     id: int
     epoch: int
@@ -50,28 +52,51 @@ class StagedSlot(NamedTuple):
     events: int
     size_bytes: int
     mono_ns: int
+    held: bool = False
 
 
 @dataclass(slots=True)
 class StagedLane:
-    """What waits to be sealed in one lane, oldest first."""
+    """What waits to be sealed in one lane, oldest first; the last ``held_rows`` are in memory."""
 
     slots: deque[StagedSlot] = field(default_factory=deque)
     events: int = 0
     size_bytes: int = 0
+    held_rows: int = 0
+    held_events: int = 0
 
     def push(self, slot: StagedSlot) -> None:
-        """Add a row at the end."""
+        """Add a row at the end; after a held one only held ones come."""
         self.slots.append(slot)
-        self.events += slot.events
-        self.size_bytes += slot.size_bytes
+        self._count(slot, 1)
 
     def pop(self) -> StagedSlot:
         """Take the oldest row off."""
         slot = self.slots.popleft()
-        self.events -= slot.events
-        self.size_bytes -= slot.size_bytes
+        self._count(slot, -1)
         return slot
+
+    def _count(self, slot: StagedSlot, by: int) -> None:
+        self.events += by * slot.events
+        self.size_bytes += by * slot.size_bytes
+        if slot.held:
+            self.held_rows += by
+            self.held_events += by * slot.events
+
+    def held(self) -> list[StagedSlot]:
+        """Return the slots of what is in memory only, oldest first."""
+        return list(islice(self.slots, len(self.slots) - self.held_rows, None))
+
+    def held_since_ns(self) -> int | None:
+        """Return when the oldest of them was accepted (monotonic); None without any."""
+        return self.slots[-self.held_rows].mono_ns if self.held_rows else None
+
+    def take_held(self) -> list[StagedSlot]:
+        """Take them all off."""
+        taken = [self.slots.pop() for _ in range(self.held_rows)]
+        for slot in taken:
+            self._count(slot, -1)
+        return taken[::-1]
 
 
 @dataclass(slots=True)
@@ -101,7 +126,10 @@ class BufferState:
     Of each lane, ``published_through`` is the last frame id that may have been sent, and
     ``window_through`` the durable bound of it, which runs ahead (see ``sending``). For each step
     of thinning, ``thinned_through`` is the last frame that has had it in this process. The meters
-    count bytes of frames that came into being, and that the region has.
+    count bytes of frames that came into being, and that the region has. ``held`` has what is in
+    memory only, ``written_at_once`` how many events of it were written last, ``lost_in_window`` the
+    upper bound of what an unclean stop before this start took of it, and ``decided`` what was
+    decided last about what waits, and why.
     """
 
     def __init__(
@@ -133,6 +161,10 @@ class BufferState:
         self.encoder = Encoder()
         self.epochs: dict[int, EpochRow] = {}
         self.staged = [StagedLane() for _ in LANES]
+        self.held = Held()
+        self.written_at_once = [0] * LANE_COUNT
+        self.lost_in_window = [0] * LANE_COUNT
+        self.decided = [""] * LANE_COUNT
         self.totals = [LaneTotals() for _ in LANES]
         self.published_through = [0] * LANE_COUNT
         self.window_through = [0] * LANE_COUNT
@@ -266,6 +298,14 @@ class BufferState:
         self.next_frame[lane] = number + FRAME_STRIDE
         return lane << LANE_SHIFT | number
 
+    def staged_id(self, lane: int) -> int:
+        """Return the id of the next staged row of a lane."""
+        return lane << LANE_SHIFT | self.next_staged[lane]
+
+    def set_next_staged(self, lane: int, row_id: int) -> None:
+        """Have the next staged row of a lane get this id."""
+        self.next_staged[lane] = row_id & ((1 << LANE_SHIFT) - 1)
+
     def is_published(self, frame_id: int) -> bool:
         """Whether a frame may have been sent."""
         return frame_id <= self.published_through[frame_id >> LANE_SHIFT]
@@ -277,9 +317,11 @@ class BufferState:
     def reserve_numbers(self, lane: int, last: int) -> None:
         """Make numbers durable in the numbers file before events that use them."""
         if last > self.reserved[lane]:
-            through = last + next_block(last)
+            windowed = self.lanes[lane].durability_s > 0
+            at_once = max(self.written_at_once[lane], self.staged[lane].held_events)
+            through = last + (window_block(at_once) if windowed else next_block(last))
             with self.database.beside():
-                self.numbers.reserve(lane, self.epoch, through)
+                self.numbers.reserve(lane, self.epoch, through, windowed=windowed)
             self.reserved[lane] = through
 
     def found_damage(self, what: str) -> BufferBrokenError:

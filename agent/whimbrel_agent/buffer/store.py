@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
-from whimbrel_agent.buffer import resuming, sending, settling, teaching
-from whimbrel_agent.buffer.accepting import Acceptor, Aside
+from whimbrel_agent.buffer import resuming, sending, settling
+from whimbrel_agent.buffer.accepting import Acceptor
+from whimbrel_agent.buffer.closing import close_state
 from whimbrel_agent.buffer.codecchoice import CodecTerms
 from whimbrel_agent.buffer.epochs import forget_idle
 from whimbrel_agent.buffer.exporting import export_slice
+from whimbrel_agent.buffer.gate import Gate
+from whimbrel_agent.buffer.holding import write_held
 from whimbrel_agent.buffer.idempotency import KeyStore
 from whimbrel_agent.buffer.lock import FileLock
 from whimbrel_agent.buffer.opening import open_state
@@ -25,6 +27,8 @@ from whimbrel_agent.buffer.reporting import stats_of
 from whimbrel_agent.buffer.sealer import Sealer
 from whimbrel_agent.buffer.sealing import Unsealed
 from whimbrel_agent.buffer.state import BufferState
+from whimbrel_agent.buffer.teaching import Dictionaries
+from whimbrel_agent.buffer.tickets import Aside
 from whimbrel_agent.buffer.values import (
     Accepted,
     BufferConfig,
@@ -42,33 +46,13 @@ from whimbrel_agent.ports import Clock, Random, SqlRunner, SqlWork
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import LANE_NUMBERS, LANES
-from whimbrel_protocol.messages import (
-    DictionaryAnswer,
-    DictionaryOffer,
-    Receipt,
-    ResumeAnswer,
-    StreamQuestion,
-)
+from whimbrel_protocol.messages import Receipt, ResumeAnswer, StreamQuestion
 from whimbrel_protocol.names import Address
 
 T = TypeVar("T")
 
 RESERVE_RETRY_NS: Final = 5_000_000_000
 """How often a reserve that was given up is tried to be taken back."""
-
-
-class Gate(Protocol):
-    """Stands before the buffer and decides what of a group is kept; see ``rules.gate``."""
-
-    async def accept(
-        self,
-        events: Sequence[Event],
-        keys: Sequence[bytes | None] | None,
-        fingerprints: Sequence[int] | None,
-        checkpoint: tuple[str, bytes] | None,
-    ) -> Places:
-        """Do what :meth:`Buffer.accept` promises."""
-        ...
 
 
 class Buffer:
@@ -78,10 +62,11 @@ class Buffer:
         self._state = state
         self._lock = lock
         self._runner = runner
-        recent = Recent()
+        self._recent = recent = Recent()
         self._sealer = Sealer(state, recent)
         keys = KeyStore(state.database.connection, state.config)
         self._acceptor = Acceptor(state, keys, recent, runner)
+        self.dictionaries = Dictionaries(state, self._run)
         self._next_reserve_ns = 0
         self._closed = False
         self._on_accept: Callable[[], None] = lambda: None
@@ -141,7 +126,9 @@ class Buffer:
         fingerprints: Sequence[int] | None = None,
         checkpoint: tuple[str, bytes] | None = None,
     ) -> Places:
-        """Keep a group of events; returns after the fsync, all or nothing.
+        """Keep a group of events, all or nothing; returns when it is durable.
+
+        In a lane with a durability window what has neither key nor checkpoint may wait in memory.
 
         Args:
             events: at most MAX_GROUP_EVENTS, of any lanes.
@@ -200,9 +187,18 @@ class Buffer:
             frames += count
             urgent = urgent or lane == 0
         self._tell_freed(frames)
-        if frames and teaching.is_due(self._state):
-            await self._run(lambda: teaching.learn(self._state))
-        return SealResult(frames, self._sealer.next_deadline_ns(), urgent)
+        if frames:
+            await self.dictionaries.learn()
+        return SealResult(frames, self._sealer.deadline_ns, urgent)
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether some lane has a durability window."""
+        return any(lane.durability_s for lane in self._state.config.lanes.values())
+
+    def tell_sending(self, *, sending: bool) -> None:
+        """Say whether frames can leave now, for lanes with a durability window."""
+        self._sealer.sending = sending
 
     async def unsealed(self) -> tuple[Unsealed, ...]:
         """What waits to be sealed, by lane."""
@@ -227,6 +223,8 @@ class Buffer:
         """Take the region's word on every stream. Frame ids from before are void."""
         outcome = await self._run(lambda: resuming.apply_resume(self._state, self._sealer, answer))
         self._tell_freed(1)
+        if self.has_windows:  # frames can leave again: what waits for that is looked at
+            self._on_accept()
         return outcome
 
     async def pending(
@@ -314,15 +312,6 @@ class Buffer:
         self._tell_freed(len(result.freed))
         return result
 
-    def offers(self, now_mono_ns: int) -> list[DictionaryOffer]:
-        """Give the dictionaries that the region should be offered now; cheap when there are none."""
-        state = self._state
-        return state.shelf.offers(state.address, state.generation, now_mono_ns)
-
-    async def take_dictionaries(self, answer: DictionaryAnswer) -> list[DictionaryOffer]:
-        """Take the region's verified word on dictionaries; answers what it wants."""
-        return await self._run(lambda: teaching.take_answer(self._state, answer))
-
     async def quarantine(self, frame_id: int, why: str) -> None:
         """Put a frame aside; a gap takes its place."""
         await self._run(lambda: sending.quarantine(self._state, frame_id, why))
@@ -349,6 +338,7 @@ class Buffer:
 
     async def export(self) -> AsyncIterator[ExportedEvent]:
         """Yield every event that is still here, decoded, lane by lane in order."""
+        await self._run(lambda: write_held(self._state, self._recent))
         for lane in range(len(LANE_NUMBERS)):
             for table in ("receipted", "pending", "staged"):
                 after = 0
@@ -362,21 +352,14 @@ class Buffer:
                         break
 
     async def close(self) -> None:
-        """Checkpoint, mark the stop as clean, unlock."""
+        """Write what is in memory, checkpoint, mark the stop as clean, unlock.
+
+        Raises:
+            BufferError: see :func:`.closing.close_state`.
+        """
         if not self._closed:
             self._closed = True
-            await self._runner.run(self._close)
-
-    def _close(self) -> None:
-        try:
-            clean = self._state.database.broken is None
-            self._state.database.close(clean=clean)
-            if clean:
-                with suppress(OSError):  # the next start then takes this for an unclean stop
-                    self._state.numbers.stop()
-        finally:
-            self._state.numbers.abandon()
-            self._lock.release()
+            await self._runner.run(lambda: close_state(self._state, self._recent, self._lock))
 
     def _tell_freed(self, count: int) -> None:
         if count:
@@ -397,7 +380,7 @@ class Buffer:
             self._next_reserve_ns = now_mono_ns + RESERVE_RETRY_NS
             self._state.reserve.take()
         lane = self._sealer.due_lane(now_mono_ns)
-        return None if lane is None else (lane, self._sealer.seal(lane))
+        return None if lane is None else (lane, self._sealer.carry_out(lane))
 
     def _seal_where(self, wanted: Callable[[int], bool]) -> int:
         frames = 0

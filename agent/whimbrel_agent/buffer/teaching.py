@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 from whimbrel_agent.buffer import capacity
 from whimbrel_agent.buffer.database import DiskFullError
@@ -10,7 +12,39 @@ from whimbrel_agent.buffer.shelf import MAX_HELD
 from whimbrel_agent.buffer.state import BufferState
 from whimbrel_protocol.messages import DictionaryAnswer, DictionaryOffer, DictionaryStatus
 
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
+
+
+class Run(Protocol):
+    """Does work on the database's thread."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
+        """Return what the work returned."""
+        ...
+
+
+class Dictionaries:
+    """A buffer's dictionaries, for those who seal and send."""
+
+    def __init__(self, state: BufferState, run: Run) -> None:
+        self._state = state
+        self._run = run
+
+    async def learn(self) -> None:
+        """Make a trial if one is due."""
+        if is_due(self._state):
+            await self._run(lambda: learn(self._state))
+
+    def offers(self, now_mono_ns: int) -> list[DictionaryOffer]:
+        """Give what the present region should be offered now; cheap when there is nothing."""
+        state = self._state
+        return state.shelf.offers(state.address, state.generation, now_mono_ns)
+
+    async def take(self, answer: DictionaryAnswer) -> list[DictionaryOffer]:
+        """Take a region's verified word on dictionaries; answers what it wants."""
+        return await self._run(lambda: take_answer(self._state, answer))
 
 
 def is_due(state: BufferState) -> bool:

@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from whimbrel_agent.buffer.held import FULL_DURABILITY, MAX_WINDOW_S, WindowStats
 from whimbrel_protocol.errors import FieldError, WhimbrelError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.lanes import LANES, GapReason, Order
@@ -52,6 +53,8 @@ class LaneConfig:
         linger_s: the longest an accepted event waits to be sealed.
         batch_events: seal as soon as this many wait.
         overflow: what gives way when the buffer is full.
+        durability_s: an answered event may wait so long in memory before it is on the disk, to
+            spare the disk: what an unclean stop may take. 0: it is on the disk when it is answered.
         share: of a full link, in proportion to the shares of the other busy lanes.
     """
 
@@ -59,6 +62,7 @@ class LaneConfig:
     linger_s: float = 1.0
     batch_events: int = MAX_SEAL_EVENTS  # a backlog takes 15 % less bytes than in halves of it
     overflow: Overflow = Overflow.DROP_OLDEST
+    durability_s: float = 0.0
     share: int = 4
 
     def __post_init__(self) -> None:
@@ -66,6 +70,8 @@ class LaneConfig:
             raise ValueError(f"batch_events is {self.batch_events}, must be 1..{MAX_SEAL_EVENTS}")
         if not 0 <= self.linger_s <= 3600:
             raise ValueError(f"linger_s is {self.linger_s}, must be 0..3600")
+        if not 0 <= self.durability_s <= MAX_WINDOW_S:
+            raise ValueError(f"durability_s is {self.durability_s}, must be 0..{MAX_WINDOW_S:g}")
 
 
 def default_lanes() -> dict[str, LaneConfig]:
@@ -115,6 +121,10 @@ class BufferConfig:
             if not 0 <= getattr(self, name) <= 0.9:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be 0..0.9")
         object.__setattr__(self, "lanes", {**default_lanes(), **self.lanes})
+        if self.lanes["critical"].durability_s:
+            raise ValueError(
+                "durability_s of lane critical must be 0: it is always durable at once"
+            )
 
 
 class Accepted(NamedTuple):
@@ -227,7 +237,7 @@ class LedgerLine:
 
 @dataclass(frozen=True, slots=True)
 class LaneStats:
-    """Figures of one lane."""
+    """Figures of one lane; staged events include those that ``window`` says are in memory."""
 
     lane: str
     staged_events: int
@@ -237,6 +247,7 @@ class LaneStats:
     receipted_frames: int
     oldest_wall_ns: int | None
     ledger: LedgerLine
+    window: WindowStats = field(default_factory=WindowStats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +291,7 @@ class BufferStats:
     quarantine_bytes: int
     counters: Mapping[str, int]
     damage: DamageReport | None
-    durability: str = "every answered event is fsynced"
+    durability: str = FULL_DURABILITY
     sealed_bytes_per_s: float = 0.0
     settled_bytes_per_s: float = 0.0
 

@@ -8,18 +8,22 @@ the settings, so nothing that is filled in can be refused there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from whimbrel_agent.profiles.values import LaneDefaults, Profile
+from whimbrel_agent.profiles.values import Durability, LaneDefaults, Profile
 
-__all__ = ["with_defaults"]
+__all__ = ["LOW_LANES", "with_defaults"]
+
+LOW_LANES: Final = ("normal", "bulk")
+"""What a profile's window is for: a person waits for the others, or a loss costs more than flash."""
 
 
 def with_defaults(values: Mapping[str, Any], profile: Profile) -> dict[str, Any]:
     """Return the settings file's values with the profile's where there were none.
 
-    Filled in: ``[buffer] max_bytes``, ``[lanes.*] linger_s`` and ``batch_events``, and, where there
-    is an HTTP intake, its limits. A table of a wrong kind is left for the reader to refuse.
+    Filled in: ``[buffer] max_bytes``, ``[lanes.*] linger_s`` and ``batch_events``, the durability
+    window of low lanes, and, where there is an HTTP intake, its limits. A table of a wrong kind is
+    left for the reader to refuse.
 
     Args:
         values: of ``agent.toml``; they are not changed.
@@ -33,6 +37,10 @@ def with_defaults(values: Mapping[str, Any], profile: Profile) -> dict[str, Any]
         for name, lane in profile.lanes.items():
             filled["lanes"].setdefault(name, {})
             _fill(filled["lanes"], name, _settings(lane))
+        if profile.defaults.durability is Durability.WINDOW:
+            for name in LOW_LANES:
+                filled["lanes"].setdefault(name, {})
+                _fill(filled["lanes"], name, {"durability_s": profile.defaults.window_s})
     intake = filled.get("intake")
     if isinstance(intake, Mapping):
         filled["intake"] = dict(intake)

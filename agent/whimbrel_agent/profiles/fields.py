@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
+from whimbrel_agent.buffer.held import MAX_WINDOW_S
 from whimbrel_agent.profiles.values import Basis, Durability
 from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.limits import MAX_SEAL_EVENTS
@@ -157,7 +158,9 @@ _DEFAULTS: Final = TableSpec(
             "what an answer promises",
             choices=tuple(one.value for one in Durability),
         ),
-        Field("window_s", Kind.NUMBER, "the window of that name", 0, 600, required=False),
+        Field(
+            "window_s", Kind.NUMBER, "the window of that name", 0, int(MAX_WINDOW_S), required=False
+        ),
         Field(
             "codec_effort",
             Kind.CHOICE,

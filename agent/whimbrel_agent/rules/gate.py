@@ -15,9 +15,9 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
-from whimbrel_agent.buffer.accepting import Aside
 from whimbrel_agent.buffer.places import Places
 from whimbrel_agent.buffer.store import Buffer
+from whimbrel_agent.buffer.tickets import Aside
 from whimbrel_agent.buffer.values import (
     AcceptError,
     BufferFullError,

@@ -9,8 +9,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from whimbrel_agent.buffer.accepting import Aside
 from whimbrel_agent.buffer.schema import RULES_TABLE
+from whimbrel_agent.buffer.tickets import Aside
 from whimbrel_agent.rules.staterows import DefinitionRow, RuleRow, pack_row, unpack_row
 from whimbrel_agent.rules.values import RuleConfig
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from whimbrel_agent.ports import Link, TransportError
+from whimbrel_agent.uplink.counts import Counts
 from whimbrel_protocol.envelope import seal_message
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.messages import DictionaryOffer
@@ -17,15 +18,15 @@ async def give(
     link: Link | None,
     offers: Offers,
     key: PrivateKey,
+    counts: Counts,
     lost: Callable[[Link, TransportError], None],
-) -> int:
-    """Publish offers and return how many; none while there is no link, and ``lost`` is told."""
+) -> None:
+    """Publish offers and count them; none while there is no link, and ``lost`` is told of its end."""
     if link is None:
-        return 0
+        return
     try:
         for offer in offers:
             await link.publish(dictionary_topic(offer.address), seal_message(offer, key))
+            counts.add("dictionaries_sent")
     except TransportError as error:
         lost(link, error)
-        return 0
-    return len(offers)

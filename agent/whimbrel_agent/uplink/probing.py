@@ -11,6 +11,9 @@ FIRST_PROBE_S: Final = 1.0
 """The wait after the first probe without credit; doubles up to ``MAX_TIMEOUT_S``."""
 
 
+NO_CREDIT: Final = "the region gives no credit"
+
+
 class Credits:
     """What the region lets us have in flight, for how long, and when to probe without.
 
@@ -49,7 +52,7 @@ class Credits:
             return "no credit was given yet"
         if now_s >= self._until_s:
             return "the credit has expired"
-        return "" if self.credit.size_bytes else "the region gives no credit"
+        return "" if self.credit.size_bytes else NO_CREDIT
 
     def probed(self, now_s: float) -> None:
         """Note that a probe went out; the next one waits longer."""

@@ -150,6 +150,11 @@ class Uplink:
         """Ask brokers for this keep-alive, in seconds, on links made from now on."""
         self._transport.use_keepalive(keepalive_s)
 
+    @property
+    def can_send(self) -> bool:
+        """Whether frames can leave now, as far as is known."""
+        return self.figures().can_send
+
     def figures(self) -> SessionFigures:
         """Return the session's state for status."""
         return self._session.figures(self._now())
@@ -230,7 +235,7 @@ class Uplink:
                 self._all_settled.clear()
                 self._to_settle.set()
             case TakeDictionaries(answer):
-                await self._teach(await self._buffer.take_dictionaries(answer))
+                await self._teach(await self._buffer.dictionaries.take(answer))
             case LoadFrames(lane, _, _, after_id, limit):
                 frames = await self._buffer.pending(lane, after_id, limit, self._only)
                 self._put(FramesLoaded(effect, tuple(frames)))
@@ -259,11 +264,9 @@ class Uplink:
             self._streak.failed("the month's bytes could not be counted", why=str(error))
 
     async def _send(self, sendings: tuple[Sending, ...]) -> None:
-        link = self._link
-        if link is None:
+        if (link := self._link) is None:
             return  # it was lost after the session spoke; its LinkLost is waiting
-        in_order = sorted((sending.frame for sending in sendings), key=lambda frame: frame.id)
-        newest = {frame.lane: frame.id for frame in in_order}
+        newest = dict(sorted((one.frame.lane, one.frame.id) for one in sendings))
         gone = []
         try:
             for frame_id in newest.values():
@@ -281,11 +284,10 @@ class Uplink:
         if gone:
             self._put(FramesGone(tuple(gone)))
         if self._only is None:  # a former region has what frames of then name, or asks for it
-            await self._teach(self._buffer.offers(self._clock.mono_ns()))
+            await self._teach(self._buffer.dictionaries.offers(self._clock.mono_ns()))
 
     async def _teach(self, offers: Offers) -> None:
-        given = await give(self._link, offers, self._key, self._lost)
-        self._session.counts.add("dictionaries_sent", given)
+        await give(self._link, offers, self._key, self._session.counts, self._lost)
 
     async def _send_resume(self, nonce: bytes, *, rest: bool) -> None:
         beside = rest and self._only is None
@@ -299,8 +301,7 @@ class Uplink:
             version=PROTOCOL_VERSION,
             software=self._software,
         )
-        link = self._link
-        if link is None:
+        if (link := self._link) is None:
             return
         try:
             await link.publish(resume_topic(address), seal_message(resume, self._key))
@@ -326,9 +327,8 @@ class Uplink:
         data = await self._buffer.load(frame.id)
         fault = None if data is None else fault_of(data, frame, self._key.public)
         if fault is not None:
-            _log.warning(
-                "frame is put aside: %s", fault, extra=facts(frame=frame, sends=effect.sends)
-            )
+            told = facts(frame=frame, sends=effect.sends)
+            _log.warning("frame is put aside: %s", fault, extra=told)
             await self._buffer.quarantine(frame.id, fault)
             self._session.counts.add("frames_quarantined")
         if data is None or fault is not None:

@@ -13,6 +13,7 @@ from whimbrel_protocol.lanes import LANES, GapReason
 from whimbrel_protocol.sequences import RangeSet
 
 from .buffertruth import BufferTruth, Stream
+from .bufferwork import WINDOWED
 from .till import BrokenPromiseError, sale
 
 _ALL: Final = 1_000_000
@@ -98,9 +99,10 @@ class Judge:
         self._salvaged = salvaged
         self._gaps: defaultdict[Stream, RangeSet] = defaultdict(RangeSet)
         self._damaged: defaultdict[Stream, RangeSet] = defaultdict(RangeSet)
+        self._unsynced: defaultdict[Stream, RangeSet] = defaultdict(RangeSet)
+        special = {GapReason.DAMAGED: self._damaged, GapReason.UNSYNCED: self._unsynced}
         for stream, first, end, reason in held.gaps:
-            kind = self._damaged if reason == GapReason.DAMAGED else self._gaps
-            kind[stream].add(first, end)
+            special.get(GapReason(reason), self._gaps)[stream].add(first, end)
 
     def judge(self) -> None:
         """Judge all of it.
@@ -112,6 +114,7 @@ class Judge:
             self._judge_answered(stream, places)
         self._judge_others()
         self._judge_damage()
+        self._judge_windows()
         for ref in self._held.refs:
             self._judge_settled(ref)
         self._judge_published()
@@ -132,6 +135,15 @@ class Judge:
                 sequence, sequence
             ):
                 continue
+            if self._unsynced[stream].covers(sequence, sequence):
+                continue  # judged as a whole
+            if (
+                self._torn  # it was being written, with what had to be durable at once
+                and stream[1] == WINDOWED
+                and sequence > self._truth.safe.get(stream, 0)
+                and self._damaged[stream].covers(sequence, sequence)
+            ):
+                continue
             gap = " (a gap: damaged)" if self._damaged[stream].covers(sequence, sequence) else ""
             raise BrokenPromiseError(f"answered event {number} at {where} is lost{gap}")
 
@@ -146,7 +158,8 @@ class Judge:
         for offer in self._truth.offers:
             here = others.intersection(offer.numbers)
             others -= here
-            in_part = bool(here) and len(here) != len(offer.numbers)
+            strict = set(offer.numbers).difference(offer.loose)
+            in_part = bool(here & strict) and not here >= strict
             if in_part and not self._salvaged and offer is self._truth.offers[-1]:
                 raise BrokenPromiseError(f"of group {offer.numbers} only {sorted(here)} are there")
         if self._salvaged:
@@ -161,6 +174,16 @@ class Judge:
                     raise BrokenPromiseError(
                         f"{stream[0]}/{stream[1]} {first}..{last} is booked as damaged after a kill"
                     )
+
+    def _judge_windows(self) -> None:
+        """Judge what was lost in a window: only in a lane that has one, and only its last part."""
+        for stream, ranges in self._unsynced.items():
+            where = f"{stream[0]}/{stream[1]}"
+            if stream[1] != WINDOWED:
+                raise BrokenPromiseError(f"{where} has lost {ranges} and has no window")
+            safe = self._truth.safe.get(stream, 0)
+            if safe and ranges.overlaps(1, safe) and not self._truth.spoilt[stream]:
+                raise BrokenPromiseError(f"{where} has lost {ranges}, and {safe} was to be durable")
 
     def _judge_settled(self, ref: FrameRef) -> None:
         if self._truth.settled[ref.epoch, ref.lane].overlaps(ref.first, ref.first + ref.span - 1):

@@ -21,11 +21,15 @@ QUIET: Final = frozenset({"opening", "closed", "damaged", "failed"})
 
 @dataclass(slots=True)
 class Offer:
-    """A group that was given and not answered: all of it may be there, or none."""
+    """A group that was given and not answered: all of it may be there, or none.
+
+    ``loose`` are those of a lane with a durability window: they may also be missing alone.
+    """
 
     numbers: list[int]
     keyed: bool
     checkpoint: str | None
+    loose: list[int]
 
 
 def _ranges() -> Ranges:
@@ -46,6 +50,7 @@ class BufferTruth:
         keys: number of a keyed event -> its place.
         released: what a receipt was given for; ``settled`` where that was answered.
         spoilt: what may be gaps since the workload itself damaged the file.
+        safe: per stream with a durability window, the last sequence whose window is over.
         published: (stream, first) -> (span, digest) of frames that may have been sent.
         checkpoint: the last that was answered.
         epochs: numberings so far.
@@ -58,6 +63,7 @@ class BufferTruth:
     released: Ranges = field(default_factory=_ranges)
     settled: Ranges = field(default_factory=_ranges)
     spoilt: Ranges = field(default_factory=_ranges)
+    safe: dict[Stream, int] = field(default_factory=dict)
     published: dict[tuple[Stream, int], tuple[int, str]] = field(default_factory=dict)
     checkpoint: str | None = None
     epochs: list[int] = field(default_factory=list)
@@ -74,6 +80,7 @@ class BufferTruth:
             released=_copied(self.released),
             settled=_copied(self.settled),
             spoilt=_copied(self.spoilt),
+            safe=dict(self.safe),
             published=dict(self.published),
             epochs=list(self.epochs),
             refused=set(self.refused),
@@ -120,6 +127,11 @@ class BufferTruth:
                 self.keys[number] = (epoch, lane, sequence)
         if offer.checkpoint is not None:
             self.checkpoint = offer.checkpoint
+
+    def take_safe(self, place: list[Any]) -> None:
+        """What was answered up to this place must be durable, window or not."""
+        epoch, lane, sequence = place
+        self.safe[epoch, lane] = sequence
 
     def take_published(self, frames: list[list[Any]]) -> None:
         """Frames were sent, or nearly."""

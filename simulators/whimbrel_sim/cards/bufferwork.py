@@ -27,7 +27,16 @@ from whimbrel_protocol.event import Event
 from whimbrel_protocol.lanes import LANES, GapReason, Order
 from whimbrel_protocol.messages import ReceiptEntry, Status
 
-from .till import ADDRESS, KEY, BrokenPromiseError, HandClock, OpeningError, receipt, sale
+from .till import (
+    ADDRESS,
+    KEY,
+    SECOND_NS,
+    BrokenPromiseError,
+    HandClock,
+    OpeningError,
+    receipt,
+    sale,
+)
 
 Mark = Callable[[list[Any]], None]
 
@@ -35,6 +44,11 @@ LIVE_STEPS: Final = 25
 
 CAP_BYTES: Final = 1024 * 1024
 """The least that a buffer may have: evictions come soon."""
+
+WINDOWED: Final = "bulk"
+"""The lane with a durability window, which may lose what the window promises and no more."""
+
+WINDOW_S: Final = 3.0
 
 BUFFER_FILE: Final = "buffer/buffer.db"
 """Inside the watched folder; the buffer makes its own folder."""
@@ -45,7 +59,13 @@ async def open_buffer(
 ) -> Buffer:
     """Open the buffer under a folder as the agent does."""
     lanes = {
-        lane: LaneConfig(order=Order.LIVE_FIRST, linger_s=2.0, batch_events=50, overflow=overflow)
+        lane: LaneConfig(
+            order=Order.LIVE_FIRST,
+            linger_s=2.0,
+            batch_events=50,
+            overflow=overflow,
+            durability_s=WINDOW_S if lane == WINDOWED else 0.0,
+        )
         for lane, overflow in zip(
             LANES, (Overflow.REFUSE, *[Overflow.DROP_OLDEST] * 3), strict=True
         )
@@ -93,6 +113,7 @@ class BufferWork:
         self.number = number
         self._published: dict[str, list[FrameRef]] = {lane: [] for lane in LANES}
         self._buffer: Buffer | None = None
+        self._answered: list[tuple[int, list[Any]]] = []
 
     @property
     def buffer(self) -> Buffer:
@@ -115,6 +136,7 @@ class BufferWork:
         if ordinal_of(self._buffer.epoch) <= newest:
             raise BrokenPromiseError(f"{self._buffer.epoch} is not after start {newest}")
         self._published = {lane: [] for lane in LANES}
+        self._answered = []
         self._mark(["opened", self._buffer.epoch])
 
     async def close(self) -> None:
@@ -122,6 +144,7 @@ class BufferWork:
         buffer, self._buffer = self.buffer, None
         await buffer.close()
         self._mark(["closed"])
+        self._mark_safe(all_of_it=True)
 
     async def end(self) -> None:
         """Close the buffer if it is open, whatever it says."""
@@ -148,9 +171,12 @@ class BufferWork:
         if drawn < 0.50:
             await self.accept()
         elif drawn < 0.65:
+            self.buffer.tell_sending(sending=self._chance.random() < 0.5)
             await self.buffer.seal_due(self.clock.mono_ns())
+            self._mark_safe()
         elif drawn < 0.70:
             await self.buffer.seal_all()
+            self._mark_safe(all_of_it=True)
         elif drawn < 0.84:
             await self.publish(self._chance.choice(LANES))
         elif drawn < 0.97:
@@ -173,13 +199,34 @@ class BufferWork:
         keys = [b"key-%d" % number for number in numbers] if chance.random() < 0.25 else None
         checkpoint = ("import", b"%d" % self.number) if chance.random() < 0.2 else None
         events: list[Event] = [sale(*one) for one in zip(numbers, lanes, strict=True)]
-        self._mark(["offer", list(numbers), bool(keys), checkpoint and checkpoint[1].decode()])
+        at_once = keys is not None or checkpoint is not None
+        loose = [
+            number
+            for number, name in zip(numbers, lanes, strict=True)
+            if name == WINDOWED and not at_once
+        ]
+        self._mark(
+            ["offer", list(numbers), bool(keys), checkpoint and checkpoint[1].decode(), loose]
+        )
         try:
             places = await self.buffer.accept(events, keys=keys, checkpoint=checkpoint)
         except BufferFullError:
             self._mark(["full"])
             return
         self._mark(["accepted", [list(place[:3]) for place in places]])
+        windowed = [list(place[:3]) for place in places if place.lane == WINDOWED]
+        if windowed:
+            self._mark_safe(all_of_it=at_once)
+            self._answered += [(self.clock.mono_ns(), place) for place in windowed]
+            self._mark_safe(all_of_it=at_once)
+
+    def _mark_safe(self, *, all_of_it: bool = False) -> None:
+        """Mark what of the lane with a window must be durable by now, by what the window promises."""
+        over_ns = self.clock.mono_ns() - int(WINDOW_S * SECOND_NS)
+        safe = [place for at_ns, place in self._answered if all_of_it or at_ns <= over_ns]
+        if safe:
+            self._answered = self._answered[len(safe) :]
+            self._mark(["safe", safe[-1]])
 
     async def publish(self, lane: str) -> None:
         """Mark frames as perhaps published, then "send" them."""

@@ -128,18 +128,21 @@ class Failing:
                 failure = f"no error of {case}"
             card.faults.clear()
             card.image_after_power_cut(images["broken"], chance)
+            known = {"broken": truth.copy(), "closed": truth}  # closing makes more durable
             try:
                 await work.end()
             except part.errors as error:
                 failure += f", closing: {error!r}"
             card.image_after_power_cut(images["closed"], chance)
         if case.fault == "read-flips":
-            truth.take(["flipped"])
+            for one in known.values():
+                one.take(["flipped"])
         # torn: on a disk that refuses everything an opening may have left the log without its index
         await self._examine(part, root, truth, Crash(torn=True, boot=FIRST_BOOT), failure)
         for name, image in images.items():
             crash = Crash(torn=True, boot=FIRST_BOOT + 1)
-            await self._examine(part, image, truth, crash, f"power cut, {name}, {failure}")
+            what = f"power cut, {name}, {failure}"
+            await self._examine(part, image, known[name], crash, what)
 
     async def _examine(self, part: Any, root: Path, truth: Truth, crash: Crash, what: str) -> None:
         chance = random.Random(self._task.seed)

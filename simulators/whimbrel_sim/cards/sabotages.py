@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from whimbrel_agent.buffer import database, numbers, opening
+from whimbrel_agent.buffer import database, holding, numbers, opening, windows
 from whimbrel_aggregator.journal import schema, storage
 from whimbrel_aggregator.journal.port import JournalError
 from whimbrel_aggregator.journal.sqlite import SqliteJournal
@@ -138,6 +138,23 @@ def _published_not_durable() -> None:
     put(Buffer, "reserve_published", reserve)
 
 
+def _window_not_told() -> None:
+    """Reserve numbers in a lane with a durability window as if it had none."""
+    reserve = numbers.NumbersFile.reserve
+
+    def reserve_only(file: Any, lane: int, epoch: int, through: int, **_: bool) -> None:
+        reserve(file, lane, epoch, through)
+
+    put(numbers.NumbersFile, "reserve", reserve_only)
+
+
+def _window_never_ends() -> None:
+    """Keep in memory what should be on the disk."""
+    put(holding, "is_overdue", lambda *_: False)
+    put(windows, "write_by_ns", lambda *_: 2**62)
+    put(windows, "deadline_ns", lambda *_: 2**62)
+
+
 SABOTAGES: Final[dict[str, CardSabotage]] = {
     "buffer-synchronous-off": CardSabotage(
         "buffer", _buffer_synchronous("OFF"), 50, "what was answered survives a power cut"
@@ -153,6 +170,12 @@ SABOTAGES: Final[dict[str, CardSabotage]] = {
     ),
     "numbers-not-synced": CardSabotage(
         "buffer", _numbers_not_synced, 100, "numbers are reserved durably before their use"
+    ),
+    "window-not-told": CardSabotage(
+        "buffer", _window_not_told, 100, "what a window takes is accounted for"
+    ),
+    "window-never-ends": CardSabotage(
+        "buffer", _window_never_ends, 100, "what was answered is durable when its window is over"
     ),
     "journal-synchronous-off": CardSabotage(
         "journal", _journal_synchronous_off, 50, "a receipt follows the durable commit"

@@ -14,6 +14,7 @@ from .invariants.delays import Delays
 from .invariants.journal import JournalAudit
 from .invariants.receipts import ReceiptAudit
 from .invariants.violation import Invariant, Violation
+from .invariants.windows import check_windows
 from .machine import Machine
 from .region import RegionMachine
 
@@ -127,6 +128,10 @@ class Audit:
         self.accounts.check()
         self.counts.check()
         self.delays.check()
+        for one in self._world.producers:
+            window_s = one.device.settings.buffer.lanes[one.sender.lane].durability_s
+            ends_s = one.device.broke_off_s
+            check_windows(one.sender, ends_s, window_s, self.accounts, self.report)
         waiting = [d for d in self._world.devices if await self._pending(d) != 0]
         for device in waiting:
             doing = "not running" if device.parts is None else device.parts.uplink.figures().doing

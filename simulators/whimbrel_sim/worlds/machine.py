@@ -161,6 +161,7 @@ class Machine:
         clock: its clocks.
         folder: where the card's contents lie now; another one after every crash.
         slow_s: virtual seconds that each piece of blocking work takes, from nothing to this.
+        broke_off_s: when a process ended that was not told to, in the world's time.
     """
 
     def __init__(
@@ -172,6 +173,7 @@ class Machine:
         self.timeline = timeline
         self.root = root
         self.slow_s = 0.0
+        self.broke_off_s: list[float] = []
         self.fuse_cuts_power = False
         self.crashing: Callable[[], None] = lambda: None
         self.crashed: Callable[[bool], None] = lambda _: None
@@ -243,6 +245,7 @@ class Machine:
             self.card.faults.clear()  # whoever takes the image is well
         self.process = None
         process.alive = False
+        self.broke_off_s.append(self._loop().time())
         self.lives += 1
         folder = self.root / str(self.lives)
         if power_cut:
@@ -324,6 +327,7 @@ class Machine:
         if error is None and process.stop.is_set():
             self.timeline.tell(self.name, "stopped")
             return
+        self.broke_off_s.append(self._loop().time())
         self.timeline.tell(self.name, "ended", error=_named(error))
         if error is None or not _is_said(error):
             self.failures.append(f"{self.name} broke: {_named(error)}")

@@ -8,11 +8,11 @@ time, its world's form is here; the others are taken as they are. A fault is put
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from whimbrel_agent.buffer import epochs, opening
+from whimbrel_agent.buffer import epochs, holding, opening, windows
 from whimbrel_agent.buffer.database import Limits
 from whimbrel_agent.buffer.values import BufferConfig
 from whimbrel_agent.ports import Delivery, LinkFailure
@@ -33,14 +33,12 @@ from whimbrel_aggregator.ingest.admission import (
     Refusal,
     Refused,
 )
-from whimbrel_aggregator.ingest.commit import Committer, DictionaryWord, Offered
 from whimbrel_aggregator.ingest.pipeline import Checked, Ingest
 from whimbrel_aggregator.ingest.receipts import Settled
 from whimbrel_aggregator.ingest.verdict import Candidate, Decision
-from whimbrel_aggregator.journal.port import DeviceKey, NewFrame
+from whimbrel_aggregator.journal.port import NewFrame
 from whimbrel_protocol import epoch
 from whimbrel_protocol.lanes import Order
-from whimbrel_protocol.messages import DictionaryStatus
 from whimbrel_protocol.sequences import RangeSet
 from whimbrel_sim import sabotage_agent, sabotage_aggregator
 from whimbrel_sim.patching import put
@@ -95,23 +93,6 @@ def garbled_commits() -> None:
     put(commit, "_new_frame", garbled)
 
 
-def dictionaries_forgotten() -> None:
-    """Say that dictionaries are kept and keep none, and commit the frames that name them."""
-    new_frame = commit._new_frame  # noqa: SLF001
-
-    async def say_so(committer: Committer, offers: Sequence[Offered]) -> list[DictionaryWord]:
-        del committer
-        return [(one.address, one.dictionary.name, DictionaryStatus.KEPT) for one in offers]
-
-    async def taken_as_kept(committer: Committer, named: tuple[DeviceKey, bytes]) -> bool:
-        del committer, named
-        return True
-
-    put(Committer, "keep", say_so)
-    put(Committer, "_is_kept", taken_as_kept)
-    put(commit, "_new_frame", lambda settled: replace(new_frame(settled), dictionary=b""))
-
-
 # ---------------------------------------------------------------------- of the agent
 
 
@@ -152,6 +133,18 @@ def cap_ignored() -> None:
         return limits_for(replace(config, max_bytes=CAP_FACTOR * config.max_bytes), **given)
 
     put(opening, "limits_for", wider)
+
+
+def window_never_ends() -> None:
+    """Keep in memory what a lane's durability window says must be on the disk."""
+    put(holding, "is_overdue", lambda *_: False)
+    put(windows, "write_by_ns", lambda *_: 2**62)
+    put(windows, "deadline_ns", lambda *_: 2**62)
+
+
+def window_not_accounted() -> None:
+    """Say nothing of what a crash took of such a lane."""
+    put(opening, "account_unsynced", lambda _: None)
 
 
 def no_asking_after_a_loss() -> None:
@@ -416,6 +409,37 @@ from_s = 210
 within_s = 30
 """
 
+_WEAR: Final = f"""
+story = "Devices keep low lanes in memory for five seconds, and are killed again and again."
+duration_s = 120
+drain_s = 300
+[agent.lanes.high]
+durability_s = 5
+[agent.lanes.normal]
+durability_s = 5
+[agent.lanes.bulk]
+durability_s = 5
+{_LOAD}
+[[load]]
+lane = "bulk"
+every_s = 3
+[[load]]
+lane = "high"
+every_s = 10
+keyed = true
+[[fault]]
+kind = "machine.kill"
+on = "devices"
+at_s = [10, 110]
+times = 3
+down_s = 2
+[[fault]]
+kind = "link.cut"
+on = "devices"
+at_s = [10, 90]
+for_s = [5, 30]
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class WorldSabotage:
@@ -449,7 +473,7 @@ SABOTAGES: Final = (
         Invariant.RECEIPT, seeds=6,
     ),
     _fault("garbled-commits", garbled_commits, _CUTS, Invariant.READABLE, Invariant.RECEIPT),
-    _fault("dictionaries-forgotten", dictionaries_forgotten, _LEARNING, Invariant.READABLE),
+    _fault("dictionaries-forgotten", sabotage_aggregator.dictionaries_forgotten, _LEARNING, Invariant.READABLE),
     _fault("any-order", any_order, _LYING_BROKER, Invariant.ORDER),
     _fault("signatures-off", signatures_off, _NEIGHBOUR, Invariant.FORGERY),
     _fault("free-on-puback", free_on_puback, _LYING_BROKER, Invariant.KEPT),
@@ -459,6 +483,8 @@ SABOTAGES: Final = (
         "receipts-without-digest", receipts_without_digest, _CLONE,
         Invariant.KEPT, Invariant.SOUND, seeds=9,
     ),
+    _fault("window-never-ends", window_never_ends, _WEAR, Invariant.WINDOW),
+    _fault("window-not-accounted", window_not_accounted, _WEAR, Invariant.KEPT),
     _fault("cap-ignored", cap_ignored, _OFFLINE, Invariant.BOUNDED),
     _fault("former-region-forgotten", former_region_forgotten, _MOVE, Invariant.KEPT),
     _fault("no-asking-after-a-loss", no_asking_after_a_loss, _CUTS, Invariant.STARVED),

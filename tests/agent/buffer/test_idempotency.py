@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from buffers.harness import Shop, assert_sound, kept_numbers, sales
-from whimbrel_agent.buffer import accepting
+from whimbrel_agent.buffer import committing
 from whimbrel_agent.buffer.places import Places
 from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.buffer.values import KeyReusedError
@@ -131,7 +131,7 @@ async def test_a_clock_that_loses_its_time_again_stays_where_it_was_for_keys(sho
 async def test_a_paused_importer_keeps_its_position_whatever_others_do(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accepting, "MAX_CHECKPOINTS", 3)
+    monkeypatch.setattr(committing, "MAX_CHECKPOINTS", 3)
     async with shop.buffer() as buffer:
         await buffer.accept([], checkpoint=("paused", b"line 7"))
         for number in range(20):

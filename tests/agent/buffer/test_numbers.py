@@ -14,6 +14,7 @@ from whimbrel_agent.buffer.numbers import (
     NumbersFile,
     next_block,
     read_numbers,
+    window_block,
 )
 from whimbrel_protocol.epoch import make_epoch
 
@@ -40,6 +41,29 @@ def test_reservations_and_starts_are_read_back(tmp_path: Path) -> None:
     )
     file.stop()
     assert NumbersFile(path).before.clean
+
+
+def test_a_window_is_remembered_with_its_bound_until_the_next_start(tmp_path: Path) -> None:
+    path = tmp_path / "numbers"
+    first, second = epochs(2)
+    file = NumbersFile(path)
+    file.start(first, BOOT)
+    file.reserve(1, first, 256)
+    for through in (64, 128):
+        file.reserve(2, first, through, windowed=True)
+    file.abandon()
+    file = NumbersFile(path)
+    assert file.before.windowed == {(first, 2)}
+    assert file.before.reserved == {(first, 1): 256, (first, 2): 128}
+    file.start(second, BOOT)
+    for through in range(1, 2 * MAX_NUMBERS_BYTES // RECORD_BYTES):
+        file.reserve(3, second, through, windowed=True)
+    file.abandon()
+    assert NumbersFile(path).before.windowed == {(second, 3)}
+
+
+def test_a_lane_with_a_window_reserves_by_what_it_writes() -> None:
+    assert [window_block(events) for events in (0, 5, 10, 1_000)] == [64, 80, 160, 1_024]
 
 
 def test_missing_file_is_a_first_start(tmp_path: Path) -> None:

@@ -209,14 +209,14 @@ async def test_offers_are_repeated_ever_more_rarely_until_there_is_an_answer(
 ) -> None:
     name = await till.learn()
     buffer, at = chain.buffer, START_NS
-    assert len(buffer.offers(at)) == 1
-    assert buffer.offers(at + OFFER_AGAIN_NS - 1) == []
-    [again] = buffer.offers(at + OFFER_AGAIN_NS)
+    assert len(buffer.dictionaries.offers(at)) == 1
+    assert buffer.dictionaries.offers(at + OFFER_AGAIN_NS - 1) == []
+    [again] = buffer.dictionaries.offers(at + OFFER_AGAIN_NS)
     assert (again.address, again.needed) == (ADDRESS, False)
-    assert buffer.offers(at + 2 * OFFER_AGAIN_NS) == []
-    assert len(buffer.offers(at + 3 * OFFER_AGAIN_NS)) == 1
-    await buffer.take_dictionaries(_answer(chain, (name, KEPT)))
-    assert buffer.offers(at + 10**18) == []
+    assert buffer.dictionaries.offers(at + 2 * OFFER_AGAIN_NS) == []
+    assert len(buffer.dictionaries.offers(at + 3 * OFFER_AGAIN_NS)) == 1
+    await buffer.dictionaries.take(_answer(chain, (name, KEPT)))
+    assert buffer.dictionaries.offers(at + 10**18) == []
 
 
 def _answer(
@@ -232,7 +232,7 @@ async def test_a_word_of_another_generation_or_on_what_is_not_here_changes_nothi
     other = _answer(chain, (name, KEPT), generation=b"12345678")
     unknown = _answer(chain, (b"unknown.", KEPT), (b"unknown.", WANTED))
     for answer in (other, unknown):
-        assert await chain.buffer.take_dictionaries(answer) == []
+        assert await chain.buffer.dictionaries.take(answer) == []
     await till.work(2)
     assert await till.named() == set()
 
@@ -240,16 +240,16 @@ async def test_a_word_of_another_generation_or_on_what_is_not_here_changes_nothi
 async def test_a_question_that_is_played_again_is_answered_once(chain: Chain, till: Till) -> None:
     name = await till.learn()
     wanted = _answer(chain, (name, WANTED))
-    [offer] = await chain.buffer.take_dictionaries(wanted)
+    [offer] = await chain.buffer.dictionaries.take(wanted)
     assert offer.needed
-    assert await chain.buffer.take_dictionaries(wanted) == []
+    assert await chain.buffer.dictionaries.take(wanted) == []
     chain.shop.clock.advance(5.0)
-    assert len(await chain.buffer.take_dictionaries(wanted)) == 1
+    assert len(await chain.buffer.dictionaries.take(wanted)) == 1
 
 
 async def test_one_that_finds_no_room_goes(chain: Chain, till: Till) -> None:
     name = await till.learn()
-    await chain.buffer.take_dictionaries(_answer(chain, (name, NO_ROOM)))
+    await chain.buffer.dictionaries.take(_answer(chain, (name, NO_ROOM)))
     held = till.shelf.get(name)
     assert held is None or not held.live
     await till.work(2)

@@ -21,7 +21,7 @@ def test_what_the_file_says_stands() -> None:
     filled = with_defaults(said, HUB)
     assert said == before
     assert filled["buffer"] == {"path": "b", "max_bytes": 5}
-    assert filled["lanes"]["normal"] == {"linger_s": 1}
+    assert filled["lanes"]["normal"] == {"linger_s": 1, "durability_s": 5.0}
     assert filled["lanes"]["critical"] == {"linger_s": 0}
     http = filled["intake"]["http"]
     assert http == {"listen": "x", "max_connections": 2, "max_body_bytes": 2 * 1024 * 1024}
@@ -30,8 +30,9 @@ def test_what_the_file_says_stands() -> None:
 def test_silence_is_filled_in() -> None:
     filled = with_defaults({"buffer": {"path": "b"}}, HUB)
     assert filled["buffer"]["max_bytes"] == 256 * 1024 * 1024
-    assert filled["lanes"]["bulk"] == {"linger_s": 300.0}
+    assert filled["lanes"]["bulk"] == {"linger_s": 300.0, "durability_s": 5.0}
     assert filled["lanes"]["high"] == {}
+    assert "critical" not in filled["lanes"]
     assert "intake" not in filled
 
 
@@ -39,3 +40,10 @@ def test_no_intake_is_opened_and_nothing_wrong_is_hidden() -> None:
     said = {"buffer": 5, "lanes": [], "intake": {"mqtt": {}}}
     assert with_defaults(said, HUB) == said
     assert with_defaults({"lanes": {"bulk": 7}}, HUB)["lanes"]["bulk"] == 7
+
+
+def test_a_window_is_filled_in_only_where_the_file_has_none() -> None:
+    lanes = with_defaults({"lanes": {"bulk": {"durability_s": 0}}}, HUB)["lanes"]
+    assert (lanes["bulk"]["durability_s"], lanes["normal"]["durability_s"]) == (0, 5.0)
+    full = with_defaults({}, load_profile("pi-4"))
+    assert not any("durability_s" in lane for lane in full["lanes"].values())

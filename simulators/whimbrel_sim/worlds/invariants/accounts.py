@@ -23,7 +23,7 @@ class Accounts:
         """Return accepted events, by sender, that are neither committed nor in a gap yet."""
         found = {}
         for name, sender in self._books.senders.items():
-            missing = [n for n in sender.missing() if self._reason(sender, n) is None]
+            missing = [n for n in sender.missing() if self.reason_of(sender, n) is None]
             if missing:
                 found[name] = missing
         return found
@@ -33,7 +33,7 @@ class Accounts:
         reasons: Counter[int] = Counter()
         for sender in self._books.senders.values():
             for number in sender.missing():
-                reason = self._reason(sender, number)
+                reason = self.reason_of(sender, number)
                 if reason is not None:
                     reasons[reason] += 1
         return reasons
@@ -49,7 +49,8 @@ class Accounts:
                 f"missing ({shown})",
             )
 
-    def _reason(self, sender: Sender, number: int) -> int | None:
+    def reason_of(self, sender: Sender, number: int) -> int | None:
+        """Return the reason of the gap in which an accepted event lies; None without one."""
         place = sender.place_of(number)
         if place is None:
             return None

@@ -10,6 +10,7 @@ class Invariant(Enum):
     """What must hold."""
 
     KEPT = "accepted = committed + accounted"
+    WINDOW = "a crash takes what was answered in the last window, in lanes that have one"
     ONCE = "nothing twice"
     ORDER = "in-order lanes in order"
     RECEIPT = "receipts only for what the region keeps"
