@@ -166,6 +166,7 @@ def _buffer(table: Table, lanes: Table | None) -> BufferConfig:
         path=table.path("path"),
         max_bytes=table.size("max_bytes", default.max_bytes, MIN_BUFFER_BYTES, MAX_BUFFER_BYTES),
         lanes=configured,
+        dictionaries=table.flag("dictionaries", default=default.dictionaries),
     )
     table.finish()
     return config

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from whimbrel_aggregator.journal.dictionaries import decode_stored
 from whimbrel_aggregator.journal.errors import JournalError
 from whimbrel_aggregator.journal.identities import Identities
 from whimbrel_aggregator.journal.reading import Wanted, list_partitions, read_page
 from whimbrel_aggregator.journal.schema import check_before_opening, connect
 from whimbrel_aggregator.journal.values import FrameRecord
-from whimbrel_aggregator.reading import UnreadableFrameError, decode_record
+from whimbrel_aggregator.reading import CommittedEvent, UnreadableFrameError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.importdigest import IMPORT_EXTENSION, ROW_EXTENSION, ImportDigest
 
@@ -83,13 +84,8 @@ def check_import(
         raise JournalError(f"journal {path} does not exist")
     states: dict[str, ImportState] = {}
     unreadable = 0
-    for record in _records(path, progress):
+    for record, events in _records(path, progress):
         if record is None:
-            unreadable += 1
-            continue
-        try:
-            events = decode_record(record)
-        except UnreadableFrameError:
             unreadable += 1
             continue
         for committed in events:
@@ -107,8 +103,10 @@ def _row_of(extensions: dict[str, Any], import_id: str) -> int | None:
     return row if type(row) is int else None
 
 
-def _records(path: Path, progress: Progress | None) -> Iterator[FrameRecord | None]:
-    """Yield every frame of one snapshot in order; None for a damaged row."""
+def _records(
+    path: Path, progress: Progress | None
+) -> Iterator[tuple[FrameRecord | None, tuple[CommittedEvent, ...]]]:
+    """Yield every frame of one snapshot in order; None for one that cannot be read."""
     check_before_opening(path)
     connection = connect(path, readonly=True)
     try:
@@ -121,8 +119,12 @@ def _records(path: Path, progress: Progress | None) -> Iterator[FrameRecord | No
             offset = state.oldest
             while offset <= state.head:
                 page = read_page(connection, identities, state.key, Wanted(offset, *_PAGE))
-                yield from page.frames
-                yield from (None for _ in page.damaged)
+                for record in page.frames:
+                    try:
+                        yield record, decode_stored(connection, identities, record)
+                    except UnreadableFrameError:
+                        yield None, ()
+                yield from ((None, ()) for _ in page.damaged)
                 done += page.next_offset - offset
                 offset = page.next_offset
                 if progress is not None:

@@ -19,6 +19,7 @@ from typing import Final
 
 from whimbrel_aggregator.journal.port import (
     DamagedFrame,
+    DeviceKey,
     FrameRecord,
     Journal,
     Page,
@@ -27,13 +28,22 @@ from whimbrel_aggregator.journal.port import (
 )
 from whimbrel_aggregator.ports import Clock, Runner
 from whimbrel_protocol.batch import decode_events
-from whimbrel_protocol.errors import FieldError, ProtocolError
+from whimbrel_protocol.dictionaries import (
+    NO_DICTIONARIES,
+    Dictionaries,
+    Dictionary,
+    UnknownDictionaryError,
+)
+from whimbrel_protocol.errors import FieldError, ProtocolError, RemoteProtocolError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.frame import open_frame
 from whimbrel_protocol.lanes import ClockQuality, GapReason
 from whimbrel_protocol.names import Address
 
 Row = FrameRecord | DamagedFrame
+
+Shelves = dict[DeviceKey, dict[bytes, Dictionary]]
+"""Dictionaries in memory, by device and name."""
 
 QUARANTINE: Final = "unreadable"
 """The consumer under whose name unreadable frames are parked; no forwarder may be called so."""
@@ -47,11 +57,26 @@ DECODE_EVENTS: Final = 1_000
 """Compressed bytes and events decoded per visit to the thread, one frame at the least: some
 twenty milliseconds, and about 1 MB of objects beside the caller's own batch."""
 
+MAX_DICTIONARIES: Final = 256
+"""Dictionaries in memory, ready for use: 16 MB at most."""
+
 _POSITION: Final = re.compile(r"(\d{1,18})\.(\d{1,5})", re.ASCII)
 
 
 class UnreadableFrameError(ProtocolError):
     """A committed frame whose columns cannot be decoded, or do not fit its header."""
+
+
+class MissingDictionaryError(UnreadableFrameError):
+    """Its columns need a dictionary that was not given: get it, and decode again.
+
+    Attributes:
+        named: the device and the dictionary's name.
+    """
+
+    def __init__(self, record: FrameRecord, error: UnknownDictionaryError) -> None:
+        super().__init__(f"frame does not decode: {error}")
+        self.named = (record.key.device_key, error.name)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -142,17 +167,26 @@ def identity(address: Address, epoch: int, lane: str, sequence: int) -> str:
     return f"{address.tenant}/{address.store}/{address.device}/{epoch}/{lane}/{sequence}"
 
 
-def decode_record(record: FrameRecord) -> tuple[CommittedEvent, ...]:
+def decode_record(
+    record: FrameRecord, dictionaries: Dictionaries = NO_DICTIONARIES
+) -> tuple[CommittedEvent, ...]:
     """Return the events of a committed frame; none for a gap or a refused frame.
 
+    Args:
+        record: as the journal has it.
+        dictionaries: those of its device that are at hand.
+
     Raises:
+        MissingDictionaryError: it needs another one.
         UnreadableFrameError: columns or header do not give what the frame promises.
     """
     if record.count == 0:
         return ()
     try:
         frame = open_frame(record.data)
-        events = decode_events(frame.columns)
+        events = decode_events(frame.columns, dictionaries)
+    except UnknownDictionaryError as error:
+        raise MissingDictionaryError(record, error) from error
     except ProtocolError as error:
         raise UnreadableFrameError(f"frame does not decode: {error}") from error
     header, key = frame.header, record.key
@@ -187,6 +221,7 @@ class EventReader:
         self._runner = runner
         self._clock = clock
         self.unreadable_frames = 0
+        self._shelves: Shelves = {}
 
     async def decode(
         self, page: Page, wanted: Callable[[FrameRecord], bool] | None = None
@@ -203,10 +238,36 @@ class EventReader:
         rows: list[Row] = [*page.frames, *page.damaged]
         rows.sort(key=lambda row: row.offset)
         for group in _groups(rows):
-            for row, frame in await self._runner.run(partial(_decode_group, group, wanted)):
+            for row, frame in await self._decoded(group, wanted):
                 if frame.unreadable:
                     await self._set_aside(row, frame)
                 yield frame
+
+    async def _decoded(
+        self, group: list[Row], wanted: Callable[[FrameRecord], bool] | None
+    ) -> list[tuple[Row, DecodedFrame]]:
+        """Decode rows; once more where a dictionary had to be read from the journal first."""
+        missing: set[tuple[DeviceKey, bytes]] = set()
+        work = partial(_decode_group, group, wanted, self._shelves, missing)
+        decoded = await self._runner.run(work)
+        if missing and await self._load(list(missing)):
+            decoded = await self._runner.run(work)
+        return decoded
+
+    async def _load(self, missing: list[tuple[DeviceKey, bytes]]) -> bool:
+        found = False
+        if sum(map(len, self._shelves.values())) + len(missing) > MAX_DICTIONARIES:
+            self._shelves.clear()
+        contents = await self._journal.dictionaries(missing)
+        for (device, name), content in zip(missing, contents, strict=True):
+            if content is None:
+                continue
+            try:
+                self._shelves.setdefault(device, {})[name] = Dictionary(content)
+            except RemoteProtocolError:
+                continue  # the frame is unreadable, and says which one it needs
+            found = True
+        return found
 
     async def _set_aside(self, row: Row, frame: DecodedFrame) -> None:
         """Account the range once, durably; the journal keeps one record however often we read."""
@@ -242,19 +303,29 @@ def _groups(rows: Sequence[Row]) -> Iterator[list[Row]]:
 
 
 def _decode_group(
-    rows: Sequence[Row], wanted: Callable[[FrameRecord], bool] | None
+    rows: Sequence[Row],
+    wanted: Callable[[FrameRecord], bool] | None,
+    shelves: Shelves,
+    missing: set[tuple[DeviceKey, bytes]],
 ) -> list[tuple[Row, DecodedFrame]]:
-    return [(row, _decode_row(row, wanted)) for row in rows]
+    return [(row, _decode_row(row, wanted, shelves, missing)) for row in rows]
 
 
-def _decode_row(row: Row, wanted: Callable[[FrameRecord], bool] | None) -> DecodedFrame:
+def _decode_row(
+    row: Row,
+    wanted: Callable[[FrameRecord], bool] | None,
+    shelves: Shelves,
+    missing: set[tuple[DeviceKey, bytes]],
+) -> DecodedFrame:
     if isinstance(row, DamagedFrame):
         return DecodedFrame(offset=row.offset, first=row.first, span=row.span, unreadable=row.why)
     if wanted is not None and not wanted(row):
         return DecodedFrame(offset=row.offset, first=row.first, span=row.span)
     try:
-        events = decode_record(row)
+        events = decode_record(row, shelves.get(row.key.device_key, NO_DICTIONARIES))
     except UnreadableFrameError as error:
+        if isinstance(error, MissingDictionaryError):
+            missing.add(error.named)
         return DecodedFrame(
             offset=row.offset, first=row.first, span=row.span, unreadable=str(error)
         )

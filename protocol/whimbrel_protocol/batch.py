@@ -1,8 +1,7 @@
 """The columns of one frame as self-describing bytes: the two public functions.
 
-First the lead (see ``lead``), then the body, compressed. Codec ids: 0 none, 1 lz4, 2 zstd; 3 is
-kept for zstd with a dictionary, whose id will follow the size; 6 is zstd with the words (see
-``words``). Codecs 4 and 5 are for one event that is smaller so: its row (see ``rows``), as it is
+First the lead (see ``lead``), then the body, compressed. Codec ids: 0 none, 1 lz4, 2 zstd, 3 zstd
+with a dictionary (see ``dictionaries``), 6 zstd with the words (see ``words``). Codecs 4 and 5 are for one event that is smaller so: its row (see ``rows``), as it is
 or compressed with the words. The same events and library versions always give the same bytes.
 """
 
@@ -15,6 +14,12 @@ from whimbrel_protocol.cbor import dump_value
 from whimbrel_protocol.codecs import CODEC_NAMES, CODECS, compress, decompress
 from whimbrel_protocol.columns.reading import read_body
 from whimbrel_protocol.columns.writing import write_body
+from whimbrel_protocol.dictionaries import (
+    NO_DICTIONARIES,
+    Dictionaries,
+    Dictionary,
+    UnknownDictionaryError,
+)
 from whimbrel_protocol.errors import FieldError, LocalProtocolError
 from whimbrel_protocol.event import Event, event_row, validate_event
 from whimbrel_protocol.lanes import LANE_NUMBERS
@@ -23,11 +28,12 @@ from whimbrel_protocol.limits import MAX_FRAME_EVENTS, MAX_FRAME_RAW_BYTES
 from whimbrel_protocol.rows import unpack_event
 from whimbrel_protocol.zstdcodec import SMALL_BYTES, Level
 
-__all__ = ["columns_info", "decode_events", "encode_events"]
+__all__ = ["columns_info", "decode_events", "encode_events", "uncompressed"]
 
 _CHOICES: Final = ("auto", "none", "lz4", "zstd")
 _ROW: Final = CODECS["row"]
 _WORDS: Final = CODECS["row-words"]
+_DICTIONARY: Final = CODECS["zstd-dictionary"]
 
 _LZ4_BODY_BYTES: Final = 512
 """Below this the fixed costs of zstd (heads, tables) can lose against lz4; above it lz4 never
@@ -53,6 +59,7 @@ def encode_events(
     *,
     codec: str = "auto",
     pick: Callable[[bytes], Picked] | None = None,
+    dictionary: Dictionary | None = None,
 ) -> bytes:
     """Turn the events of one frame into columns and compress them.
 
@@ -63,6 +70,7 @@ def encode_events(
             they are kept as with ``none``.
         pick: chooses codec and level from the columns instead; the bytes are the same again
             for the same choice.
+        dictionary: one that ``auto`` may use too. Whoever reads needs it then.
 
     Returns:
         Self-describing bytes for ``decode_events``.
@@ -96,24 +104,45 @@ def encode_events(
     if pick is not None:
         picked = pick(raw)
         codec, level = picked.codec, picked.level
-    columns = _smallest(raw, cuts, codec, level)
+    columns = _smallest(raw, cuts, codec, level, dictionary)
     if codec == "auto" and len(events) == 1:
         return min(columns, *_rows_of(events[0]), key=len)
     return columns
 
 
-def decode_events(data: bytes) -> list[Event]:
+def decode_events(data: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> list[Event]:
     """Give back exactly the events that were encoded, in order.
 
+    Args:
+        data: bytes from ``encode_events``.
+        dictionaries: those at hand.
+
     Raises:
+        UnknownDictionaryError: it needs one that is not at hand.
         RemoteProtocolError: anything else than bytes from ``encode_events`` of a known version;
             within memory bounded by the limits, whatever the bytes are.
     """
-    codec, raw_size_bytes, start = read_lead(data)
+    raw = uncompressed(data, dictionaries)
+    is_row = read_lead(data).codec in {_ROW, _WORDS}
+    return [unpack_event(raw)] if is_row else read_body(raw)
+
+
+def uncompressed(data: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> bytes:
+    """Give back what was compressed: the body, or of a single event perhaps its row.
+
+    Raises:
+        UnknownDictionaryError: it needs a dictionary that is not at hand.
+        RemoteProtocolError: as ``decode_events``.
+    """
+    codec, raw_size_bytes, start, name = read_lead(data)
     if codec == _ROW:
-        return [unpack_event(data[start:])]
-    raw = decompress(codec, data[start:], raw_size_bytes)
-    return [unpack_event(raw)] if codec == _WORDS else read_body(raw)
+        return data[start:]
+    if codec != _DICTIONARY:
+        return decompress(codec, data[start:], raw_size_bytes)
+    dictionary = dictionaries.get(name)
+    if dictionary is None:
+        raise UnknownDictionaryError(name)
+    return decompress(codec, data[start:], raw_size_bytes, reader=dictionary.decompress)
 
 
 def columns_info(data: bytes) -> tuple[str, int]:
@@ -137,14 +166,20 @@ def _rows_of(event: Event) -> tuple[bytes, bytes]:
     )
 
 
-def _smallest(raw: bytes, cuts: list[int], codec: str, level: Level) -> bytes:
+def _smallest(
+    raw: bytes, cuts: list[int], codec: str, level: Level, dictionary: Dictionary | None
+) -> bytes:
     tried = [CODECS[codec]] if codec != "auto" else _worth_trying(len(raw))
     best, best_bytes = CODECS["none"], raw
     for number in tried:
         packed = compress(number, raw, cuts, level)
         if len(packed) < len(best_bytes):
             best, best_bytes = number, packed
-    return write_lead(best, len(raw)) + best_bytes
+    columns = write_lead(best, len(raw)) + best_bytes
+    if dictionary is None or codec != "auto" or not raw:
+        return columns
+    packed = dictionary.compress(raw, cuts, level)
+    return min(columns, write_lead(_DICTIONARY, len(raw), dictionary.name) + packed, key=len)
 
 
 def _worth_trying(size_bytes: int) -> list[int]:

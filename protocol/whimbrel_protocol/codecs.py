@@ -20,10 +20,22 @@ from whimbrel_protocol.words import PREFIX
 
 __all__ = ["CODECS", "CODEC_NAMES", "compress", "decompress"]
 
-CODECS: Final = {"none": 0, "lz4": 1, "zstd": 2, "row": 4, "row-words": 5, "zstd-words": 6}
+CODECS: Final = {
+    "none": 0,
+    "lz4": 1,
+    "zstd": 2,
+    "zstd-dictionary": 3,
+    "row": 4,
+    "row-words": 5,
+    "zstd-words": 6,
+}
 """Codec names and their ids on the wire. ``row`` is one event as its CBOR row, as it is;
 ``row-words`` the same as an LZ4 block whose matches may reach back into the words (see
-``words``); ``zstd-words`` the columns, with the words before them."""
+``words``); ``zstd-words`` the columns, with the words before them; ``zstd-dictionary`` the same
+with a dictionary (see ``dictionaries``, which compresses and reads those itself)."""
+
+BodyReading = Callable[[bytes, int], bytes]
+"""Gives back a body of the declared size, or raises what its library raises."""
 
 CODEC_NAMES: Final = {number: name for name, number in CODECS.items()}
 
@@ -60,8 +72,16 @@ def compress(
     return raw
 
 
-def decompress(codec: int, data: bytes, raw_size_bytes: int) -> bytes:
+def decompress(
+    codec: int, data: bytes, raw_size_bytes: int, *, reader: BodyReading | None = None
+) -> bytes:
     """Give back exactly ``raw_size_bytes`` bytes.
+
+    Args:
+        codec: an id of ``CODECS``.
+        data: compressed bytes.
+        raw_size_bytes: the declared size.
+        reader: a dictionary's own, for the codec that needs one.
 
     Raises:
         RemoteProtocolError: unknown codec, a size beyond ``MAX_FRAME_RAW_BYTES``, damaged
@@ -71,7 +91,7 @@ def decompress(codec: int, data: bytes, raw_size_bytes: int) -> bytes:
         raise RemoteProtocolError(
             f"declared size is {raw_size_bytes} bytes: must be at most {MAX_FRAME_RAW_BYTES}"
         )
-    reader = _READERS.get(codec)
+    reader = _READERS.get(codec) if reader is None else reader
     if reader is None:
         raise RemoteProtocolError(f"codec id is {codec}: must be one of {sorted(_READERS)}")
     try:
@@ -99,7 +119,7 @@ def _read_lz4_with_words(data: bytes, raw_size_bytes: int) -> bytes:
     return raw
 
 
-_READERS: Final[dict[int, Callable[[bytes, int], bytes]]] = {
+_READERS: Final[dict[int, BodyReading]] = {
     CODECS["none"]: _read_none,
     CODECS["row"]: _read_none,
     CODECS["lz4"]: _read_lz4,

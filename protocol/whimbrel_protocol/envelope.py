@@ -1,7 +1,8 @@
 """Messages to signed bytes and back: payload ``[kind, map]`` inside COSE_Sign1.
 
 Keys of the map: 1 version, 2..5 address, 6 nonce, 7 generation, 8 streams, 9 entries, 10 echo,
-11 received, 12 sent, 13 credit bytes, 14 credit lifetime, 15 floor, 16 text, 17 retry.
+11 received, 12 sent, 13 credit bytes, 14 credit lifetime, 15 floor, 16 text, 17 retry,
+18 packed dictionary, 19 needed, 20 names of dictionaries and their status.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .header import MAX_EPOCH, MAX_TIME_NS, PROTOCOL_VERSION, UnsupportedVersion
 from .keys import PrivateKey
 from .lanes import LANE_NUMBERS, LANES
 from .limits import (
+    MAX_DICTIONARIES_NAMED,
     MAX_PAYLOAD_BYTES,
     MAX_RANGES_PER_STREAM,
     MAX_RECEIPT_ENTRIES,
@@ -30,6 +32,9 @@ from .messages import (
     MAX_TEXT,
     NONCE_BYTES,
     Credit,
+    DictionaryAnswer,
+    DictionaryOffer,
+    DictionaryStatus,
     Hold,
     Message,
     Receipt,
@@ -44,7 +49,15 @@ from .messages import (
 from .names import Address
 from .sequences import MAX_SEQUENCE, RangeSet
 
-_KINDS: Final[dict[type, int]] = {Resume: 1, Receipt: 16, ResumeAnswer: 17, Want: 18, Hold: 19}
+_KINDS: Final[dict[type, int]] = {
+    Resume: 1,
+    DictionaryOffer: 2,
+    Receipt: 16,
+    ResumeAnswer: 17,
+    Want: 18,
+    Hold: 19,
+    DictionaryAnswer: 20,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +135,13 @@ def _to_map(message: Message) -> dict[int, object]:
             fields[8] = [_state_list(state) for state in message.streams]
         case Hold():
             fields[16], fields[17] = message.reason[:MAX_TEXT], message.retry_s
+        case DictionaryOffer():
+            fields[18] = message.packed
+            if message.needed:
+                fields[19] = True
+        case DictionaryAnswer():
+            fields[7] = message.generation
+            fields[20] = [[name, int(status)] for name, status in message.entries]
     return fields
 
 
@@ -290,10 +310,33 @@ def _read_hold(fields: Reader) -> Message:
     )
 
 
+def _read_offer(fields: Reader) -> Message:
+    _version(fields)
+    packed, needed = fields.rest.pop(18, None), fields.rest.pop(19, False)
+    if type(packed) is not bytes or type(needed) is not bool:
+        raise RemoteProtocolError("message: a dictionary's bytes or its mark are not of their form")
+    return DictionaryOffer(_address(fields), packed, needed)
+
+
+def _dictionary_entry(item: object) -> tuple[bytes, DictionaryStatus]:
+    row = _row(item, (2,))
+    return _digest(row[0]), DictionaryStatus(_number(row[1], 0, max(DictionaryStatus)))
+
+
+def _read_dictionaries(fields: Reader) -> Message:
+    _version(fields)
+    items = fields.items(20, "dictionaries", most=MAX_DICTIONARIES_NAMED)
+    return DictionaryAnswer(
+        _address(fields), _generation(fields), tuple(_dictionary_entry(item) for item in items)
+    )
+
+
 _READERS: Final = {
     1: _read_resume,
+    2: _read_offer,
     16: _read_receipt,
     17: _read_resume_answer,
     18: _read_want,
     19: _read_hold,
+    20: _read_dictionaries,
 }

@@ -4,6 +4,7 @@
 
     byte      format version (high four bits, 1) and codec id (low four bits)
     varint    size of the body in bytes before compression; not with codec row
+    8 bytes   name of the dictionary; with codec zstd-dictionary only
 """
 
 from __future__ import annotations
@@ -15,25 +16,34 @@ from whimbrel_protocol.columns.regions import put_varint, read_varint
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.limits import MAX_FRAME_RAW_BYTES
 
-__all__ = ["Lead", "check_declared_size", "read_lead", "write_lead"]
+__all__ = ["DICTIONARY_NAME_BYTES", "Lead", "check_declared_size", "read_lead", "write_lead"]
 
 _VERSION: Final = 1
 
+DICTIONARY_NAME_BYTES: Final = 8
+"""As much of a SHA-256 as names frames; a device has a few dozen dictionaries in its life, and
+only its own are looked for."""
+
 
 class Lead(NamedTuple):
-    """What columns say before their body: codec, its size when uncompressed, where it begins."""
+    """What columns say before their body.
+
+    The codec, the body's size when uncompressed, where it begins, and the name of the dictionary
+    that it needs, or empty.
+    """
 
     codec: int
     raw_size_bytes: int
     start: int
+    dictionary: bytes = b""
 
 
-def write_lead(codec: int, raw_size_bytes: int) -> bytes:
-    """Return the bytes before a body."""
+def write_lead(codec: int, raw_size_bytes: int, dictionary: bytes = b"") -> bytes:
+    """Return the bytes before a body; ``dictionary`` is the name of the one it needs."""
     lead = bytearray([_VERSION << 4 | codec])
     if codec != CODECS["row"]:
         put_varint(lead, raw_size_bytes)
-    return bytes(lead)
+    return bytes(lead) + dictionary
 
 
 def read_lead(columns: bytes) -> Lead:
@@ -56,7 +66,15 @@ def read_lead(columns: bytes) -> Lead:
         raise RemoteProtocolError(
             f"declared size is {raw_size_bytes} bytes: must be at most {MAX_FRAME_RAW_BYTES}"
         )
-    return Lead(codec, raw_size_bytes, start)
+    if codec != CODECS["zstd-dictionary"]:
+        return Lead(codec, raw_size_bytes, start)
+    name = columns[start : start + DICTIONARY_NAME_BYTES]
+    if len(name) < DICTIONARY_NAME_BYTES:
+        raise RemoteProtocolError(
+            f"columns end early: the name of a dictionary has {len(name)} of "
+            f"{DICTIONARY_NAME_BYTES} bytes"
+        )
+    return Lead(codec, raw_size_bytes, start + DICTIONARY_NAME_BYTES, name)
 
 
 def check_declared_size(columns: bytes) -> None:

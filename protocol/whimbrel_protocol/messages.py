@@ -1,7 +1,7 @@
 """Every message besides frames, as frozen values.
 
-Up (signed by the device): :class:`Resume`. Down (signed by the region): :class:`Receipt`,
-:class:`ResumeAnswer`, :class:`Want`, :class:`Hold`. Their bytes are made and read by
+Up (signed by the device): :class:`Resume`, :class:`DictionaryOffer`. Down (signed by the region):
+:class:`Receipt`, :class:`ResumeAnswer`, :class:`Want`, :class:`Hold`, :class:`DictionaryAnswer`. Their bytes are made and read by
 :mod:`whimbrel_protocol.envelope`. Births are a convenience and carry nothing that is trusted.
 """
 
@@ -149,5 +149,41 @@ class Hold:
     retry_s: int
 
 
-Message = Resume | Receipt | ResumeAnswer | Want | Hold
-MESSAGE_TYPES: Final = (Resume, Receipt, ResumeAnswer, Want, Hold)
+@dataclass(frozen=True, slots=True)
+class DictionaryOffer:
+    """A device gives the region a dictionary to keep.
+
+    ``packed`` is its content as :mod:`whimbrel_protocol.dictionaries` packs it; ``needed`` says
+    that frames which name it wait on the device, so that it must find room.
+    """
+
+    address: Address
+    packed: bytes
+    needed: bool = False
+
+
+class DictionaryStatus(IntEnum):
+    """What the region says about a dictionary. Numbers are on the wire."""
+
+    KEPT = 0
+    """It is durable there; frames may name it."""
+    WANTED = 1
+    """A frame named it, and it is not there: send it, then the frame again."""
+    NO_ROOM = 2
+    """It was offered and is not kept; do without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DictionaryAnswer:
+    """The region's word on dictionaries of one device, by name (8 bytes)."""
+
+    address: Address
+    generation: bytes
+    entries: tuple[tuple[bytes, DictionaryStatus], ...]
+
+
+Message = Resume | Receipt | ResumeAnswer | Want | Hold | DictionaryOffer | DictionaryAnswer
+MESSAGE_TYPES: Final = (
+    *(Resume, Receipt, ResumeAnswer, Want, Hold),
+    *(DictionaryOffer, DictionaryAnswer),
+)

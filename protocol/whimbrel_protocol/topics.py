@@ -4,6 +4,7 @@
 live up     ``wb/1/live/{tenant}/{partition}/{store}/{device}/{lane}``
 replay up   ``wb/1/replay/{tenant}/{partition}/{store}/{device}/{lane}``
 resume up   ``wb/1/live/{tenant}/{partition}/{store}/{device}/resume``
+dictionary  ``wb/1/live/{tenant}/{partition}/{store}/{device}/dictionary``
 down        ``wb/1/down/{tenant}/{store}/{device}/{kind}``
 birth       ``wb/1/birth/{tenant}/{store}/{device}``
 ==========  ==============================================================
@@ -23,7 +24,8 @@ from .limits import MAX_TOPIC_BYTES, PARTITIONS
 from .names import Address, is_name, partition_of
 
 RESUME: Final = "resume"
-DOWN_KINDS: Final = ("receipt", "resume", "want", "hold")
+DICTIONARY: Final = "dictionary"
+DOWN_KINDS: Final = ("receipt", "resume", "want", "hold", DICTIONARY)
 
 _UP_PARTS: Final = 8
 _DOWN_PARTS: Final = 7
@@ -32,7 +34,7 @@ _BIRTH_PARTS: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class UpTopic:
-    """A topic on which a device speaks: ``kind`` is a lane or ``resume``."""
+    """A topic on which a device speaks: ``kind`` is a lane, ``resume`` or ``dictionary``."""
 
     tenant: str
     partition: int
@@ -70,6 +72,11 @@ def frame_topic(address: Address, lane: str, *, replay: bool = False) -> str:
 def resume_topic(address: Address) -> str:
     """Return the topic for resume messages from ``address``."""
     return f"wb/1/live/{_up_tail(address)}/{RESUME}"
+
+
+def dictionary_topic(address: Address) -> str:
+    """Return the topic for dictionaries from ``address``."""
+    return f"wb/1/live/{_up_tail(address)}/{DICTIONARY}"
 
 
 def down_topic(tenant: str, store: str, device: str, kind: str) -> str:
@@ -119,7 +126,7 @@ def parse_up(topic: str) -> UpTopic | BirthTopic:
         raise RemoteProtocolError(f"topic {topic[:300]!r} is not an up topic of protocol 1")
     tenant, partition, store, device, kind = parts[3:]
     _check_names(topic, tenant, store, device)
-    if kind not in LANES and kind != RESUME:
+    if kind not in LANES and kind not in (RESUME, DICTIONARY):
         raise RemoteProtocolError(f"topic {topic!r} ends in {kind!r}, which is not a lane")
     if partition != str(partition_of(tenant, store)):
         raise RemoteProtocolError(

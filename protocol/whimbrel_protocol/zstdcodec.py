@@ -1,4 +1,4 @@
-"""Column bodies as zstd frames, alone or with the words before them.
+"""Column bodies as zstd frames, alone, with the words before them or with a dictionary.
 
 The frames have no magic bytes, no size and no checksum: the columns' lead and the frame's
 signature say that already.
@@ -16,6 +16,7 @@ from whimbrel_protocol.words import PREFIX
 
 __all__ = [
     "SMALL_BYTES",
+    "ByLevel",
     "Level",
     "compress",
     "compress_with_words",
@@ -72,7 +73,7 @@ _SMALL_ZSTD: Final = _parameters(zstandard.STRATEGY_BTULTRA)
 _WORDS: Final = zstandard.ZstdCompressionDict(PREFIX, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
-class _Compressors:
+class Compressors:
     """Compressors of one kind.
 
     One is not safe in two threads at once, and making one costs more than compressing a small
@@ -87,6 +88,10 @@ class _Compressors:
         self._parameters = parameters
         self._words = words
         self._idle: list[zstandard.ZstdCompressor] = []
+
+    def rest(self) -> None:
+        """Let go of the idle ones: each holds up to 750 KiB."""
+        self._idle.clear()
 
     def run(self, raw: bytes, cuts: Sequence[int]) -> bytes:
         """Compress a body, with a block of its own from each cut that is worth one."""
@@ -112,21 +117,41 @@ class _Compressors:
         return b"".join(parts)
 
 
-_usual: Final = _Compressors(_ZSTD)
-_light: Final = _Compressors(_parameters(zstandard.STRATEGY_LAZY))
-_fast: Final = _Compressors(_parameters(zstandard.STRATEGY_DFAST))
-_small: Final = _Compressors(_SMALL_ZSTD)
-_worded: Final = _Compressors(_SMALL_ZSTD, _WORDS)
+_PARAMETERS: Final = {
+    Level.FULL: _ZSTD,
+    Level.LIGHT: _parameters(zstandard.STRATEGY_LAZY),
+    Level.FAST: _parameters(zstandard.STRATEGY_DFAST),
+}
 
-_BY_LEVEL: Final = {Level.FULL: _usual, Level.LIGHT: _light, Level.FAST: _fast}
+
+class ByLevel:
+    """Compressors of all kinds, without a dictionary or with one."""
+
+    def __init__(self, dictionary: zstandard.ZstdCompressionDict | None = None) -> None:
+        self._small = Compressors(_SMALL_ZSTD, dictionary)
+        self._by_level = {
+            level: Compressors(parameters, dictionary) for level, parameters in _PARAMETERS.items()
+        }
+
+    def run(self, raw: bytes, cuts: Sequence[int], level: Level) -> bytes:
+        """Compress a body; a small one takes so little time that the level does not matter."""
+        if len(raw) < SMALL_BYTES:
+            return self._small.run(raw, cuts)
+        return self._by_level[level].run(raw, cuts)
+
+    def rest(self) -> None:
+        """Let go of the idle ones."""
+        for one in (self._small, *self._by_level.values()):
+            one.rest()
+
+
+_plain: Final = ByLevel()
+_worded: Final = Compressors(_SMALL_ZSTD, _WORDS)
 
 
 def compress(raw: bytes, cuts: Sequence[int], level: Level = Level.FULL) -> bytes:
-    """Compress a body; ``cuts`` are the offsets at which the kind of content changes.
-
-    A small body takes so little time that the level does not matter.
-    """
-    return (_small if len(raw) < SMALL_BYTES else _BY_LEVEL[level]).run(raw, cuts)
+    """Compress a body; ``cuts`` are the offsets at which the kind of content changes."""
+    return _plain.run(raw, cuts, level)
 
 
 def compress_with_words(raw: bytes) -> bytes:
@@ -134,13 +159,15 @@ def compress_with_words(raw: bytes) -> bytes:
     return _worded.run(raw, ())
 
 
-def decompress(data: bytes, raw_size_bytes: int) -> bytes:
-    """Give back the body.
+def decompress(
+    data: bytes, raw_size_bytes: int, dictionary: zstandard.ZstdCompressionDict | None = None
+) -> bytes:
+    """Give back the body; with the dictionary that it was compressed with, if any.
 
     Raises:
         ZstdError, ValueError: damaged, or it says another size than the one declared.
     """
-    return _decompress(data, raw_size_bytes, None)
+    return _decompress(data, raw_size_bytes, dictionary)
 
 
 def decompress_with_words(data: bytes, raw_size_bytes: int) -> bytes:

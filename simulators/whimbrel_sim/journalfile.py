@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from whimbrel_protocol.batch import decode_events
+from whimbrel_protocol.dictionaries import Dictionary
 from whimbrel_protocol.errors import ProtocolError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.frame import open_frame
@@ -27,6 +28,8 @@ ID_FIELD: Final = "id"
 """The field of an event's data that holds its id in the sender's ledger."""
 
 _OFFSET_BITS: Final = 40  # a frame's rowid is its partition's id << 40 | its offset
+
+_WITH_DICTIONARIES: Final = 2  # the schema version that brought them
 
 _FRAMES: Final = """
     SELECT frames.id, devices.tenant, devices.store, devices.device, streams.epoch, streams.lane,
@@ -43,6 +46,7 @@ class _Collected:
     gaps: list[CommittedGap] = field(default_factory=list)
     frames: int = 0
     unreadable: list[str] = field(default_factory=list)
+    dictionaries: dict[bytes, Dictionary] = field(default_factory=dict)
 
 
 IdOf = Callable[[Event], str]
@@ -82,6 +86,7 @@ def read_contents(
     found = _Collected()
     if path.exists():
         with closing(_open(path)) as connection:
+            found.dictionaries = _dictionaries(connection)
             for rowid, tenant, store, *row in connection.execute(_FRAMES):
                 if wanted(tenant, store):
                     _collect(found, (rowid, *row), id_of)
@@ -102,6 +107,14 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _dictionaries(connection: sqlite3.Connection) -> dict[bytes, Dictionary]:
+    if connection.execute("PRAGMA user_version").fetchone()[0] < _WITH_DICTIONARIES:
+        return {}
+    contents = connection.execute("SELECT content FROM dictionaries")
+    loaded = [Dictionary(content) for (content,) in contents]
+    return {one.name: one for one in loaded}
+
+
 def _collect(found: _Collected, row: tuple[int, str, int, int, int, bytes], id_of: IdOf) -> None:
     rowid, device, epoch, lane_number, fork, data = row
     found.frames += 1
@@ -109,7 +122,7 @@ def _collect(found: _Collected, row: tuple[int, str, int, int, int, bytes], id_o
     try:
         frame = open_frame(data)
         header = frame.header
-        events = decode_events(frame.columns) if header.count else []
+        events = decode_events(frame.columns, found.dictionaries) if header.count else []
     except ProtocolError as error:
         found.unreadable.append(f"row {rowid} of {device}: {error}")
         return

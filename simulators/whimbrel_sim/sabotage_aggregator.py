@@ -10,11 +10,18 @@ from typing import Any, Final
 
 from whimbrel_aggregator.ingest import commit, verdict
 from whimbrel_aggregator.ingest.answers import Answerer
-from whimbrel_aggregator.ingest.commit import Committer, GroupResult
+from whimbrel_aggregator.ingest.commit import Committer, DictionaryWord, GroupResult, Offered
 from whimbrel_aggregator.ingest.receipts import Settled
 from whimbrel_aggregator.ingest.verdict import Candidate, Decision, Lookup, Verdict, View
-from whimbrel_aggregator.journal.port import Append, AppendResult, Journal, PartitionKey
+from whimbrel_aggregator.journal.port import (
+    Append,
+    AppendResult,
+    DeviceKey,
+    Journal,
+    PartitionKey,
+)
 from whimbrel_protocol.epoch import fork_epoch, ordinal_of
+from whimbrel_protocol.messages import DictionaryStatus
 
 from .patching import put
 
@@ -76,3 +83,20 @@ def receipt_before_commit() -> None:
     put(Answerer, "__init__", remember)
     put(Committer, "__init__", begin)
     put(Committer, "_appends", appends)
+
+
+def dictionaries_forgotten() -> None:
+    """Say that dictionaries are kept and keep none, and commit the frames that name them."""
+    new_frame = commit._new_frame  # noqa: SLF001
+
+    async def say_so(committer: Committer, offers: Sequence[Offered]) -> list[DictionaryWord]:
+        del committer
+        return [(one.address, one.dictionary.name, DictionaryStatus.KEPT) for one in offers]
+
+    async def taken_as_kept(committer: Committer, named: tuple[DeviceKey, bytes]) -> bool:
+        del committer, named
+        return True
+
+    put(Committer, "keep", say_so)
+    put(Committer, "_is_kept", taken_as_kept)
+    put(commit, "_new_frame", lambda settled: replace(new_frame(settled), dictionary=b""))

@@ -14,6 +14,7 @@ from regions.frames import EPOCH, START_NS, append_of, new_frame, put, stream
 from whimbrel_aggregator.clock import SystemClock
 from whimbrel_aggregator.config import JournalConfig
 from whimbrel_aggregator.journal.backup import restore_backup
+from whimbrel_aggregator.journal.dictionaries import MAX_LEARNED, MAX_NEEDED
 from whimbrel_aggregator.journal.port import (
     Committed,
     Conflict,
@@ -25,14 +26,18 @@ from whimbrel_aggregator.journal.port import (
     Journal,
     JournalError,
     JournalFullError,
+    NewFrame,
     ParkedFullError,
     ParkedRecord,
     PartitionKey,
     RetentionPolicy,
+    StreamKey,
     UnknownConsumerError,
 )
 from whimbrel_aggregator.journal.runner import DirectRunner, ThreadRunner
 from whimbrel_aggregator.journal.sqlite import SqliteJournal
+from whimbrel_aggregator.journal.writing import NAMED_AHEAD
+from whimbrel_protocol.dictionaries import dictionary_name
 from whimbrel_protocol.epoch import make_epoch
 from whimbrel_protocol.sequences import RangeSet
 
@@ -75,6 +80,106 @@ async def journal(opener: Opener, tmp_path: Path) -> AsyncIterator[Journal]:
     opened = await opener(tmp_path, ROOMY)
     yield opened
     await opened.close()
+
+
+# ---- dictionaries
+
+TILL_1 = DeviceKey("acme", "store-1", "till-1")
+
+
+def _named(first: int, content: bytes, *, key: StreamKey | None = None) -> NewFrame:
+    return replace(new_frame(key or stream(), first), dictionary=dictionary_name(content))
+
+
+async def test_a_dictionary_is_there_after_a_restart_for_its_device_only(
+    opener: Opener, tmp_path: Path
+) -> None:
+    first = await opener(tmp_path, ROOMY)
+    assert await first.keep_dictionary(TILL_1, b"content", needed=False)
+    assert await first.keep_dictionary(TILL_1, b"content", needed=False)
+    await first.close()
+    again = await opener(tmp_path, ROOMY)
+    name = dictionary_name(b"content")
+    other = DeviceKey("acme", "store-1", "till-2")
+    wanted = [(TILL_1, name), (other, name), (TILL_1, b"another.")]
+    assert await again.dictionaries(wanted) == [b"content", None, None]
+    await again.close()
+
+
+async def test_a_frame_that_names_a_dictionary_that_is_not_kept_is_refused(
+    journal: Journal,
+) -> None:
+    await journal.keep_dictionary(DeviceKey("acme", "store-1", "till-2"), b"content", needed=False)
+    with pytest.raises(JournalError, match=dictionary_name(b"content").hex()):
+        await put(journal, _named(1, b"content"))
+    assert await journal.heads([STORE]) == [0]
+    await journal.keep_dictionary(TILL_1, b"content", needed=False)
+    assert isinstance(await put(journal, _named(1, b"content")), Committed)
+
+
+async def test_dictionaries_of_a_device_are_bounded_and_unnamed_ones_make_room(
+    journal: Journal,
+) -> None:
+    contents = [b"content %d" % number for number in range(MAX_LEARNED)]
+    for content in contents:
+        assert await journal.keep_dictionary(TILL_1, content, needed=False)
+    await put(journal, *(_named(1 + 10 * at, one) for at, one in enumerate(contents) if at != 5))
+    assert await journal.keep_dictionary(TILL_1, b"one more", needed=False)
+    names = [(TILL_1, dictionary_name(one)) for one in contents]
+    assert [at for at, one in enumerate(await journal.dictionaries(names)) if one is None] == [5]
+    await put(journal, _named(51, b"one more"))
+    assert not await journal.keep_dictionary(TILL_1, b"no room", needed=False)
+    assert await journal.keep_dictionary(TILL_1, b"one more", needed=False)
+    other = DeviceKey("acme", "store-1", "till-2")
+    assert await journal.keep_dictionary(other, b"no room", needed=False)
+
+
+async def test_frames_that_wait_find_room_for_their_dictionary(journal: Journal) -> None:
+    contents = [b"content %d" % number for number in range(MAX_NEEDED)]
+    for at, content in enumerate(contents):
+        assert await journal.keep_dictionary(TILL_1, content, needed=at >= MAX_LEARNED)
+        await put(journal, _named(1 + 10 * at, content))
+    assert not await journal.keep_dictionary(TILL_1, b"no room", needed=True)
+
+
+async def test_dictionaries_go_when_retention_has_passed_their_frames(journal: Journal) -> None:
+    contents = [b"content %d" % number for number in range(MAX_LEARNED)]
+    for at, content in enumerate(contents):
+        await journal.keep_dictionary(TILL_1, content, needed=False)
+        await put(journal, _named(1 + 10 * at, content))
+    # frames may name one up to NAMED_AHEAD offsets behind the first that did
+    later = NAMED_AHEAD + 40
+    for start in range(0, later, 100):
+        frames = [_named(1001 + 10 * (start + n), contents[-1]) for n in range(100)]
+        await put(journal, *frames)
+    assert not await journal.keep_dictionary(TILL_1, b"one more", needed=False)
+    old = RetentionPolicy(max_age_ns=1, keep_bytes=None)
+    await journal.retain(old, START_NS + 10**9)
+    assert await journal.keep_dictionary(TILL_1, b"one more", needed=False)
+    names = [(TILL_1, dictionary_name(one)) for one in contents]
+    assert [at for at, one in enumerate(await journal.dictionaries(names)) if one is None] == [0]
+
+
+async def test_a_full_journal_takes_no_dictionary(opener: Opener, tmp_path: Path) -> None:
+    journal = await opener(tmp_path, 300_000)
+    with pytest.raises(JournalFullError):
+        for number in range(MAX_LEARNED):
+            content = random.Random(number).randbytes(32_000)
+            assert await journal.keep_dictionary(TILL_1, content, needed=False)
+    await journal.close()
+
+
+async def test_a_backup_has_the_dictionaries(
+    journal: Journal, opener: Opener, tmp_path: Path
+) -> None:
+    await journal.keep_dictionary(TILL_1, b"content", needed=False)
+    await journal.backup(str(tmp_path / "copy"))
+    (tmp_path / "restored").mkdir()
+    restore_backup(tmp_path / "copy", tmp_path / "restored" / "journal.db")
+    restored = await opener(tmp_path / "restored", ROOMY)
+    assert restored.generation != journal.generation
+    assert await restored.dictionaries([(TILL_1, dictionary_name(b"content"))]) == [b"content"]
+    await restored.close()
 
 
 # ---- appending

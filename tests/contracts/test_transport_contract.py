@@ -153,7 +153,7 @@ class WorldGround(Ground):
             region_key=PrivateKey(bytes(32)).public, ways=[(self._path, self._broker)],
             clock=clock, random=Random(1), timeline=self._broker._timeline,
         )  # fmt: skip
-        return WorldTransport(self._device, Process(self._device, 1), FILTERS)
+        return WorldTransport(self._device, Process(self._device, 1), FILTERS, ADDRESS.region)
 
     async def end(self) -> None:
         pass
@@ -168,11 +168,11 @@ class WorldGround(Ground):
 
     def nobody(self) -> Transport:
         self._path.add("fault", Weather(captive=True))
-        return WorldTransport(self._device, Process(self._device, 2), FILTERS)
+        return WorldTransport(self._device, Process(self._device, 2), FILTERS, ADDRESS.region)
 
     def refusing(self) -> Transport:
         self._broker.go_down()
-        return WorldTransport(self._device, Process(self._device, 2), FILTERS)
+        return WorldTransport(self._device, Process(self._device, 2), FILTERS, ADDRESS.region)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(30):

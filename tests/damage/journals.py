@@ -181,7 +181,7 @@ def judge_served(served: Served, truth: Truth, *, salvaged: bool = False) -> int
         if known[place].data != record.data:
             raise WrongServedError(f"{place} is served with other bytes")
         for name in NewFrame.__slots__:
-            if salvaged and name == "received_ns":
+            if name == "dictionary" or (salvaged and name == "received_ns"):
                 continue
             if getattr(record, name) != getattr(known[place], name):
                 raise WrongServedError(f"{place} is served with another {name}")

@@ -10,9 +10,12 @@ from whimbrel_protocol.errors import LocalProtocolError, RemoteProtocolError
 from whimbrel_protocol.header import UnsupportedVersionError
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import LANES
-from whimbrel_protocol.limits import MAX_RECEIPT_ENTRIES
+from whimbrel_protocol.limits import MAX_DICTIONARIES_NAMED, MAX_RECEIPT_ENTRIES
 from whimbrel_protocol.messages import (
     Credit,
+    DictionaryAnswer,
+    DictionaryOffer,
+    DictionaryStatus,
     Hold,
     Message,
     Receipt,
@@ -85,6 +88,13 @@ messages = st.one_of(
     ),
     st.builds(Want, st.just(ADDRESS), digests, st.lists(states, max_size=5).map(tuple)),
     st.builds(Hold, st.just(ADDRESS), st.text(max_size=50), st.integers(0, 3600)),
+    st.builds(DictionaryOffer, st.just(ADDRESS), st.binary(max_size=50), st.booleans()),
+    st.builds(
+        DictionaryAnswer,
+        st.just(ADDRESS),
+        digests,
+        st.lists(st.tuples(digests, st.sampled_from(DictionaryStatus)), max_size=5).map(tuple),
+    ),
 )
 
 
@@ -132,6 +142,29 @@ RECEIPT = Receipt(ADDRESS, b"g" * 8, (ENTRY,), 1, 2, CREDIT)
 def test_a_receipt_that_breaks_a_rule_is_refused(key: int, value: object) -> None:
     with pytest.raises(RemoteProtocolError):
         open_message(_changed(RECEIPT, key, value))
+
+
+@pytest.mark.parametrize(
+    ("message", "key", "value"),
+    [
+        (DictionaryOffer(ADDRESS, b"packed"), 18, "text"),
+        (DictionaryOffer(ADDRESS, b"packed"), 19, 1),
+        (DictionaryAnswer(ADDRESS, b"g" * 8, ()), 7, b"short"),
+        (DictionaryAnswer(ADDRESS, b"g" * 8, ()), 20, [[b"d" * 8]]),
+        (DictionaryAnswer(ADDRESS, b"g" * 8, ()), 20, [[b"d" * 7, 0]]),
+        (DictionaryAnswer(ADDRESS, b"g" * 8, ()), 20, [[b"d" * 8, 3]]),
+        (
+            DictionaryAnswer(ADDRESS, b"g" * 8, ()),
+            20,
+            [[b"d" * 8, 0]] * (MAX_DICTIONARIES_NAMED + 1),
+        ),
+    ],
+)
+def test_a_word_on_dictionaries_that_breaks_a_rule_is_refused(
+    message: Message, key: int, value: object
+) -> None:
+    with pytest.raises(RemoteProtocolError):
+        open_message(_changed(message, key, value))
 
 
 def test_another_version_is_told_apart() -> None:

@@ -11,14 +11,17 @@ from whimbrel_protocol.limits import MAX_FRAME_RAW_BYTES
 @pytest.mark.parametrize("codec", CODEC_NAMES, ids=CODEC_NAMES.get)
 def test_a_lead_is_read_as_it_was_written(codec: int) -> None:
     for size_bytes in (0, 1, 300, MAX_FRAME_RAW_BYTES):
-        lead = write_lead(codec, size_bytes)
+        name = b"the name" if codec == CODECS["zstd-dictionary"] else b""
+        lead = write_lead(codec, size_bytes, name)
         body = b"x" * 5
         found = read_lead(lead + body)
         wanted = len(body) if codec == CODECS["row"] else size_bytes
-        assert found == (codec, wanted, len(lead))
+        assert found == (codec, wanted, len(lead), name)
 
 
-@pytest.mark.parametrize("lead", [b"", b"\x20\x00", b"\x13\x00", b"\x17\x00", b"\x12", b"\x12\x80"])
+@pytest.mark.parametrize(
+    "lead", [b"", b"\x20\x00", b"\x13\x00", b"\x13\x00seven b", b"\x17\x00", b"\x12", b"\x12\x80"]
+)
 def test_a_lead_of_no_known_form_is_refused(lead: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         read_lead(lead)

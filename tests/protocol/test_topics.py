@@ -24,6 +24,9 @@ def test_resume_and_birth_topics_parse_back() -> None:
     resume = topics.parse_up(topics.resume_topic(ADDRESS))
     assert isinstance(resume, topics.UpTopic)
     assert resume.kind == topics.RESUME
+    dictionary = topics.parse_up(topics.dictionary_topic(ADDRESS))
+    assert isinstance(dictionary, topics.UpTopic)
+    assert dictionary.kind == topics.DICTIONARY
     birth = topics.parse_up(topics.birth_topic(ADDRESS))
     assert birth == topics.BirthTopic("acme", "store-12", "till-3")
 

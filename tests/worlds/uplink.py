@@ -44,6 +44,7 @@ from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import LANES, Order
 from whimbrel_protocol.messages import (
     Credit,
+    DictionaryAnswer,
     Hold,
     Message,
     Receipt,
@@ -67,6 +68,7 @@ KINDS: dict[type[Message], str] = {
     ResumeAnswer: "resume",
     Want: "want",
     Hold: "hold",
+    DictionaryAnswer: "dictionary",
 }
 
 

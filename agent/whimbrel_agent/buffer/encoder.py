@@ -14,6 +14,7 @@ from whimbrel_agent.buffer.codecchoice import (
 )
 from whimbrel_agent.decisions.journal import DecisionJournal
 from whimbrel_protocol.batch import columns_info, encode_events
+from whimbrel_protocol.dictionaries import Dictionary
 from whimbrel_protocol.event import Event
 
 
@@ -33,7 +34,13 @@ class Encoder:
         self.journal = DecisionJournal()
 
     def encode(
-        self, events: Sequence[Event], counters: Counter[str], now_s: float, *, present: bool
+        self,
+        events: Sequence[Event],
+        counters: Counter[str],
+        now_s: float,
+        *,
+        present: bool,
+        dictionary: Dictionary | None = None,
     ) -> bytes:
         """Return columns, and count the codec that they have.
 
@@ -42,6 +49,7 @@ class Encoder:
             counters: the buffer's; ``codec_`` and the codec's name are counted.
             now_s: monotonic now, for the journal.
             present: they were accepted by this process.
+            dictionary: one that they may refer to.
 
         Raises:
             LocalProtocolError: they do not fit into one frame.
@@ -55,6 +63,6 @@ class Encoder:
             self.journal.note("codec", decision, inputs, now_s)
             return decision
 
-        columns = encode_events(events, pick=pick if present else None)
+        columns = encode_events(events, pick=pick if present else None, dictionary=dictionary)
         counters[f"codec_{columns_info(columns)[0]}"] += 1
         return columns

@@ -11,6 +11,7 @@ from whimbrel_agent.buffer.staging import DamagedRowError, read_row
 from whimbrel_agent.buffer.state import BufferState
 from whimbrel_agent.buffer.values import ExportedEvent
 from whimbrel_protocol.batch import decode_events
+from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.frame import open_frame
 from whimbrel_protocol.lanes import LANES
 
@@ -38,7 +39,11 @@ def _frame(
         state.counters["export_skipped_frames"] += 1
         return []
     frame = open_frame(data)
-    events = decode_events(frame.columns) if row.events else []
+    try:
+        events = decode_events(frame.columns, state.shelf.at_hand) if row.events else []
+    except RemoteProtocolError:  # its dictionary was lost with a damaged page
+        state.counters["export_skipped_frames"] += 1
+        return []
     sequences = frame.header.sequences() if row.events else ()
     name = LANES[row.lane]
     return [

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from whimbrel_agent.buffer.database import SQL_ERRORS, connect
-from whimbrel_agent.buffer.schema import upgrade
+from whimbrel_agent.buffer.schema import LATER_TABLES, SCHEMA_VERSION, upgrade
 from whimbrel_protocol.sqlitewal import WalScan
 
 _JOURNAL_FORMATS: Final = slice(18, 20)
@@ -72,14 +72,14 @@ def build_image(
 
 
 class FreshSchema:
-    """The schema as a fresh file has it: what it says, and the pages that say it."""
+    """The schema as a fresh file of a version has it: what it says, and the pages that say it."""
 
-    def __init__(self, beside: Path, page_bytes: int) -> None:
+    def __init__(self, beside: Path, page_bytes: int, version: int) -> None:
         self._page_bytes = page_bytes
         path = beside.with_name(beside.name + ".fresh")
         try:
             with closing(connect(path, page_bytes=page_bytes)) as connection:
-                upgrade(connection, path.name)
+                upgrade(connection, path.name, to=version)
                 connection.execute("PRAGMA journal_mode = DELETE")
                 self.rows = _schema_rows(connection)
             data = path.read_bytes()
@@ -101,7 +101,14 @@ class FreshSchema:
 
 
 def _schema_rows(connection: sqlite3.Connection) -> set[tuple[Any, ...]]:
-    return set(connection.execute("SELECT name, rootpage, sql FROM sqlite_master").fetchall())
+    return set(
+        connection.execute("SELECT name, rootpage, sql, tbl_name FROM sqlite_master").fetchall()
+    )
+
+
+def _fixed(rows: set[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
+    """Return what is the same in every file of this version."""
+    return {(row[0], None, *row[2:]) if row[3] in LATER_TABLES else row for row in rows}
 
 
 def _children_of_first_page(data: bytes) -> list[int]:
@@ -122,13 +129,15 @@ class ImageReader:
 
     def __init__(self, image: Path, page_bytes: int) -> None:
         self.unreadable: set[str] = set()
+        self.version = _version_of(image)
         self._connection = self._open(image, page_bytes)
 
     def _open(self, image: Path, page_bytes: int) -> sqlite3.Connection:
-        fresh = FreshSchema(image, page_bytes)
+        fresh = FreshSchema(image, page_bytes, self.version)
         connection = _read_only(image)
         try:
-            if fresh.rows <= _schema_rows(connection):  # edge rules may have made one table more
+            # edge rules may have made one table more
+            if _fixed(fresh.rows) <= _fixed(_schema_rows(connection)):
                 return connection
         except SQL_ERRORS:
             pass  # the schema is broken: a sound one takes its place
@@ -153,6 +162,13 @@ class ImageReader:
     def close(self) -> None:
         """Close the image."""
         self._connection.close()
+
+
+def _version_of(image: Path) -> int:
+    """Return the schema version in the header of an image, or ours where that cannot be."""
+    with image.open("rb") as file:
+        found = int.from_bytes(file.read(100)[60:64], "big")
+    return found if 1 <= found <= SCHEMA_VERSION else SCHEMA_VERSION
 
 
 def _read_only(image: Path) -> sqlite3.Connection:

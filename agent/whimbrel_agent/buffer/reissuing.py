@@ -83,7 +83,7 @@ def opened(state: BufferState, connection: sqlite3.Connection, row: FrameRow) ->
     try:
         if data is not None:
             frame = open_frame(data)
-            events = decode_events(frame.columns)
+            events = decode_events(frame.columns, state.shelf.at_hand)
             items = list(zip(frame.header.sequences(), events, strict=True))
             return Content(frame.header, items)
     except RemoteProtocolError as error:

@@ -26,6 +26,9 @@ from whimbrel_protocol.sequences import RangeSet
 
 StreamKey = tuple[int, int]
 
+WITH_DICTIONARIES = 3
+"""The schema version that brought them."""
+
 
 @dataclass(frozen=True, slots=True)
 class FoundFrame:
@@ -61,6 +64,7 @@ class Remains:
     facts: dict[str, bytes] = field(default_factory=dict)
     keys: list[bytes] = field(default_factory=list)
     checkpoints: list[tuple[str, bytes]] = field(default_factory=list)
+    dictionaries: list[tuple[Any, ...]] = field(default_factory=list)
     rules: list[tuple[int, bytes]] = field(default_factory=list)
     frames: dict[bytes, FoundFrame] = field(default_factory=dict)
     staged: list[StagedRow] = field(default_factory=list)
@@ -122,6 +126,9 @@ def gather(reader: ImageReader, carvers: Sequence[Carver], key: PublicKey) -> Re
     remains.checkpoints = [
         (row[0], row[1]) for row in _sound(reader.rows("checkpoints", "name, value, sum", "id"))
     ]
+    if reader.version >= WITH_DICTIONARIES:
+        columns = "id, name, content, through, address, generation, sum"
+        remains.dictionaries = reader.rows("dictionaries", columns, "id")
     remains.open_ended = _open_ended(reader)
     remains.unreadable = frozenset(reader.unreadable)
     # after the above: most files have no such table, and nothing of the numbering hangs on it

@@ -136,9 +136,11 @@ def _is_forked(state: BufferState, answers: dict[tuple[int, int], StreamState]) 
         if told.ranges[-1][1] >= state.next_sequence[lane]:
             return True
         stream = state.streams.get(epoch, lane)
-        if stream is not None and stream.settled.high_water >= told.high_water:
-            continue  # receipts for exactly our frames: what it has is ours
-        if told.high_water and told.digest != _digest_at(state, lane, told.high_water):
+        high_water = told.high_water
+        if high_water and stream is not None and stream.settled.covers(high_water, high_water):
+            # a receipt for exactly our frame: it is ours, whatever receipts before it were lost
+            continue
+        if high_water and told.digest != _digest_at(state, lane, high_water):
             return True
     return False
 

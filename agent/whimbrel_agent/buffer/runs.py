@@ -137,9 +137,15 @@ def _frame(
         clock=place.stamp.quality,
         zones=name_zones(event.zone for event in events),
     )
+    present = place.epoch == state.epoch
+    dictionary = None
+    if present and state.config.dictionaries and shared.address == state.address:
+        dictionary = state.shelf.for_sealing(state.address, state.generation)
     columns = state.encoder.encode(
-        events, state.counters, state.now_s(), present=place.epoch == state.epoch
+        events, state.counters, state.now_s(), present=present, dictionary=dictionary
     )
+    if state.learner is not None:
+        state.learner.saw(events, columns, dictionary)
     return seal_frame(header, columns, state.key)
 
 

@@ -29,9 +29,11 @@ from whimbrel_agent.buffer.remains import Piece, Plan, Remains, gather
 from whimbrel_agent.buffer.runs import insert_run
 from whimbrel_agent.buffer.schema import RULES_TABLE, row_sum
 from whimbrel_agent.buffer.sealer import seal_part
+from whimbrel_agent.buffer.shelf import Held, is_sound
 from whimbrel_agent.buffer.state import GENERATION, LANE_COUNT, BufferState
 from whimbrel_agent.buffer.values import DamageReport
-from whimbrel_protocol.errors import FieldError
+from whimbrel_protocol.dictionaries import Dictionary
+from whimbrel_protocol.errors import FieldError, RemoteProtocolError
 from whimbrel_protocol.lanes import GapReason
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.sqlitewal import WalScan
@@ -175,12 +177,27 @@ class Builder:
                     "INSERT OR REPLACE INTO checkpoints (name, value, sum) VALUES (?, ?, ?)",
                     (name, value, row_sum(name, value)),
                 )
+            self._keep_dictionaries(connection)
             if remains.rules:
                 connection.execute(RULES_TABLE)
                 connection.executemany("INSERT INTO rules VALUES (?, ?)", remains.rules)
             for name, value in remains.facts.items():
                 if name.partition(" ")[0] == GENERATION:
                     state.write_fact(connection, name, value)
+
+    def _keep_dictionaries(self, connection: sqlite3.Connection) -> None:
+        """Carry over what proves itself; in use stays only what is wholly as it was written."""
+        shelf, last_body = self._state.shelf, max(1, self._state.next_body - 1)
+        for number, name, content, *rest, total in self._remains.dictionaries:
+            if not is_sound(name, content):
+                continue
+            try:
+                held = Held(number, Dictionary(content), last_body)
+            except RemoteProtocolError:
+                continue
+            if row_sum(number, name, content, *rest) == total:
+                held = Held(number, held.dictionary, last_body if rest[0] else 0, *rest[1:])
+            shelf.put(connection, held)
 
 
 def _is_address(text: str) -> bool:

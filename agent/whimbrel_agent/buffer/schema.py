@@ -12,6 +12,7 @@ epochs                per epoch: address, boot id and order modes
 ledger                per lane and outcome: how many events
 keys                  idempotency keys, one row per commit that brought some
 checkpoints           positions of importers, durable together with their events
+dictionaries          what frames here may refer to; see ``shelf``
 quarantine            what was found damaged, kept aside for people
 facts                 single values, such as the journal generation
 rules                 states of edge rules, with a checksum in each body; made when rules are
@@ -32,7 +33,7 @@ from typing import Final
 
 from whimbrel_agent.buffer.values import BufferVersionError
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 APPLICATION_ID: Final = 0x57424631
 """``WBF1``: tells a buffer file from any other SQLite file."""
 
@@ -94,9 +95,24 @@ CREATE TABLE checkpoints (
 );
 """
 
+_VERSION_3: Final = """
+CREATE TABLE dictionaries (
+    id INTEGER PRIMARY KEY,
+    name BLOB NOT NULL,
+    content BLOB NOT NULL,
+    through INTEGER NOT NULL,
+    address TEXT NOT NULL,
+    generation BLOB NOT NULL,
+    sum INTEGER NOT NULL
+);
+"""
+
+LATER_TABLES: Final = ("checkpoints", "dictionaries")
+"""Tables that upgrades made: where they lie in a file depends on what it held by then."""
+
 RULES_TABLE: Final = "CREATE TABLE IF NOT EXISTS rules (id INTEGER PRIMARY KEY, body BLOB NOT NULL)"
 
-_STEPS: Final[dict[int, str]] = {0: _VERSION_1, 1: _VERSION_2}
+_STEPS: Final[dict[int, str]] = {0: _VERSION_1, 1: _VERSION_2, 2: _VERSION_3}
 """Version found -> statements that lead to the next one."""
 
 

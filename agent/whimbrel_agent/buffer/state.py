@@ -17,11 +17,13 @@ from typing import Final, NamedTuple
 from whimbrel_agent.buffer.database import Database
 from whimbrel_agent.buffer.encoder import Encoder
 from whimbrel_agent.buffer.held import Held
+from whimbrel_agent.buffer.learning import Learner
 from whimbrel_agent.buffer.ledger import Ledger
 from whimbrel_agent.buffer.meter import Meter
 from whimbrel_agent.buffer.numbers import NumbersFile, next_block, window_block
 from whimbrel_agent.buffer.reserve import ReserveFile
 from whimbrel_agent.buffer.schema import LANE_SHIFT, row_sum
+from whimbrel_agent.buffer.shelf import Shelf
 from whimbrel_agent.buffer.streams import Streams
 from whimbrel_agent.buffer.thinning import Step
 from whimbrel_agent.buffer.values import BufferBrokenError, BufferConfig, DamageReport, LaneConfig
@@ -153,6 +155,8 @@ class BufferState:
         self.lanes: list[LaneConfig] = [config.lanes[name] for name in LANES]
         self.ledger = Ledger()
         self.streams = Streams()
+        self.shelf = Shelf()
+        self.learner = Learner() if config.dictionaries else None
         self.journal = DecisionJournal()
         self.encoder = Encoder()
         self.epochs: dict[int, EpochRow] = {}
@@ -200,6 +204,7 @@ class BufferState:
         with self.database.reading() as connection:
             problems = self.ledger.load(connection)
             problems += self.streams.load(connection)
+            problems += self.shelf.load(connection)
             problems += self._load_epochs(connection)
             self._load_totals(connection)
             problems += self._load_facts(connection)
@@ -264,6 +269,11 @@ class BufferState:
             # the window reaches past what there is: frames made from now on were never sent
             self.published_through[lane] = min(through, newest)
         return problems
+
+    @property
+    def generation(self) -> bytes:
+        """The journal's generation as the present address was told it last; empty before."""
+        return self.generations.get(self.address, b"")
 
     def _load_generations(self, facts: Mapping[str, bytes]) -> None:
         """Take the journals' generations, each as its address was told it last."""

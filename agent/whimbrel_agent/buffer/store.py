@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from whimbrel_agent.buffer import resuming, sending, settling
 from whimbrel_agent.buffer.accepting import Acceptor
@@ -16,6 +16,7 @@ from whimbrel_agent.buffer.closing import close_state
 from whimbrel_agent.buffer.codecchoice import CodecTerms
 from whimbrel_agent.buffer.epochs import forget_idle
 from whimbrel_agent.buffer.exporting import export_slice
+from whimbrel_agent.buffer.gate import Gate
 from whimbrel_agent.buffer.holding import write_held
 from whimbrel_agent.buffer.idempotency import KeyStore
 from whimbrel_agent.buffer.lock import FileLock
@@ -26,6 +27,7 @@ from whimbrel_agent.buffer.reporting import stats_of
 from whimbrel_agent.buffer.sealer import Sealer
 from whimbrel_agent.buffer.sealing import Unsealed
 from whimbrel_agent.buffer.state import BufferState
+from whimbrel_agent.buffer.teaching import Dictionaries
 from whimbrel_agent.buffer.tickets import Aside
 from whimbrel_agent.buffer.values import (
     Accepted,
@@ -53,20 +55,6 @@ RESERVE_RETRY_NS: Final = 5_000_000_000
 """How often a reserve that was given up is tried to be taken back."""
 
 
-class Gate(Protocol):
-    """Stands before the buffer and decides what of a group is kept; see ``rules.gate``."""
-
-    async def accept(
-        self,
-        events: Sequence[Event],
-        keys: Sequence[bytes | None] | None,
-        fingerprints: Sequence[int] | None,
-        checkpoint: tuple[str, bytes] | None,
-    ) -> Places:
-        """Do what :meth:`Buffer.accept` promises."""
-        ...
-
-
 class Buffer:
     """Durable, bounded store of accepted events and sealed frames."""
 
@@ -78,6 +66,7 @@ class Buffer:
         self._sealer = Sealer(state, recent)
         keys = KeyStore(state.database.connection, state.config)
         self._acceptor = Acceptor(state, keys, recent, runner)
+        self.dictionaries = Dictionaries(state, self._run)
         self._next_reserve_ns = 0
         self._closed = False
         self._on_accept: Callable[[], None] = lambda: None
@@ -198,6 +187,8 @@ class Buffer:
             frames += count
             urgent = urgent or lane == 0
         self._tell_freed(frames)
+        if frames:
+            await self.dictionaries.learn()
         return SealResult(frames, self._sealer.deadline_ns, urgent)
 
     @property

@@ -98,6 +98,7 @@ class BufferConfig:
         quarantine_share: part of ``max_bytes`` for damaged files and frames kept aside.
         idempotency_keys: how many producers' keys are remembered.
         idempotency_age_s: how long a key is remembered.
+        dictionaries: whether dictionaries are learned and used.
     """
 
     path: Path
@@ -107,6 +108,7 @@ class BufferConfig:
     quarantine_share: float = 0.125
     idempotency_keys: int = 50_000
     idempotency_age_s: float = 24 * 3600.0
+    dictionaries: bool = False
 
     def __post_init__(self) -> None:
         if self.max_bytes < MIN_BUFFER_BYTES:

@@ -77,7 +77,11 @@ class Verifier:
             frame = open_frame(data)
             if frame.key_id == self._state.key.public.key_id:
                 frame.verify(self._state.key.public)
-            events = decode_events(frame.columns) if frame.header.count else []
+            events = (
+                decode_events(frame.columns, self._state.shelf.at_hand)
+                if frame.header.count
+                else []
+            )
         except ProtocolError as error:
             self._problems.append(f"frame {row.id}: {error}")
             return

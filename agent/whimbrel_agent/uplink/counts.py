@@ -28,6 +28,7 @@ COUNTERS: Final[Mapping[str, str]] = MappingProxyType(
         "wants": "wants followed",
         "wants_repeated": "wants about what is being filled already",
         "holds": "holds obeyed",
+        "dictionaries_sent": "dictionaries handed to a broker, repetitions included",
         "probes": "single frames sent without credit",
         "generations": "changes of the region's journal generation",
         "down_retained": "down messages ignored: retained, which the region never does",

@@ -16,6 +16,8 @@ from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.header import UnsupportedVersionError
 from whimbrel_protocol.keys import BadSignatureError, PublicKey
 from whimbrel_protocol.messages import (
+    DictionaryAnswer,
+    DictionaryOffer,
     Hold,
     Message,
     Receipt,
@@ -26,13 +28,14 @@ from whimbrel_protocol.messages import (
 from whimbrel_protocol.names import Address
 from whimbrel_protocol.topics import DownTopic, parse_down
 
-DownMessage = Receipt | ResumeAnswer | Want | Hold
+DownMessage = Receipt | ResumeAnswer | Want | Hold | DictionaryAnswer
 
 _KINDS: Final[dict[type[Message], str]] = {
     Receipt: "receipt",
     ResumeAnswer: "resume",
     Want: "want",
     Hold: "hold",
+    DictionaryAnswer: "dictionary",
 }
 
 
@@ -65,7 +68,7 @@ def check_down(
     except RemoteProtocolError:
         return Refused("down_malformed")
     message = opened.message
-    if isinstance(message, Resume):
+    if isinstance(message, Resume | DictionaryOffer):
         return Refused("down_unexpected")
     if message.address not in addresses or topic != _topic_of(message):
         return Refused("down_misaddressed")

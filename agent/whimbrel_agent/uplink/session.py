@@ -52,12 +52,13 @@ from whimbrel_agent.uplink.values import (
     SendResume,
     Settle,
     TakeAlong,
+    TakeDictionaries,
     UseRadio,
 )
 from whimbrel_agent.uplink.window import Window
 from whimbrel_protocol.keys import PublicKey
 from whimbrel_protocol.lanes import Order
-from whimbrel_protocol.messages import Hold, Receipt, ResumeAnswer, Want
+from whimbrel_protocol.messages import DictionaryAnswer, Hold, Receipt, ResumeAnswer, Want
 from whimbrel_protocol.names import Address
 
 
@@ -272,17 +273,17 @@ class Session:
         match message:
             case Refused(counter):
                 self.counts.add(counter)
-                return []
             case Receipt():
                 return self._receipt(message, now)
             case ResumeAnswer():
                 return self._answer(message, now)
             case Want():
                 self._want(message, now.mono_s)
-                return []
             case Hold():
                 self._hold(message, now.mono_s)
-                return []
+            case DictionaryAnswer():
+                return [TakeDictionaries(message)]
+        return []
 
     def _receipt(self, receipt: Receipt, now: Now) -> list[Effect]:
         if not self._generation:

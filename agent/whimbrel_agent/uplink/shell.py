@@ -23,6 +23,7 @@ from whimbrel_agent.uplink.budget import Spent
 from whimbrel_agent.uplink.budgetfile import BudgetFile
 from whimbrel_agent.uplink.checking import fault_of
 from whimbrel_agent.uplink.figures import SessionFigures
+from whimbrel_agent.uplink.giving import Offers, give
 from whimbrel_agent.uplink.merging import merged, take_some
 from whimbrel_agent.uplink.radio import RadioPlan
 from whimbrel_agent.uplink.session import Session
@@ -51,6 +52,7 @@ from whimbrel_agent.uplink.values import (
     SendResume,
     Settle,
     TakeAlong,
+    TakeDictionaries,
     UseRadio,
 )
 from whimbrel_protocol.envelope import seal_message
@@ -232,6 +234,8 @@ class Uplink:
                 self._receipts.append(receipt)
                 self._all_settled.clear()
                 self._to_settle.set()
+            case TakeDictionaries(answer):
+                await self._teach(await self._buffer.dictionaries.take(answer))
             case LoadFrames(lane, _, _, after_id, limit):
                 frames = await self._buffer.pending(lane, after_id, limit, self._only)
                 self._put(FramesLoaded(effect, tuple(frames)))
@@ -260,12 +264,9 @@ class Uplink:
             self._streak.failed("the month's bytes could not be counted", why=str(error))
 
     async def _send(self, sendings: tuple[Sending, ...]) -> None:
-        link = self._link
-        if link is None:
+        if (link := self._link) is None:
             return  # it was lost after the session spoke; its LinkLost is waiting
-        newest = {sending.frame.lane: sending.frame.id for sending in sendings}
-        for sending in sendings:
-            newest[sending.frame.lane] = max(newest[sending.frame.lane], sending.frame.id)
+        newest = dict(sorted((one.frame.lane, one.frame.id) for one in sendings))
         gone = []
         try:
             for frame_id in newest.values():
@@ -282,6 +283,11 @@ class Uplink:
             self._lost(link, error)
         if gone:
             self._put(FramesGone(tuple(gone)))
+        if self._only is None:  # a former region has what frames of then name, or asks for it
+            await self._teach(self._buffer.dictionaries.offers(self._clock.mono_ns()))
+
+    async def _teach(self, offers: Offers) -> None:
+        await give(self._link, offers, self._key, self._session.counts, self._lost)
 
     async def _send_resume(self, nonce: bytes, *, rest: bool) -> None:
         beside = rest and self._only is None
@@ -295,8 +301,7 @@ class Uplink:
             version=PROTOCOL_VERSION,
             software=self._software,
         )
-        link = self._link
-        if link is None:
+        if (link := self._link) is None:
             return
         try:
             await link.publish(resume_topic(address), seal_message(resume, self._key))
@@ -322,9 +327,8 @@ class Uplink:
         data = await self._buffer.load(frame.id)
         fault = None if data is None else fault_of(data, frame, self._key.public)
         if fault is not None:
-            _log.warning(
-                "frame is put aside: %s", fault, extra=facts(frame=frame, sends=effect.sends)
-            )
+            told = facts(frame=frame, sends=effect.sends)
+            _log.warning("frame is put aside: %s", fault, extra=told)
             await self._buffer.quarantine(frame.id, fault)
             self._session.counts.add("frames_quarantined")
         if data is None or fault is not None:

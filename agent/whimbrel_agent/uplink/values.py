@@ -14,7 +14,7 @@ from whimbrel_agent.energy.flushing import Waiting
 from whimbrel_agent.ports import Delivery, LinkFailure
 from whimbrel_agent.uplink.budget import Spent
 from whimbrel_agent.uplink.radio import RadioPlan
-from whimbrel_protocol.messages import Receipt, ResumeAnswer
+from whimbrel_protocol.messages import DictionaryAnswer, Receipt, ResumeAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +208,13 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeDictionaries:
+    """Take the region's verified word on dictionaries, and send what it wants."""
+
+    answer: DictionaryAnswer
+
+
+@dataclass(frozen=True, slots=True)
 class ApplyResume:
     """Take the region's verified answer; reply with one of the two words about it."""
 
@@ -230,6 +237,7 @@ Effect = (
     | LoadFrames
     | SendFrames
     | Settle
+    | TakeDictionaries
     | ApplyResume
     | RecheckFrame
 )

@@ -92,6 +92,7 @@ def _text(report: SalvageReport) -> str:
         ("not proven", len(report.unproven)),
         ("streams", report.streams),
         ("devices", report.devices),
+        ("frames without their dictionary", report.without_dictionary),
     ]
     lines = [facts_table(facts)]
     lines += [f"lost: {plain_text(one)}" for one in report.lost]

@@ -18,6 +18,7 @@ from typing import Final
 
 from whimbrel_aggregator.journal.values import DeviceKey, StreamKey
 from whimbrel_protocol import cose
+from whimbrel_protocol.dictionaries import Dictionary, named_dictionary, unpack_dictionary
 from whimbrel_protocol.envelope import open_message
 from whimbrel_protocol.errors import ProtocolError, RemoteProtocolError
 from whimbrel_protocol.frame import DIGEST_BYTES, Frame, open_frame, open_range
@@ -25,9 +26,9 @@ from whimbrel_protocol.header import FrameHeader
 from whimbrel_protocol.keys import PublicKey
 from whimbrel_protocol.lanes import GapReason
 from whimbrel_protocol.limits import MAX_PAYLOAD_BYTES
-from whimbrel_protocol.messages import Resume
+from whimbrel_protocol.messages import DictionaryOffer, Resume
 from whimbrel_protocol.names import Address
-from whimbrel_protocol.topics import RESUME, BirthTopic, UpTopic, parse_up
+from whimbrel_protocol.topics import DICTIONARY, RESUME, BirthTopic, UpTopic, parse_up
 
 from .verdict import Candidate
 
@@ -107,7 +108,25 @@ class ParsedResume:
     received_ns: int
 
 
-Parsed = ParsedFrame | ParsedResume
+@dataclass(frozen=True, slots=True)
+class ParsedOffer:
+    """A dictionary from a device; its signature is not checked yet."""
+
+    address: Address
+    signed: cose.Signed
+    offer: DictionaryOffer
+    received_ns: int
+
+    def unpack(self) -> Dictionary:
+        """Return the dictionary; call this once the signature is checked.
+
+        Raises:
+            RemoteProtocolError: it is none.
+        """
+        return unpack_dictionary(self.offer.packed)
+
+
+Parsed = ParsedFrame | ParsedResume | ParsedOffer
 
 
 def device_key_of(address: Address) -> DeviceKey:
@@ -130,6 +149,8 @@ def parse(delivery: Delivery) -> Parsed | Refused:
     try:
         if topic.kind == RESUME:
             return _parse_resume(topic, delivery)
+        if topic.kind == DICTIONARY:
+            return _parse_offer(topic, delivery)
         return _parse_frame(topic, delivery)
     except RemoteProtocolError as error:
         return Refused(Refusal.MALFORMED, why=str(error))
@@ -169,6 +190,16 @@ def _parse_resume(topic: UpTopic, delivery: Delivery) -> Parsed | Refused:
     return ParsedResume(message.address, opened.signed, message, delivery.received_ns)
 
 
+def _parse_offer(topic: UpTopic, delivery: Delivery) -> Parsed | Refused:
+    opened = open_message(delivery.payload)
+    message = opened.message
+    if not isinstance(message, DictionaryOffer):
+        return Refused(Refusal.KIND, why=f"{type(message).__name__} on {delivery.topic}")
+    if not _same_device(topic, message.address):
+        return Refused(Refusal.MISADDRESSED, why=f"{message.address} on {delivery.topic}")
+    return ParsedOffer(message.address, opened.signed, message, delivery.received_ns)
+
+
 def _parse_frame(topic: UpTopic, delivery: Delivery) -> Parsed | Refused:
     try:
         frame = open_frame(delivery.payload)
@@ -205,6 +236,7 @@ def _sound(frame: Frame, delivery: Delivery) -> ParsedFrame:
             count=header.count,
             digest=frame.digest,
             reason=0 if header.count else header.gaps[0].reason,
+            dictionary=named_dictionary(frame.columns) if header.count else b"",
         ),
         header=header,
         received_ns=delivery.received_ns,

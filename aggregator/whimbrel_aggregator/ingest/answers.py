@@ -16,8 +16,11 @@ from whimbrel_protocol.envelope import seal_message
 from whimbrel_protocol.errors import LocalProtocolError
 from whimbrel_protocol.header import PROTOCOL_VERSION
 from whimbrel_protocol.keys import PrivateKey
+from whimbrel_protocol.limits import MAX_DICTIONARIES_NAMED
 from whimbrel_protocol.messages import (
     Credit,
+    DictionaryAnswer,
+    DictionaryStatus,
     Hold,
     Message,
     Receipt,
@@ -36,15 +39,24 @@ from .receipts import CreditOf, Settled, no_room_receipts, receipts_for, wants_f
 from .strangers import Strangers
 from .verdict import Verdict
 
+DownMessage = Receipt | ResumeAnswer | Want | Hold | DictionaryAnswer
+
 Publish = Callable[[str, bytes], bool]
 """Hands a message to the broker's client; False when it was dropped."""
 
-_KINDS: Final = {Receipt: "receipt", ResumeAnswer: "resume", Want: "want", Hold: "hold"}
+_KINDS: Final = {
+    Receipt: "receipt",
+    ResumeAnswer: "resume",
+    Want: "want",
+    Hold: "hold",
+    DictionaryAnswer: "dictionary",
+}
 _COUNTED: Final = {
     Receipt: "receipts_sent",
     ResumeAnswer: "resume_answers_sent",
     Want: "wants_sent",
     Hold: "holds_sent",
+    DictionaryAnswer: "dictionary_answers_sent",
 }
 
 _log = logging.getLogger("whimbrel.ingest")
@@ -99,6 +111,20 @@ class Answerer:
         if result.no_room:
             self._no_room(result.no_room, credit_of)
         await self._wants(result.settled)
+        self._dictionaries(result)
+
+    def _dictionaries(self, result: GroupResult) -> None:
+        """Say what is kept, and what is wanted for frames that wait."""
+        words: dict[Address, dict[bytes, DictionaryStatus]] = {}
+        for one in result.settled:
+            if one.decision.verdict is Verdict.NO_DICTIONARY:
+                name = one.frame.candidate.dictionary
+                words.setdefault(one.frame.address, {})[name] = DictionaryStatus.WANTED
+        for address, name, status in result.dictionaries:
+            words.setdefault(address, {})[name] = status
+        for address, named in words.items():
+            entries = tuple(named.items())[:MAX_DICTIONARIES_NAMED]
+            self._send(DictionaryAnswer(address, self._journal.generation, entries))
 
     def _account(self, settled: Iterable[Settled]) -> None:
         """Count what was committed for whoever delivered it."""
@@ -232,7 +258,7 @@ class Answerer:
         else:
             self._counters.add("holds_suppressed")
 
-    def _send(self, message: Receipt | ResumeAnswer | Want | Hold) -> None:
+    def _send(self, message: DownMessage) -> None:
         address = message.address
         topic = down_topic(address.tenant, address.store, address.device, _KINDS[type(message)])
         if self._publish(topic, self._sealed(message)):

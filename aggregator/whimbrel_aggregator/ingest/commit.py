@@ -31,8 +31,11 @@ from whimbrel_aggregator.journal.port import (
 )
 from whimbrel_aggregator.journal.values import OP_ID_BYTES
 from whimbrel_aggregator.ports import Random
+from whimbrel_protocol.dictionaries import Dictionary
+from whimbrel_protocol.messages import DictionaryStatus
+from whimbrel_protocol.names import Address
 
-from .admission import ParsedFrame
+from .admission import ParsedFrame, device_key_of
 from .counters import Counters
 from .receipts import Settled
 from .verdict import FOLD_TO_STREAMS, Decision, Lookup, Verdict, View, decide
@@ -48,12 +51,29 @@ REMEMBERED_DEVICES: Final = 20_000
 _log = logging.getLogger("whimbrel.ingest")
 
 
+REMEMBERED_DICTIONARIES: Final = 20_000
+"""Of which no look into the journal is needed, since only :meth:`Committer.keep` lets any go."""
+
+DictionaryWord = tuple[Address, bytes, DictionaryStatus]
+"""What a device is told about a dictionary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A dictionary that a device gave, its signature checked."""
+
+    address: Address
+    dictionary: Dictionary
+    needed: bool
+
+
 @dataclass(slots=True)
 class GroupResult:
-    """What became of a group: verdicts that stand, and frames that found no room."""
+    """What became of a group: verdicts that stand, frames that found no room, dictionaries."""
 
     settled: list[Settled] = field(default_factory=list)
     no_room: list[ParsedFrame] = field(default_factory=list)
+    dictionaries: list[DictionaryWord] = field(default_factory=list)
 
 
 class Committer:
@@ -64,6 +84,25 @@ class Committer:
         self._random = random
         self._counters = counters
         self._seen: LruDict[DeviceKey, int] = LruDict(REMEMBERED_DEVICES)
+        self._kept: LruDict[tuple[DeviceKey, bytes], bool] = LruDict(REMEMBERED_DICTIONARIES)
+
+    async def keep(self, offers: Sequence[Offered]) -> list[DictionaryWord]:
+        """Keep dictionaries; what is said to be kept is durable. One that failed has no word."""
+        words: list[DictionaryWord] = []
+        for one in offers:
+            device, dictionary = device_key_of(one.address), one.dictionary
+            try:
+                kept = await self._journal.keep_dictionary(
+                    device, dictionary.content, needed=one.needed
+                )
+            except JournalError as error:
+                _log.error("a dictionary of %s is not kept: %s", device, error)
+                continue
+            self._kept.clear()  # another one may have gone to make room
+            self._counters.add("dictionaries_kept" if kept else "dictionaries_no_room")
+            status = DictionaryStatus.KEPT if kept else DictionaryStatus.NO_ROOM
+            words.append((one.address, dictionary.name, status))
+        return words
 
     async def commit(self, frames: Sequence[ParsedFrame]) -> GroupResult:
         """Judge and commit a group. What it returns as settled is durable.
@@ -180,6 +219,8 @@ class Committer:
             view.streams[wanted.stream] = None if record is None else record.ranges
         if wanted.kept is not None:
             (view.kept[wanted.kept],) = await self._journal.find([wanted.kept])
+        if wanted.dictionary is not None:
+            view.dictionaries[wanted.dictionary] = await self._is_kept(wanted.dictionary)
         if wanted.fold is not None:
             await self._journal.fold(wanted.fold, FOLD_TO_STREAMS)
             self._counters.add("epochs_folded")
@@ -187,6 +228,14 @@ class Committer:
         device = wanted.device or wanted.fold
         if device is not None:
             (view.devices[device],) = await self._journal.device_states([device])
+
+    async def _is_kept(self, named: tuple[DeviceKey, bytes]) -> bool:
+        if self._kept.get(named) is None:
+            (content,) = await self._journal.dictionaries([named])
+            if content is None:
+                return False
+            self._kept.put(named, True)
+        return True
 
     def _appends(
         self, judged: list[Settled], view: View, heads: dict[PartitionKey, int]
@@ -257,6 +306,7 @@ def _new_frame(settled: Settled) -> NewFrame:
         digest=candidate.digest,
         received_ns=frame.received_ns,
         data=frame.signed.data,
+        dictionary=candidate.dictionary,
         reason=candidate.reason,
         time_min_ns=0 if header is None else header.time_min_ns,
         time_max_ns=0 if header is None else header.time_max_ns,

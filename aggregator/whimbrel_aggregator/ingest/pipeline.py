@@ -21,6 +21,7 @@ from typing import Final, Protocol
 from whimbrel_aggregator.config import IngestConfig
 from whimbrel_aggregator.journal.port import DeviceKey, JournalError
 from whimbrel_aggregator.ports import Workers
+from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.keys import BadSignatureError
 from whimbrel_protocol.names import Address
 
@@ -30,6 +31,7 @@ from .admission import (
     Enrolment,
     Parsed,
     ParsedFrame,
+    ParsedOffer,
     ParsedResume,
     Refusal,
     Refused,
@@ -38,7 +40,7 @@ from .admission import (
     parse,
 )
 from .answers import Answerer
-from .commit import Committer, GroupResult
+from .commit import Committer, GroupResult, Offered
 from .counters import Counters
 
 MESSAGE_OVERHEAD_BYTES: Final = 512
@@ -73,6 +75,7 @@ class _Unresolved:
 class _Group:
     frames: list[ParsedFrame]
     resumes: list[ParsedResume]
+    offers: list[Offered]
     refused: list[Refused]
     over_limit: list[Address]
 
@@ -83,7 +86,8 @@ class _Done:
     result: GroupResult
 
 
-_Checked = Parsed | Refused | _Unresolved
+Checked = ParsedFrame | ParsedResume | Offered | Refused | _Unresolved
+"""What a message came to; :class:`_Unresolved` waits for its device's enrolment."""
 
 
 class Ingest:
@@ -163,7 +167,10 @@ class Ingest:
         self, arriving: asyncio.Queue[_Group | None], out: asyncio.Queue[_Done | None]
     ) -> None:
         while (group := await arriving.get()) is not None:
+            # dictionaries first: a frame behind one in its group may name it
+            kept = await self._committer.keep(group.offers) if group.offers else []
             result = await self._committer.commit(group.frames) if group.frames else GroupResult()
+            result.dictionaries += kept
             await out.put(_Done(group, result))
         await out.put(None)
 
@@ -184,11 +191,11 @@ class Ingest:
     # ---- verification
 
     async def _verified(self, deliveries: Sequence[Delivery]) -> _Group:
-        checked: list[_Checked] = await self._workers.map(self._check, deliveries)
+        checked: list[Checked] = await self._workers.map(self._check, deliveries)
         unresolved = [one.parsed for one in checked if isinstance(one, _Unresolved)]
         if unresolved:
             checked = await self._resolved(checked, unresolved)
-        group = _Group([], [], [], [])
+        group = _Group([], [], [], [], [])
         for one in checked:
             if isinstance(one, ParsedFrame):
                 self._counters.add("frames_received")
@@ -200,6 +207,9 @@ class Ingest:
             elif isinstance(one, ParsedResume):
                 self._counters.add("resumes_received")
                 group.resumes.append(one)
+            elif isinstance(one, Offered):
+                self._counters.add("dictionaries_received")
+                group.offers.append(one)
             elif isinstance(one, Refused):
                 self._refused(one, group)
         return group
@@ -212,8 +222,8 @@ class Ingest:
             _log.debug("%s: %s", refused.refusal.value, refused.why)
 
     async def _resolved(
-        self, checked: Sequence[_Checked], unresolved: Sequence[Parsed]
-    ) -> list[_Checked]:
+        self, checked: Sequence[Checked], unresolved: Sequence[Parsed]
+    ) -> list[Checked]:
         """Finish messages whose devices had to be loaded first."""
         try:
             known = await self._enrolments.load(device_key_of(one.address) for one in unresolved)
@@ -229,7 +239,7 @@ class Ingest:
         )
         return [next(finished) if isinstance(one, _Unresolved) else one for one in checked]
 
-    def _check(self, delivery: Delivery) -> _Checked:
+    def _check(self, delivery: Delivery) -> Checked:
         """Check one message; runs in a worker thread and touches nothing but its arguments."""
         parsed = parse(delivery)
         if isinstance(parsed, Refused):
@@ -240,7 +250,7 @@ class Ingest:
             return _Unresolved(parsed)
         return self._admitted(parsed, enrolment)
 
-    def _admitted(self, parsed: Parsed, enrolment: Enrolment | None) -> Parsed | Refused:
+    def _admitted(self, parsed: Parsed, enrolment: Enrolment | None) -> Checked:
         key = admit(parsed, self._region, enrolment)
         if isinstance(key, Refused):
             return key
@@ -248,7 +258,12 @@ class Ingest:
             parsed.signed.verify(key)
         except BadSignatureError as error:
             return Refused(Refusal.SIGNATURE, why=f"{parsed.address}: {error}")
-        return parsed
+        if not isinstance(parsed, ParsedOffer):
+            return parsed
+        try:
+            return Offered(parsed.address, parsed.unpack(), needed=parsed.offer.needed)
+        except RemoteProtocolError as error:
+            return Refused(Refusal.MALFORMED, why=f"{parsed.address}: {error}")
 
 
 async def _answer_stage(arriving: asyncio.Queue[_Done | None], answerer: Answerer) -> None:

@@ -19,6 +19,9 @@ wholly settled, none of it kept any more                   UNKNOWN_DIGEST, commi
 anything else: overlapping other content                   FORK, under a derived epoch
 =========================================================  ================================
 
+What would be committed and names a dictionary that is not kept is NO_DICTIONARY instead: not
+taken, and the device is told what is wanted.
+
 What a rule needs and the view does not have yet is asked for with :class:`Lookup`.
 """
 
@@ -55,6 +58,7 @@ class Verdict(Enum):
     OUT_OF_ORDER = "frames_out_of_order"
     TOO_MANY_RANGES = "frames_too_many_ranges"
     TOO_MANY_STREAMS = "held_streams"
+    NO_DICTIONARY = "frames_no_dictionary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Candidate:
     """What the rules look at of a frame that passed admission.
 
     ``refused``: well signed, but beyond limits or versions; its sequences become a gap.
+    ``dictionary``: the name of the one that its columns need, or empty.
     """
 
     key: StreamKey
@@ -72,6 +77,7 @@ class Candidate:
     digest: bytes
     reason: int
     refused: bool = False
+    dictionary: bytes = b""
 
     @property
     def last(self) -> int:
@@ -101,6 +107,7 @@ class Lookup:
     device: DeviceKey | None = None
     kept: tuple[StreamKey, int, int] | None = None
     fold: DeviceKey | None = None
+    dictionary: tuple[DeviceKey, bytes] | None = None
 
 
 @dataclass(slots=True)
@@ -114,6 +121,7 @@ class View:
     devices: dict[DeviceKey, DeviceState] = field(default_factory=dict)
     kept: dict[tuple[StreamKey, int, int], IndexEntry | None] = field(default_factory=dict)
     folded: set[DeviceKey] = field(default_factory=set)
+    dictionaries: dict[tuple[DeviceKey, bytes], bool] = field(default_factory=dict)
     opened: dict[DeviceKey, int] = field(default_factory=dict)
     changed: dict[StreamKey, RangeSet] = field(default_factory=dict)
     added: dict[StreamKey, list[IndexEntry]] = field(default_factory=dict)
@@ -158,6 +166,18 @@ class View:
 
 def decide(candidate: Candidate, view: View) -> Decision | Lookup:
     """Return the verdict on a frame, or what must be looked up first."""
+    decision = _decide(candidate, view)
+    if not (isinstance(decision, Decision) and decision.commits and candidate.dictionary):
+        return decision
+    named = (candidate.key.device_key, candidate.dictionary)
+    if named not in view.dictionaries:
+        return Lookup(dictionary=named)
+    if not view.dictionaries[named]:
+        return Decision(Verdict.NO_DICTIONARY, candidate.key, None)
+    return decision
+
+
+def _decide(candidate: Candidate, view: View) -> Decision | Lookup:
     key = candidate.key
     if key not in view.streams:
         return Lookup(stream=key)

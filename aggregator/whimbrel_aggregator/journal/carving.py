@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from whimbrel_protocol import cose
+from whimbrel_protocol.dictionaries import dictionary_name, named_dictionary
 from whimbrel_protocol.epoch import fork_epoch, ordinal_of
 from whimbrel_protocol.errors import ProtocolError
-from whimbrel_protocol.frame import DIGEST_BYTES, open_frame
+from whimbrel_protocol.frame import DIGEST_BYTES, Frame, open_frame
 from whimbrel_protocol.header import FrameHeader
 from whimbrel_protocol.keys import BadSignatureError, PublicKey
 from whimbrel_protocol.lanes import LANES
@@ -35,6 +36,7 @@ from .values import NewFrame, StreamKey
 
 _FRAME_COLUMNS: Final = 14
 _STREAM_COLUMNS: Final = 5
+_DICTIONARY_COLUMNS: Final = 6
 _ZONES, _DIGEST, _CRC, _DATA = 10, 11, 12, 13
 _BEFORE_MOST: Final = 2_400
 """A frame's row before its last column: 64 zone names of 32 bytes, and a dozen numbers."""
@@ -84,6 +86,7 @@ class Carved:
     lost: dict[int, LostRow] = field(default_factory=dict)
     ranges: dict[tuple[int, int, int], RangeSet] = field(default_factory=dict)
     stream_rows: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    dictionaries: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
     unproven: list[str] = field(default_factory=list)
     unknown_keys: dict[bytes, int] = field(default_factory=dict)
 
@@ -105,6 +108,8 @@ class Carver:
                     self._frame_row(number, row)
                 elif len(row.values) == _STREAM_COLUMNS:
                     self._stream_row(row)
+                elif len(row.values) == _DICTIONARY_COLUMNS:
+                    self._dictionary_row(row)
         for number, image in enumerate(self._images):
             self._marks(number, image)
         for rowid in self.carved.rows:
@@ -137,6 +142,12 @@ class Carver:
         for first, last in ranges:
             known.add(first, last)
         self.carved.stream_rows[row.rowid] = identity  # type: ignore[assignment]
+
+    def _dictionary_row(self, row: LeafRow) -> None:
+        _, device, name, _, content, _ = row.values
+        # its name proves the content, wherever it lies; whose it is, its device's frames say too
+        if type(content) is bytes and type(name) is bytes and dictionary_name(content) == name:
+            self.carved.dictionaries[device if type(device) is int else 0, name] = content
 
     def _frame_row(self, number: int, row: LeafRow) -> None:
         known = self.carved.rows.get(row.rowid)
@@ -195,14 +206,14 @@ class Carver:
         parsed = None
         for place, data in image.blobs(offset, size, before_most=_BEFORE_MOST):
             try:
-                header = open_frame(data).header
+                opened = open_frame(data)
             except ProtocolError:
                 continue  # cut at the wrong place, or damaged
-            parsed = header
+            parsed = opened.header
             digest = hashlib.sha256(data).digest()[:DIGEST_BYTES]
             signed = self._signed(data)
             if signed or (signed is None and _digest_before(image, offset, digest)):
-                frame = _frame_of_header(header, digest)
+                frame = _frame_of_header(opened, digest)
                 found = Found(number, place, frame, None, 0, bool(signed))
                 self.carved.loose.setdefault(digest, found)
                 return
@@ -229,12 +240,14 @@ def _columns(row: LeafRow) -> Columns | None:
 def _frame_of_row(columns: Columns, data: bytes) -> NewFrame:
     _, _, first, span, count, reason, fork, received_ns, time_min_ns, time_max_ns = columns[:10]
     zones, digest = columns[_ZONES], columns[_DIGEST]
+    dictionary = b""
     try:
-        header = open_frame(data).header
+        opened = open_frame(data)
     except ProtocolError:
         key = StreamKey("", "", "", 0, "")  # its stream's row says: see salvage
     else:
-        key = _key_of(header)
+        key = _key_of(opened.header)
+        dictionary = named_dictionary(opened.columns) if count else b""
     if fork and key.epoch:
         key = replace(key, epoch=fork_epoch(digest, ordinal_of(key.epoch)))
     return NewFrame(
@@ -245,6 +258,7 @@ def _frame_of_row(columns: Columns, data: bytes) -> NewFrame:
         digest=digest,
         received_ns=received_ns,
         data=b"",
+        dictionary=dictionary,
         reason=reason,
         time_min_ns=time_min_ns,
         time_max_ns=time_max_ns,
@@ -253,7 +267,8 @@ def _frame_of_row(columns: Columns, data: bytes) -> NewFrame:
     )
 
 
-def _frame_of_header(header: FrameHeader, digest: bytes) -> NewFrame:
+def _frame_of_header(opened: Frame, digest: bytes) -> NewFrame:
+    header = opened.header
     return NewFrame(
         key=_key_of(header),
         first=header.first,
@@ -262,6 +277,7 @@ def _frame_of_header(header: FrameHeader, digest: bytes) -> NewFrame:
         digest=digest,
         received_ns=0,
         data=b"",
+        dictionary=named_dictionary(opened.columns) if header.count else b"",
         reason=0 if header.count else header.gaps[0].reason,
         time_min_ns=header.time_min_ns,
         time_max_ns=header.time_max_ns,

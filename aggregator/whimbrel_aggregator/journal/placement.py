@@ -55,6 +55,7 @@ class Placement:
         past_retention: frames found in free pages, deleted by retention in their time.
         conflicts: frames that cover what another one covers already; left out.
         nameless_streams: streams whose device is not known any more.
+        without_dictionary: frames whose dictionary was not found, counted as they are written.
     """
 
     frames: dict[PartitionKey, list[Placed]] = field(default_factory=dict)
@@ -64,6 +65,7 @@ class Placement:
     past_retention: int = 0
     conflicts: int = 0
     nameless_streams: int = 0
+    without_dictionary: int = 0
 
     def new_offset(self, partition: PartitionKey, old: int) -> int:
         """Return the offset of the first frame at or behind an old offset."""

@@ -108,7 +108,8 @@ class Journal(Protocol):
     async def append(self, appends: Sequence[Append]) -> list[AppendResult]:
         """Make all appends durable in one group; one result each, in order.
 
-        A conflict in one partition does not touch the others. A partition may occur once.
+        A conflict in one partition does not touch the others. A partition may occur once. A
+        dictionary that a frame names must be kept, else the whole group is refused.
 
         Raises:
             JournalFullError: the cap is reached or the disk is full; nothing was appended.
@@ -148,6 +149,18 @@ class Journal(Protocol):
 
         Stops when at most ``keep`` streams are left, or only those of the newest ordinal.
         """
+        ...
+
+    async def keep_dictionary(self, device: DeviceKey, content: bytes, *, needed: bool) -> bool:
+        """Keep a dictionary durably for a device; False when there is no room for one more.
+
+        It stays as long as a kept frame names it, and beyond until room is needed. ``needed``:
+        frames that name it wait on the device, so twice as many have room.
+        """
+        ...
+
+    async def dictionaries(self, wanted: Sequence[tuple[DeviceKey, bytes]]) -> list[bytes | None]:
+        """Return the content of each (device, name); None where it is not kept, or damaged."""
         ...
 
     # ---- reading

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 from typing import Final, TypeVar
 
 from . import consumers, enrolment
 from .carving import Found
+from .dictionaries import keep_dictionary
 from .identities import DeviceRow, Identities
 from .placement import Placed, Placement
 from .remains import Remains
@@ -19,6 +20,7 @@ from .values import (
     OP_ID_BYTES,
     Append,
     Committed,
+    DeviceKey,
     EnrolledDevice,
     NewFrame,
     PartitionKey,
@@ -39,7 +41,15 @@ Progress = Callable[[int, int], None]
 class Rebuilder:
     """Fills a new, empty journal."""
 
-    def __init__(self, storage: Storage, remains: Remains, placement: Placement) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        remains: Remains,
+        placement: Placement,
+        dictionaries: Mapping[tuple[int, bytes], bytes],
+    ) -> None:
+        self._dictionaries = dictionaries
+        self._kept: set[tuple[DeviceKey, bytes]] = set()
         self._storage = storage
         self._remains = remains
         self._placement = placement
@@ -54,11 +64,12 @@ class Rebuilder:
             progress: called with frames written and frames in all.
         """
         self._storage.write(self._write_devices)
+        self._storage.write(self._write_dictionaries)
         total = sum(map(len, self._placement.frames.values()))
         done = 0
         for partition, placed in self._placement.frames.items():
             for batch in _batches(_received(placed), BATCH_FRAMES):
-                frames = [replace(one.frame, data=read(one)) for one in batch]
+                frames = [self._readable(replace(one.frame, data=read(one))) for one in batch]
                 self._append(partition, frames, ())
                 done += len(frames)
                 progress(done, total)
@@ -99,6 +110,30 @@ class Rebuilder:
             row.removed_ns, row.epoch_floor = old.removed_ns, old.epoch_floor
             row.forks, row.seen_ns = old.forks, old.seen_ns
             row.save(connection)
+
+    # ---- dictionaries
+
+    def _write_dictionaries(self, connection: sqlite3.Connection, ids: Identities) -> None:
+        """Keep what frames name, and what devices were told is kept as far as there is room."""
+        by_name = {name: content for (_, name), content in self._dictionaries.items()}
+        wanted = [
+            (one.found.frame.key.device_key, one.found.frame.dictionary)
+            for placed in self._placement.frames.values()
+            for one in placed
+            if one.found.frame.dictionary in by_name
+        ]
+        for number, name in self._dictionaries:
+            if number in self._remains.devices:
+                wanted.append((self._remains.devices[number].key, name))
+        for device, name in dict.fromkeys(wanted):
+            if keep_dictionary(connection, ids, device, by_name[name], needed=True):
+                self._kept.add((device, name))
+
+    def _readable(self, frame: NewFrame) -> NewFrame:
+        if not frame.dictionary or (frame.key.device_key, frame.dictionary) in self._kept:
+            return frame
+        self._placement.without_dictionary += 1
+        return replace(frame, dictionary=b"")
 
     # ---- consumers
 

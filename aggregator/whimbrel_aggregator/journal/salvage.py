@@ -60,6 +60,8 @@ class SalvageReport:
         conflicts: frames that cover what another covers; left out.
         streams: streams whose settled ranges are kept.
         nameless_streams: streams whose device is not known any more.
+        dictionaries: dictionaries saved.
+        without_dictionary: frames saved whose dictionary is gone; their devices may have it.
         devices: devices carried over.
         damaged_rows: small rows that were not as they were written, by table.
         unreadable: tables that could not be read whole.
@@ -80,6 +82,8 @@ class SalvageReport:
     conflicts: int
     streams: int
     nameless_streams: int
+    dictionaries: int
+    without_dictionary: int
     devices: int
     damaged_rows: dict[str, int] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
@@ -181,7 +185,8 @@ def _build(
             new = work / "journal"
             storage = Storage(new, max_bytes=_NO_LIMIT, min_free_bytes=0, new_generation=generation)
             try:
-                Rebuilder(storage, remains, placement).build(carver.read, progress)
+                rebuilder = Rebuilder(storage, remains, placement, carved.dictionaries)
+                rebuilder.build(carver.read, progress)
                 storage.checkpoint()
             finally:
                 storage.close()
@@ -286,6 +291,8 @@ def _reporter(
             conflicts=placement.conflicts,
             streams=len(placement.settled),
             nameless_streams=placement.nameless_streams,
+            dictionaries=len(carved.dictionaries),
+            without_dictionary=placement.without_dictionary,
             devices=sum(row.enrolled_ns is not None for row in remains.devices.values()),
             damaged_rows=dict(remains.damaged),
             unreadable=tuple(sorted(remains.unreadable)),

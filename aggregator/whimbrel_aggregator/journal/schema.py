@@ -13,6 +13,7 @@ table           what a row is
 ``consumers``   a consumer that retention must wait for
 ``cursors``     a consumer's position in a partition, with the generation it belongs to
 ``parked``      an event that a sink refused for good
+``dictionaries`` what columns of a device may refer to; kept while a frame names it
 ==============  ==========================================================================
 
 SQLite keeps no page checksums, so every row that decides something carries a CRC over its
@@ -30,7 +31,7 @@ from typing import Final
 from .errors import JournalVersionError
 
 APPLICATION_ID: Final = 0x57684A31  # "WhJ1": tells a journal from any other SQLite file
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 PAGE_SIZE_BYTES: Final = 4096
 """Measured with 8 KiB frames in groups of 256: 4 and 8 KiB pages do 6,400 frames/s, 16 KiB
 3,300; 4 KiB wastes least behind a frame's tail."""
@@ -94,7 +95,16 @@ CREATE TABLE parked (
 );
 """
 
-_UPGRADES: Final[dict[int, str]] = {}
+_DICTIONARIES: Final = """
+CREATE TABLE dictionaries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    device INTEGER NOT NULL, name BLOB NOT NULL, through INTEGER NOT NULL,
+    content BLOB NOT NULL, crc INTEGER NOT NULL,
+    UNIQUE (device, name)
+);
+"""
+
+_UPGRADES: Final[dict[int, str]] = {1: _DICTIONARIES}
 """Statements that bring a file from version n (the key) to n + 1."""
 
 
@@ -149,7 +159,17 @@ def has_its_tables(connection: sqlite3.Connection) -> bool:
     query = "SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master"
     with closing(sqlite3.connect(":memory:")) as fresh:
         fresh.executescript(_TABLES)
-        return set(fresh.execute(query)) <= set(connection.execute(query))
+        found = set(connection.execute(query))
+        if not set(fresh.execute(query)) <= found:
+            return False
+        for script in _UPGRADES.values():
+            fresh.executescript(script)
+        # where an upgrade put its tables depends on what the file held by then
+        return {_placeless(row) for row in fresh.execute(query)} <= set(map(_placeless, found))
+
+
+def _placeless(row: tuple[object, ...]) -> tuple[object, ...]:
+    return (*row[:3], row[4])
 
 
 MAX_UNBORN_BYTES: Final = 64 * 1024

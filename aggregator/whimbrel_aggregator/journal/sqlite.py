@@ -17,7 +17,7 @@ from whimbrel_aggregator.config import JournalConfig
 from whimbrel_aggregator.ports import Clock, Random, Runner
 from whimbrel_protocol.messages import GENERATION_BYTES
 
-from . import consumers, dedup, enrolment, reading, retention
+from . import consumers, dedup, dictionaries, enrolment, reading, retention
 from .backup import write_backup
 from .cache import StateCache
 from .errors import JournalFailedError
@@ -212,6 +212,19 @@ class SqliteJournal:
         return await self._write(
             lambda connection, ids: dedup.fold_streams(connection, ids, device, keep)
         )
+
+    async def keep_dictionary(self, device: DeviceKey, content: bytes, *, needed: bool) -> bool:
+        """See the port."""
+        return await self._write(
+            lambda connection, ids: dictionaries.keep_dictionary(
+                connection, ids, device, content, needed=needed
+            ),
+            grows_bytes=len(content) + ROW_BYTES,
+        )
+
+    async def dictionaries(self, wanted: Sequence[tuple[DeviceKey, bytes]]) -> list[bytes | None]:
+        """See the port."""
+        return await self._read(lambda connection, ids: dictionaries.read(connection, ids, wanted))
 
     # ---- reading
 

@@ -25,9 +25,6 @@ MAX_PARKED_BYTES: Final = 64 * 1024 * 1024
 """Bytes of parked records one consumer may have."""
 
 
-# -------------------------------------------------------------------------------------- keys
-
-
 @dataclass(frozen=True, slots=True, order=True)
 class PartitionKey:
     """What orders frames: one store of one tenant."""
@@ -77,9 +74,6 @@ class StreamKey:
         return DeviceKey(self.tenant, self.store, self.device)
 
 
-# -------------------------------------------------------------------------------- appending
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFrame:
     """A frame to commit.
@@ -97,6 +91,7 @@ class NewFrame:
         zones: zones that occur inside; None where they are too many to be named.
         fork: committed under a derived epoch, since its range was taken by another content.
         data: the frame's bytes as sealed by the device.
+        dictionary: name of the one that its columns need, which must be kept; or empty.
     """
 
     key: StreamKey
@@ -106,6 +101,7 @@ class NewFrame:
     digest: bytes
     received_ns: int
     data: bytes
+    dictionary: bytes = b""
     reason: int = 0
     time_min_ns: int = 0
     time_max_ns: int = 0

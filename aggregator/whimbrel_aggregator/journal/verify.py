@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from whimbrel_aggregator.reading import UnreadableFrameError, decode_record
+from whimbrel_aggregator.reading import UnreadableFrameError
 from whimbrel_protocol import cose
+from whimbrel_protocol.dictionaries import dictionary_name
 from whimbrel_protocol.epoch import fork_epoch, ordinal_of
 from whimbrel_protocol.errors import ProtocolError
 from whimbrel_protocol.frame import open_frame
@@ -23,6 +24,7 @@ from whimbrel_protocol.keys import PUBLIC_KEY_BYTES, BadSignatureError, PublicKe
 from whimbrel_protocol.lanes import GapReason
 from whimbrel_protocol.sequences import RangeSet
 
+from .dictionaries import decode_stored
 from .errors import JournalError
 from .identities import DeviceRow, Identities
 from .reading import Wanted, list_partitions, read_page
@@ -144,6 +146,16 @@ class _Verifier:
             self._checked("cursors", check_row, f"cursor of {row[0]!r}", row[-1], *row[:-1])
         for row in self._each("SELECT * FROM parked"):
             self._checked("parked", check_row, f"parked record {row[0]}", row[-1], *row[1:-1])
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version > 1:  # a file of an older program is verified as it is
+            self._dictionaries()
+
+    def _dictionaries(self) -> None:
+        for row in self._each("SELECT device, name, content, crc FROM dictionaries"):
+            where = f"dictionary {row[1]!r} of device row {row[0]}"
+            self._checked("dictionaries", check_row, where, row[3], *row[:3])
+            if type(row[2]) is not bytes or dictionary_name(row[2]) != row[1]:
+                self._report.add("dictionaries", f"{where} has another content than its name says")
 
     def _checked(self, where: str, check: Callable[..., object], *values: object) -> None:
         try:
@@ -191,6 +203,7 @@ class _Verifier:
             self._signature(record)
             if record.reason != GapReason.REFUSED or record.count:
                 _compare(record)
+                decode_stored(self._connection, self._identities, record)
         except (ProtocolError, UnreadableFrameError) as error:
             report.add(where, str(error))
 
@@ -246,10 +259,10 @@ class _Verifier:
 
 
 def _compare(record: FrameRecord) -> None:
-    """Compare a row with the header that the device signed, and read the columns.
+    """Compare a row with the header that the device signed.
 
     Raises:
-        ProtocolError: they differ, or the columns do not decode.
+        ProtocolError: they differ.
     """
     header = open_frame(record.data).header
     epoch = header.epoch
@@ -268,4 +281,3 @@ def _compare(record: FrameRecord) -> None:
     )
     if signed != stored:
         raise UnreadableFrameError("the row says something else than the signed header")
-    decode_record(record)

@@ -27,6 +27,9 @@ from .values import (
 _HEAD_BYTES: Final = 8
 _OPERATION_BYTES: Final = OP_ID_BYTES + _HEAD_BYTES
 
+NAMED_AHEAD: Final = 1024
+"""Offsets noted ahead where frames name a dictionary: its row is written once for so many."""
+
 
 @dataclass(slots=True)
 class PartitionRow:
@@ -144,10 +147,12 @@ def _collect(
     if head + len(append.frames) > MAX_OFFSET:
         raise JournalError(f"partition {append.partition} has no offsets left above {head}")
     for frame in append.frames:
-        stream, partition, _ = identities.make_stream(frame.key)
+        stream, partition, device = identities.make_stream(frame.key)
         if partition != row.id:
             raise JournalError(f"frame of {frame.key.device_key} does not belong to {row.key}")
         head += 1
+        if frame.dictionary:
+            _note_named(connection, device, frame.dictionary, head)
         # the wall clock may step back; times in a partition never do (see reading by time)
         received_ns = max(received_ns, frame.received_ns)
         values = (
@@ -173,6 +178,24 @@ def _collect(
     for change in append.devices:
         _update_device(connection, identities, change)
     row.advance(head, received_ns, append.op_id)
+
+
+def _note_named(connection: sqlite3.Connection, device: int, name: bytes, offset: int) -> None:
+    """Note that a frame at an offset names a dictionary of the device with this row id.
+
+    Raises:
+        JournalError: it is not there; nobody could read the frame.
+    """
+    found = connection.execute(
+        "SELECT through FROM dictionaries WHERE device = ? AND name = ?", (device, name)
+    ).fetchone()
+    if found is None:
+        raise JournalError(f"frame names dictionary {name.hex()}, which is not kept")
+    if found[0] < offset:
+        connection.execute(
+            "UPDATE dictionaries SET through = ? WHERE device = ? AND name = ?",
+            (offset + NAMED_AHEAD, device, name),
+        )
 
 
 def _update_device(

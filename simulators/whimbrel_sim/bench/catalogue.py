@@ -14,6 +14,7 @@ from . import (
     intake,
     regionmemory,
     sealing,
+    steady,
     wire,
     worlds,
 )
@@ -28,6 +29,7 @@ MEASUREMENTS: Final[tuple[Measurement, ...]] = (
     *disk.MEASUREMENTS,
     *regionmemory.MEASUREMENTS,
     *wire.MEASUREMENTS,
+    *steady.MEASUREMENTS,
     *sealing.MEASUREMENTS,
     *energy.MEASUREMENTS,
     *worlds.MEASUREMENTS,

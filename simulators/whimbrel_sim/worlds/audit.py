@@ -77,6 +77,7 @@ class Audit:
     def restored(self, region: RegionMachine) -> None:
         """Know that a backup was put in a journal's place."""
         self._restored.add(region.name)
+        self.journal.restored(region.name)
 
     # ------------------------------------------------------------------ looking
 

@@ -25,8 +25,15 @@ from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.shell import Uplink
 from whimbrel_agent.uplink.values import Effect, Now
 from whimbrel_aggregator.ingest import commit, verdict
-from whimbrel_aggregator.ingest.admission import Enrolment, Parsed, Refusal, Refused
-from whimbrel_aggregator.ingest.pipeline import Ingest
+from whimbrel_aggregator.ingest.admission import (
+    Enrolment,
+    Parsed,
+    ParsedFrame,
+    ParsedResume,
+    Refusal,
+    Refused,
+)
+from whimbrel_aggregator.ingest.pipeline import Checked, Ingest
 from whimbrel_aggregator.ingest.receipts import Settled
 from whimbrel_aggregator.ingest.verdict import Candidate, Decision
 from whimbrel_aggregator.journal.port import NewFrame
@@ -63,10 +70,12 @@ def signatures_off() -> None:
     """Take what devices are said to have signed without looking at the signature."""
     admitted = Ingest._admitted  # noqa: SLF001
 
-    def believe(ingest: Ingest, parsed: Parsed, enrolment: Enrolment | None) -> Parsed | Refused:
+    def believe(ingest: Ingest, parsed: Parsed, enrolment: Enrolment | None) -> Checked:
         answer = admitted(ingest, parsed, enrolment)
         forged = isinstance(answer, Refused) and answer.refusal is Refusal.SIGNATURE
-        return parsed if forged else answer
+        if forged and isinstance(parsed, ParsedFrame | ParsedResume):
+            return parsed
+        return answer
 
     put(Ingest, "_admitted", believe)
 
@@ -245,6 +254,20 @@ drain_s = 120
 kind = "link.reset"
 on = "store-1-1/till-1"
 at_s = [10, 50]
+"""
+
+_LEARNING: Final = """
+story = "A device learns a dictionary."
+duration_s = 60
+drain_s = 120
+[fleet]
+devices = 1
+[agent.buffer]
+dictionaries = true
+[[load]]
+every_s = 1
+events = 20
+steady = true
 """
 
 _BACKUP: Final = f"""
@@ -450,6 +473,7 @@ SABOTAGES: Final = (
         Invariant.RECEIPT, seeds=6,
     ),
     _fault("garbled-commits", garbled_commits, _CUTS, Invariant.READABLE, Invariant.RECEIPT),
+    _fault("dictionaries-forgotten", sabotage_aggregator.dictionaries_forgotten, _LEARNING, Invariant.READABLE),
     _fault("any-order", any_order, _LYING_BROKER, Invariant.ORDER),
     _fault("signatures-off", signatures_off, _NEIGHBOUR, Invariant.FORGERY),
     _fault("free-on-puback", free_on_puback, _LYING_BROKER, Invariant.KEPT),

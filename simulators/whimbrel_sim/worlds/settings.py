@@ -19,7 +19,10 @@ from whimbrel_aggregator.settings import ConfigError as AggregatorConfigError
 from whimbrel_protocol.errors import WhimbrelError
 from whimbrel_protocol.keys import SEED_BYTES, PrivateKey
 
-AGENT_TABLES: Final = ("lanes", "raw", "rules", "uplink")
+AGENT_TABLES: Final = ("buffer", "lanes", "raw", "rules", "uplink")
+AGENT_BUFFER: Final = ("dictionaries",)
+"""The rest of this table is the world's: where the file lies, and how large it may be."""
+
 AGGREGATOR_TABLES: Final = ("ingest", "limit", "returning")
 
 _PLACE: Final = Path("/world")
@@ -50,7 +53,13 @@ def agent_settings(given: Mapping[str, Any]) -> AgentConfig:
         SettingsError: they break a rule, or a scenario cannot say them.
     """
     _check_tables("agent", given, AGENT_TABLES)
-    values = {**_AGENT, **given, "uplink": {**_UPLINK, **given.get("uplink", {})}}
+    _check_tables("agent.buffer", given.get("buffer", {}), AGENT_BUFFER)
+    values = {
+        **_AGENT,
+        **given,
+        "buffer": {**_AGENT["buffer"], **given.get("buffer", {})},
+        "uplink": {**_UPLINK, **given.get("uplink", {})},
+    }
     try:
         return agent_file.read_config(values, _PLACE / "agent.toml")
     except AgentConfigError as error:

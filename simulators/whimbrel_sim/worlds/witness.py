@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from whimbrel_protocol.batch import decode_events
+from whimbrel_protocol.dictionaries import (
+    Dictionaries,
+    Dictionary,
+    named_dictionary,
+)
 from whimbrel_protocol.errors import ProtocolError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.frame import Frame, open_frame
@@ -44,10 +49,13 @@ class Kept:
     data: bytes
     frame: Frame | None
     fault: str = ""
+    dictionaries: Dictionaries = field(default_factory=dict)
 
     def events(self) -> list[Event]:
         """Decode its events; raises ProtocolError."""
-        return decode_events(self.frame.columns) if self.frame and self.frame.header.count else []
+        if self.frame is None or not self.frame.header.count:
+            return []
+        return decode_events(self.frame.columns, self.dictionaries)
 
     def gaps(self) -> Iterator[tuple[int, int, int]]:
         """Yield first, count and reason of what it says will never come."""
@@ -65,6 +73,7 @@ class Witness:
         self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         self._connection.execute("PRAGMA query_only = 1")
         self._newest = dict(read_to or {})
+        self._dictionaries: dict[bytes, Dictionary] = {}
 
     def new_frames(self) -> Iterator[Kept]:
         """Yield what came since the last call, partition by partition in order.
@@ -75,8 +84,20 @@ class Witness:
         for (partition,) in self._rows("SELECT id FROM partitions ORDER BY id"):
             newest = self._newest.get(partition, partition << OFFSET_BITS)
             for row in self._rows(_FRAMES, (newest - 1, (partition + 1) << OFFSET_BITS)):
+                kept = self._with_dictionary(_kept(row))  # may fail: it is then read again
                 self._newest[partition] = row[0] + 1
-                yield _kept(row)
+                yield kept
+
+    def _with_dictionary(self, kept: Kept) -> Kept:
+        """Give a frame the dictionary that it names, which must be durable since the frame is."""
+        name = b"" if kept.frame is None else named_dictionary(kept.frame.columns)
+        if not name:
+            return kept
+        if name not in self._dictionaries:
+            question = "SELECT content FROM dictionaries WHERE name = ?"
+            for (content,) in self._connection.execute(question, (name,)).fetchall():
+                self._dictionaries[name] = Dictionary(content)
+        return replace(kept, dictionaries=self._dictionaries)
 
     def _rows(self, question: str, given: tuple[int, ...] = ()) -> list[Any]:
         return self._connection.execute(question, given).fetchall()

@@ -148,6 +148,34 @@ async def test_same_digest_at_the_high_water_is_no_fork(shop: Shop) -> None:
         assert not outcome.rotated
 
 
+async def test_a_receipt_lost_before_the_last_one_is_no_fork(shop: Shop) -> None:
+    async with shop.buffer() as buffer:
+        await fill(buffer, 4)
+        refs = await all_pending(buffer)
+        await buffer.reserve_published(refs[2].id)
+        await buffer.apply_resume(answer())
+        await buffer.settle(receipt_for([refs[0], refs[2]]))
+        outcome = await buffer.apply_resume(
+            answer(StreamState(buffer.epoch, "normal", ((1, 30),), refs[2].digest))
+        )
+        assert (outcome.rotated, outcome.fork_suspected) == (False, False)
+        assert [ref.first for ref in await all_pending(buffer)] == [11, 31]
+
+
+async def test_what_a_copy_of_the_card_delivered_is_not_sent_again(shop: Shop) -> None:
+    """Both have the same frames, and the receipts for the other's reach this one too."""
+    async with shop.buffer() as buffer:
+        await fill(buffer, 4)
+        refs = await all_pending(buffer)
+        await buffer.settle(receipt_for([refs[2]]))  # those before it came while this one was away
+        outcome = await buffer.apply_resume(
+            answer(StreamState(buffer.epoch, "normal", ((1, 30),), refs[2].digest))
+        )
+        assert not outcome.rotated
+        assert await sent_numbers(buffer) == list(range(30, 40))
+        await assert_sound(buffer)
+
+
 async def test_floor_above_the_epoch_makes_it_number_above_the_floor(shop: Shop) -> None:
     async with shop.buffer() as buffer:
         await fill(buffer, 2)

@@ -11,7 +11,13 @@ from whimbrel_agent.ports import Delivery
 from whimbrel_agent.uplink.counts import COUNTERS, Counts
 from whimbrel_agent.uplink.inbox import DownMessage, Refused, check_down
 from whimbrel_protocol.envelope import seal_message
-from whimbrel_protocol.messages import Hold, Resume
+from whimbrel_protocol.messages import (
+    DictionaryAnswer,
+    DictionaryOffer,
+    DictionaryStatus,
+    Hold,
+    Resume,
+)
 from worlds.uplink import ADDRESS, OTHER_KEY, REGION_KEY, down
 
 HOLD = Hold(ADDRESS, "wait", 5)
@@ -24,6 +30,13 @@ def check(delivery: Delivery) -> DownMessage | Refused:
 
 def test_a_true_message_is_taken() -> None:
     assert check(GOOD) == HOLD
+
+
+def test_a_true_word_on_dictionaries_is_taken_and_an_offer_is_none() -> None:
+    word = DictionaryAnswer(ADDRESS, bytes(8), ((b"a name. ", DictionaryStatus.KEPT),))
+    assert check(down(word)) == word
+    offer = seal_message(DictionaryOffer(ADDRESS, b"x"), REGION_KEY)
+    assert check(replace(down(word), payload=offer)) == Refused("down_unexpected")
 
 
 def test_each_lie_has_its_counter() -> None:

@@ -12,9 +12,23 @@ from whimbrel_agent.ports import Delivery, LinkFailure
 from whimbrel_agent.uplink.figures import LinkState, ResumeState
 from whimbrel_agent.uplink.patience import ASKS_PER_BROKER, MAX_ASK_S, REFRESH_S, REST_GAP_S
 from whimbrel_agent.uplink.roundtrips import FIRST_TIMEOUT_S
-from whimbrel_agent.uplink.values import Arrived, FramesGone, NetworkReturned, ResumeApplied
+from whimbrel_agent.uplink.values import (
+    Arrived,
+    FramesGone,
+    NetworkReturned,
+    ResumeApplied,
+    TakeDictionaries,
+)
 from whimbrel_protocol.lanes import Order
-from whimbrel_protocol.messages import Credit, Hold, Message, Receipt, Status
+from whimbrel_protocol.messages import (
+    Credit,
+    DictionaryAnswer,
+    DictionaryStatus,
+    Hold,
+    Message,
+    Receipt,
+    Status,
+)
 from worlds.uplink import ADDRESS, ALL_IN_ORDER, OTHER_KEY, Weather, World, down, entry_for
 
 
@@ -362,6 +376,15 @@ def test_a_hold_is_obeyed_and_ends() -> None:
     assert "not enrolled" in world.session.figures(world.now).doing
     world.run(60.0)
     assert world.buffer.frames == {}
+
+
+def test_a_word_on_dictionaries_is_handed_on_and_changes_nothing_else() -> None:
+    world = connected_world()
+    word = DictionaryAnswer(ADDRESS, bytes(8), ((b"a name. ", DictionaryStatus.WANTED),))
+    effects = world.session.receive(Arrived(down(word)), world.now)
+    assert effects == [TakeDictionaries(word)]
+    forged = world.session.receive(Arrived(down(word, key=OTHER_KEY)), world.now)
+    assert forged == []
 
 
 def test_a_hold_out_of_the_blue_is_ignored() -> None:

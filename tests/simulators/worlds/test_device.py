@@ -87,7 +87,7 @@ async def test_a_connection_that_is_made_after_the_death_vanishes(tmp_path: Path
     async with tiny_world(tmp_path) as world:
         device = device_of(world)
         assert device.process is not None
-        transport = WorldTransport(device, device.process, [])
+        transport = WorldTransport(device, device.process, [], device.address.region)
         before = list(device.connections)
         connecting = asyncio.create_task(transport.connect(0))
         await asyncio.sleep(0)

@@ -17,8 +17,16 @@ MOVED = "frames of a device's former address were never sent after it had moved"
 RESTORED = "a restored region was not asked about what it had taken at a device's former address"
 AGE = "frames received while the region's clock said 1970 were deleted as too old when it was right"
 ROOM = "a full or failing disk beside the buffer came out as the system's raw error"
+TWICE = (
+    "a receipt lost before the last one looked like a fork, and a copied card's backlog came twice"
+)
+RESTORED = "the audit held a restored journal to an order of epochs that no region can know"
 
 PAST = [
+    ("cloned-backlog.toml", 21, TWICE),
+    ("cloned-backlog.toml", 22, TWICE),
+    ("late-epochs.toml", 2, RESTORED),
+    ("late-epochs.toml", 6, RESTORED),
     ("moving-store.toml", 2, MOVED),
     ("moving-store.toml", 9, MOVED),
     ("moved-unsent.toml", 9, MOVED),  # shrunk from the one above

@@ -19,6 +19,7 @@ DIGEST_BYTES = 8
 _SUMMARY = "summarycount"
 _STANDS_FOR = "edgecount"
 _THINNED = 2
+_ANY_EPOCH = 0
 
 Report = Callable[[Invariant, str], None]
 Arrived = Callable[[Sender, int, str, bytes], None]
@@ -36,7 +37,7 @@ class RegionAudit:
         self.witness: Witness | None = None
         self.digests: dict[str, set[bytes]] = defaultdict(set)
         self.promised: dict[str, set[bytes]] = defaultdict(set)
-        self.newest: dict[tuple[str, str], int] = {}
+        self.newest: dict[tuple[str, str, int], int] = {}
         self.frames = 0
         self.read_to: dict[int, int] = {}
         self.unread = ""
@@ -62,6 +63,17 @@ class JournalAudit:
         self.events = 0
         self.copied: set[str] = set()
         self.arrived: Arrived = _unnoticed
+        self._offered_before: dict[str, dict[str, int]] = {}
+
+    def restored(self, region: str) -> None:
+        """Know that a region's journal was replaced by a backup.
+
+        Frames of several epochs that were on their way then may still come, and the region cannot
+        know that those of an older epoch will be sent again. So what was offered until now is
+        held to its order within each epoch; what is offered later, to all of it.
+        """
+        senders = self._books.senders.values()
+        self._offered_before[region] = {one.name: one.offered for one in senders}
 
     def look(self, region: str, journal: Path) -> bool:
         """Read what came since the last look; say whether all of it could be read."""
@@ -162,11 +174,16 @@ class JournalAudit:
         if sender.seen(number) > 1:
             self._report(Invariant.ONCE, f"{source} {number} is in the journal twice")
         self.arrived(sender, number, kept.where, digest)
-        audit = self.regions[region]
-        stream = (kept.where, source)
-        newest = audit.newest.get(stream, 0)
+        self._check_order(region, kept, sender, number)
+
+    def _check_order(self, region: str, kept: Kept, sender: Sender, number: int) -> None:
+        newest, source = self.regions[region].newest, sender.name
+        within, across = (kept.where, source, kept.epoch), (kept.where, source, _ANY_EPOCH)
+        before = max(newest.get(within, 0), newest.get(across, 0))
         in_order = kept.frame is not None and kept.frame.header.order is Order.IN_ORDER
         ruled = sender.ruled  # a rule may send its events in an order of its own, as top-k does
-        if in_order and not ruled and kept.where not in self.copied and number <= newest:
-            self._report(Invariant.ORDER, f"{source} {number} was committed after {newest}")
-        audit.newest[stream] = max(newest, number)
+        if in_order and not ruled and kept.where not in self.copied and number <= before:
+            self._report(Invariant.ORDER, f"{source} {number} was committed after {before}")
+        newest[within] = max(newest.get(within, 0), number)
+        if number > self._offered_before.get(region, {}).get(source, 0):
+            newest[across] = max(newest.get(across, 0), number)

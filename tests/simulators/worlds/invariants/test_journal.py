@@ -90,6 +90,41 @@ async def test_events_out_of_order_are_found(bench: Bench) -> None:
     bench.audit.close()
 
 
+async def test_a_newer_epoch_before_an_older_one_is_found(bench: Bench) -> None:
+    await bench.commit(_newer_first)
+    assert bench.look() == [Invariant.ORDER]
+    bench.audit.close()
+
+
+async def test_a_restored_journal_may_get_epochs_that_were_on_their_way_in_any_order(
+    bench: Bench,
+) -> None:
+    bench.audit.restored("eu-1")
+    await bench.commit(_newer_first)
+    assert bench.look() == []
+    bench.audit.close()
+
+
+async def test_what_is_offered_after_a_restore_is_held_to_its_order(bench: Bench) -> None:
+    bench.audit.restored("eu-1")
+    accepted(bench.books, 2)
+    await bench.commit(lambda commits: _newer_first(commits, newer=7))
+    assert bench.look() == [Invariant.ORDER]
+    bench.audit.close()
+
+
+async def test_a_restored_journal_holds_each_epoch_to_its_order(bench: Bench) -> None:
+    bench.audit.restored("eu-1")
+    await bench.commit(lambda commits: commits.commit([numbered([1, 3]), numbered([2])]))
+    assert bench.look() == [Invariant.ORDER]
+    bench.audit.close()
+
+
+async def _newer_first(commits: Committer, newer: int = 3) -> None:
+    await commits.commit([numbered([newer])], epoch=EPOCH + (1 << 40))
+    await commits.commit([numbered([2])])
+
+
 @pytest.mark.parametrize(
     ("source", "number"), [("nobody", 1), (SOURCE, 6), (SOURCE, 0), (SOURCE, -1)]
 )
