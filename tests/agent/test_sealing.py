@@ -28,8 +28,8 @@ EVENT = Event(type="t", source="s", time_ns=1, data={"n": 1})
 class Told:
     """Counts frames told of; ``waits`` is what was told of events, while it rests."""
 
-    def __init__(self, sealed: list[int], *, rests: bool = False) -> None:
-        self.sealed = sealed
+    def __init__(self, *, rests: bool = False) -> None:
+        self.sealed: list[int] = []
         self.rests = rests
         self.waits: list[tuple[tuple[Waiting, ...], bool]] = []
 
@@ -41,7 +41,9 @@ class Told:
 
 
 @asynccontextmanager
-async def sealing_buffer(folder: Path, linger_s: float) -> AsyncIterator[tuple[Buffer, list[int]]]:
+async def sealing_buffer(
+    folder: Path, linger_s: float, *, rests: bool = False
+) -> AsyncIterator[tuple[Buffer, Told]]:
     runner = ThreadRunner()
     lanes = {"normal": LaneConfig(linger_s=linger_s, batch_events=10)}
     buffer = await Buffer.open(
@@ -52,28 +54,28 @@ async def sealing_buffer(folder: Path, linger_s: float) -> AsyncIterator[tuple[B
         random=random.Random(1),
         runner=runner,
     )
-    sealed: list[int] = []
-    task = SealingTask(buffer, SystemClock(), Told(sealed))
+    told = Told(rests=rests)
+    task = SealingTask(buffer, SystemClock(), told)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(task.run())
-        yield buffer, sealed
+        yield buffer, told
         running.cancel()
     await buffer.close()
     await runner.close()
 
 
 async def test_events_are_sealed_when_they_have_lingered(tmp_path: Path) -> None:
-    async with sealing_buffer(tmp_path, 0.05) as (buffer, sealed):
+    async with sealing_buffer(tmp_path, 0.05) as (buffer, told):
         await buffer.accept([EVENT])
-        await eventually(lambda: bool(sealed), timeout_s=20, what="a frame")
+        await eventually(lambda: bool(told.sealed), timeout_s=20, what="a frame")
         assert len(await buffer.pending("normal", 0, 10)) == 1
 
 
 async def test_a_full_batch_is_sealed_without_lingering(tmp_path: Path) -> None:
-    async with sealing_buffer(tmp_path, 3600) as (buffer, sealed):
+    async with sealing_buffer(tmp_path, 3600) as (buffer, told):
         await buffer.accept([EVENT] * 9)
         await buffer.accept([EVENT])
-        await eventually(lambda: bool(sealed), timeout_s=20, what="a frame")
+        await eventually(lambda: bool(told.sealed), timeout_s=20, what="a frame")
         assert [f.count for f in await buffer.pending("normal", 0, 10)] == [10]
 
 
@@ -91,7 +93,28 @@ async def test_a_full_disk_does_not_end_the_task(
         return await original(buffer, now_mono_ns)
 
     monkeypatch.setattr(Buffer, "seal_due", full_once)
-    async with sealing_buffer(tmp_path, 0.0) as (buffer, sealed):
+    async with sealing_buffer(tmp_path, 0.0) as (buffer, told):
         await buffer.accept([EVENT])
-        await eventually(lambda: bool(sealed), timeout_s=20, what="a frame")
+        await eventually(lambda: bool(told.sealed), timeout_s=20, what="a frame")
     assert failed
+
+
+async def test_while_the_radio_rests_it_tells_what_waits_and_until_when(tmp_path: Path) -> None:
+    async with sealing_buffer(tmp_path, 60.0, rests=True) as (buffer, told):
+        begun_s = SystemClock().mono_ns() / 1e9
+        await buffer.accept([EVENT] * 2)
+        await eventually(
+            lambda: any(came for waiting, came in told.waits if waiting),
+            timeout_s=20, what="word of what waits",
+        )  # fmt: skip
+        (waiting,) = told.waits[-1][0]
+        assert (waiting.allowed_s, waiting.binding) == (60.0, False)
+        assert 0 <= waiting.deadline_s - begun_s - 60.0 < 20
+        assert not told.sealed
+
+
+async def test_while_the_radio_is_on_nobody_is_told(tmp_path: Path) -> None:
+    async with sealing_buffer(tmp_path, 0.05) as (buffer, told):
+        await buffer.accept([EVENT])
+        await eventually(lambda: bool(told.sealed), timeout_s=20, what="a frame")
+        assert told.waits == []
