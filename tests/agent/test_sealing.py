@@ -93,10 +93,11 @@ async def test_a_full_disk_does_not_end_the_task(
         return await original(buffer, now_mono_ns)
 
     monkeypatch.setattr(Buffer, "seal_due", full_once)
-    async with sealing_buffer(tmp_path, 0.0) as (buffer, told):
+    async with sealing_buffer(tmp_path, 0.0, rests=True) as (buffer, told):
         await buffer.accept([EVENT])
         await eventually(lambda: bool(told.sealed), timeout_s=20, what="a frame")
     assert failed
+    assert all(not waiting for waiting, _ in told.waits)  # no session of the radio would help it
 
 
 async def test_while_the_radio_rests_it_tells_what_waits_and_until_when(tmp_path: Path) -> None:
