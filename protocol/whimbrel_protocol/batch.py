@@ -53,6 +53,7 @@ def encode_events(
     *,
     codec: str = "auto",
     pick: Callable[[bytes], Picked] | None = None,
+    light: bool = False,
 ) -> bytes:
     """Turn the events of one frame into columns and compress them.
 
@@ -63,6 +64,7 @@ def encode_events(
             they are kept as with ``none``.
         pick: chooses codec and level from the columns instead; the bytes are the same again
             for the same choice.
+        light: columns are planned with a tenth less work, for a thousandth more bytes.
 
     Returns:
         Self-describing bytes for ``decode_events``.
@@ -82,7 +84,9 @@ def encode_events(
         lanes = {event.lane for event in events}
         if len(lanes) > 1:
             raise FieldError("lane", sorted(lanes), "must be the same for all events of a frame")
-        raw, cuts = write_body(events, LANE_NUMBERS.get(lanes.pop(), 0) if lanes else 0)
+        raw, cuts = write_body(
+            events, LANE_NUMBERS.get(lanes.pop(), 0) if lanes else 0, light=light
+        )
     except (TypeError, AttributeError, ValueError):
         for event in events:
             validate_event(event)  # names what is wrong with which field
