@@ -68,6 +68,7 @@ class SealingTask:
         self._journal = journal or DecisionJournal()
         self._accepted = asyncio.Event()
         self._streak = Streak(_log)
+        self._full = False
         self.decision = SealDecision(None, "not started")
         buffer.on_accept(self._accepted.set)
 
@@ -82,7 +83,8 @@ class SealingTask:
             self._accepted.clear()
             deadline_ns = await self._look()
             if self._sender.rests:
-                waiting = waiting_of(await self._buffer.unsealed())
+                # on a full disk no session would help what cannot be sealed
+                waiting = () if self._full else waiting_of(await self._buffer.unsealed())
                 self._sender.events_wait(waiting, came=came)
             await self._wait(self._clock.mono_ns(), deadline_ns)
 
@@ -93,8 +95,10 @@ class SealingTask:
         try:
             result = await self._buffer.seal_due(now_ns)
         except BufferFullError as error:
+            self._full = True
             self._streak.failed("events could not be sealed", why=str(error))
             return now_ns + RETRY_FULL_NS
+        self._full = False
         if result.frames:
             self._sender.frames_sealed(urgent=result.urgent)
         return result.next_deadline_ns

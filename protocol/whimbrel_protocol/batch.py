@@ -60,6 +60,7 @@ def encode_events(
     codec: str = "auto",
     pick: Callable[[bytes], Picked] | None = None,
     dictionary: Dictionary | None = None,
+    light: bool = False,
 ) -> bytes:
     """Turn the events of one frame into columns and compress them.
 
@@ -71,6 +72,7 @@ def encode_events(
         pick: chooses codec and level from the columns instead; the bytes are the same again
             for the same choice.
         dictionary: one that ``auto`` may use too. Whoever reads needs it then.
+        light: columns are planned with a tenth less work, for a thousandth more bytes.
 
     Returns:
         Self-describing bytes for ``decode_events``.
@@ -90,7 +92,9 @@ def encode_events(
         lanes = {event.lane for event in events}
         if len(lanes) > 1:
             raise FieldError("lane", sorted(lanes), "must be the same for all events of a frame")
-        raw, cuts = write_body(events, LANE_NUMBERS.get(lanes.pop(), 0) if lanes else 0)
+        raw, cuts = write_body(
+            events, LANE_NUMBERS.get(lanes.pop(), 0) if lanes else 0, light=light
+        )
     except (TypeError, AttributeError, ValueError):
         for event in events:
             validate_event(event)  # names what is wrong with which field

@@ -29,8 +29,8 @@ EVENT = Event(type="t", source="s", time_ns=1, data={"n": 1})
 class Told:
     """Counts frames told of; ``waits`` is what was told of events, while it rests."""
 
-    def __init__(self, sealed: list[int], *, rests: bool = False) -> None:
-        self.sealed = sealed
+    def __init__(self, *, rests: bool = False) -> None:
+        self.sealed: list[int] = []
         self.rests = rests
         self.waits: list[tuple[tuple[Waiting, ...], bool]] = []
         self.can_send_now: Sequence[bool] = (True,)
@@ -51,9 +51,10 @@ async def sealing_buffer(
     folder: Path,
     linger_s: float = 0,
     *,
+    rests: bool = False,
     lanes: dict[str, LaneConfig] | None = None,
     can_send: Sequence[bool] = (True,),
-) -> AsyncIterator[tuple[Buffer, list[int]]]:
+) -> AsyncIterator[tuple[Buffer, Told]]:
     runner = ThreadRunner()
     lanes = lanes or {"normal": LaneConfig(linger_s=linger_s, batch_events=10)}
     buffer = await Buffer.open(
@@ -64,30 +65,29 @@ async def sealing_buffer(
         random=random.Random(1),
         runner=runner,
     )
-    sealed: list[int] = []
-    told = Told(sealed)
+    told = Told(rests=rests)
     told.can_send_now = can_send
     task = SealingTask(buffer, SystemClock(), told)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(task.run())
-        yield buffer, sealed
+        yield buffer, told
         running.cancel()
     await buffer.close()
     await runner.close()
 
 
 async def test_events_are_sealed_when_they_have_lingered(tmp_path: Path) -> None:
-    async with sealing_buffer(tmp_path, 0.05) as (buffer, sealed):
+    async with sealing_buffer(tmp_path, 0.05) as (buffer, told):
         await buffer.accept([EVENT])
-        await eventually(lambda: bool(sealed), timeout_s=20, what="a frame")
+        await eventually(lambda: bool(told.sealed), timeout_s=20, what="a frame")
         assert len(await buffer.pending("normal", 0, 10)) == 1
 
 
 async def test_a_full_batch_is_sealed_without_lingering(tmp_path: Path) -> None:
-    async with sealing_buffer(tmp_path, 3600) as (buffer, sealed):
+    async with sealing_buffer(tmp_path, 3600) as (buffer, told):
         await buffer.accept([EVENT] * 9)
         await buffer.accept([EVENT])
-        await eventually(lambda: bool(sealed), timeout_s=20, what="a frame")
+        await eventually(lambda: bool(told.sealed), timeout_s=20, what="a frame")
         assert [f.count for f in await buffer.pending("normal", 0, 10)] == [10]
 
 
@@ -105,29 +105,51 @@ async def test_a_full_disk_does_not_end_the_task(
         return await original(buffer, now_mono_ns)
 
     monkeypatch.setattr(Buffer, "seal_due", full_once)
-    async with sealing_buffer(tmp_path, 0.0) as (buffer, sealed):
+    async with sealing_buffer(tmp_path, 0.0, rests=True) as (buffer, told):
         await buffer.accept([EVENT])
-        await eventually(lambda: bool(sealed), timeout_s=20, what="a frame")
+        await eventually(lambda: bool(told.sealed), timeout_s=20, what="a frame")
     assert failed
+    assert all(not waiting for waiting, _ in told.waits)  # no session of the radio would help it
+
+
+async def test_while_the_radio_rests_it_tells_what_waits_and_until_when(tmp_path: Path) -> None:
+    async with sealing_buffer(tmp_path, 60.0, rests=True) as (buffer, told):
+        begun_s = SystemClock().mono_ns() / 1e9
+        await buffer.accept([EVENT] * 2)
+        await eventually(
+            lambda: any(came for waiting, came in told.waits if waiting),
+            timeout_s=20, what="word of what waits",
+        )  # fmt: skip
+        (waiting,) = told.waits[-1][0]
+        assert (waiting.allowed_s, waiting.binding) == (60.0, False)
+        assert 0 <= waiting.deadline_s - begun_s - 60.0 < 20
+        assert not told.sealed
+
+
+async def test_while_the_radio_is_on_nobody_is_told(tmp_path: Path) -> None:
+    async with sealing_buffer(tmp_path, 0.05) as (buffer, told):
+        await buffer.accept([EVENT])
+        await eventually(lambda: bool(told.sealed), timeout_s=20, what="a frame")
+        assert told.waits == []
 
 
 async def test_the_buffer_is_told_before_each_look_whether_frames_can_leave(tmp_path: Path) -> None:
     lanes = {"normal": LaneConfig(linger_s=0.02, batch_events=10, durability_s=0.1)}
-    async with sealing_buffer(tmp_path, lanes=lanes, can_send=[False]) as (buffer, sealed):
+    async with sealing_buffer(tmp_path, lanes=lanes, can_send=[False]) as (buffer, told):
         await buffer.accept([EVENT])
         await eventually(lambda: buffer.commits > 2, timeout_s=20, what="a row on the disk")
-        assert not sealed
+        assert not told.sealed
         assert await buffer.pending("normal", 0, 10) == []
         await buffer.accept([EVENT] * 5)
-        await eventually(lambda: bool(sealed), timeout_s=20, what="a good frame")
+        await eventually(lambda: bool(told.sealed), timeout_s=20, what="a good frame")
 
 
 async def test_it_looks_again_when_the_region_has_answered(tmp_path: Path) -> None:
     lanes = {"normal": LaneConfig(linger_s=0.02, batch_events=10, durability_s=0.1)}
     can_send = [False]
-    async with sealing_buffer(tmp_path, lanes=lanes, can_send=can_send) as (buffer, sealed):
+    async with sealing_buffer(tmp_path, lanes=lanes, can_send=can_send) as (buffer, told):
         await buffer.accept([EVENT])
         await eventually(lambda: buffer.commits > 2, timeout_s=20, what="a row on the disk")
         can_send[0] = True
         await buffer.apply_resume(answer())
-        await eventually(lambda: bool(sealed), timeout_s=20, what="a frame")
+        await eventually(lambda: bool(told.sealed), timeout_s=20, what="a frame")

@@ -125,6 +125,7 @@ def test_columns_give_back_exactly_what_went_in(events: list[Event], codec: str)
     data = encode_events(events, codec=codec)
     assert repr(decode_events(data)) == repr(events)
     assert encode_events(events, codec=codec) == data
+    assert repr(decode_events(encode_events(events, codec=codec, light=True))) == repr(events)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -148,6 +149,7 @@ def test_frames_of_every_size_give_back_exactly_what_went_in(count: int) -> None
     ]
     data = encode_events(events)
     assert repr(decode_events(data)) == repr(events)
+    assert repr(decode_events(encode_events(events, light=True))) == repr(events)
     assert columns_info(data)[1] > 0
     assert repr(
         [event for each in events[:9] for event in decode_events(encode_events([each]))]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from whimbrel_agent.buffer.values import FrameRef
+from whimbrel_agent.decisions.journal import DecisionJournal
 from whimbrel_agent.ports import Delivery, LinkFailure
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.values import (
@@ -219,7 +220,9 @@ class World:
         max_bytes: int = 1_000_000,
         max_frames: int = 64,
         weather: Weather | None = None,
+        journal: DecisionJournal | None = None,
     ) -> None:
+        self.journal = journal or DecisionJournal()
         self.random = random.Random(seed)
         self.lanes = dict(lanes or ALL_IN_ORDER)
         self.buffer = ModelBuffer(self.lanes)
@@ -257,7 +260,9 @@ class World:
         """A new process: the machine is new, the buffer stays."""
         self._link += 1
         self.linked = self.resumed = False
-        self.window = Window(max_bytes=self.max_bytes, max_frames=self.max_frames)
+        self.window = Window(
+            max_bytes=self.max_bytes, max_frames=self.max_frames, journal=self.journal
+        )
         self.session = Session(
             addresses=[ADDRESS],
             region_key=REGION_KEY.public,
@@ -265,6 +270,7 @@ class World:
             lanes=self.lanes,
             window=self.window,
             random=self.random,
+            journal=self.journal,
         )
 
     def later(self, delay_s: float, action: Callable[[], None]) -> None:

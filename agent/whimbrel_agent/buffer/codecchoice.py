@@ -3,13 +3,13 @@
 Levels of zstd change the writer's work only; what is written, any reader reads. Measured on one x86-64
 core with the store's mix in batches of 1,000 events, by byte of the columns before compression:
 
-======  ==========  ===============
-level   nanoseconds  bytes that stay
-======  ==========  ===============
-full    44           0.444
-light   12           0.452
-fast    4            0.458
-======  ==========  ===============
+=====  ===========  ===============
+level  nanoseconds  bytes that stay
+=====  ===========  ===============
+full   44           0.444
+light  12           0.452
+fast   4            0.458
+=====  ===========  ===============
 
 On mains bytes count and the processor is free. On battery the encoder takes at most half of its time,
 and of the levels that do, the one whose work and bytes take the least energy by the profile: on LTE a

@@ -13,6 +13,7 @@ from whimbrel_agent.buffer.codecchoice import (
     sampled_bits,
 )
 from whimbrel_agent.decisions.journal import DecisionJournal
+from whimbrel_agent.power.modes import CodecEffort
 from whimbrel_protocol.batch import columns_info, encode_events
 from whimbrel_protocol.dictionaries import Dictionary
 from whimbrel_protocol.event import Event
@@ -63,6 +64,9 @@ class Encoder:
             self.journal.note("codec", decision, inputs, now_s)
             return decision
 
-        columns = encode_events(events, pick=pick if present else None, dictionary=dictionary)
+        light = present and self.terms.effort is CodecEffort.LIGHT
+        columns = encode_events(
+            events, pick=pick if present else None, dictionary=dictionary, light=light
+        )
         counters[f"codec_{columns_info(columns)[0]}"] += 1
         return columns

@@ -187,6 +187,8 @@ class Radio:
         """Go by another plan from now on."""
         if self._plan.sessions_per_h is None and plan.sessions_per_h is not None:
             self._open, self._quiet_since_s = True, None  # what is under way ends as a session
+        if plan.sessions_per_h is None:
+            self._unsealed = ()  # nobody tells what becomes of it from now on
         self._plan = plan
 
     def sealed(self, *, urgent: bool) -> None:

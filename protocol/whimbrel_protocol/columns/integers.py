@@ -67,7 +67,7 @@ def write_integers(out: BodyWriter, values: Sequence[int], nest: int = 0) -> Non
         values: at least one value, each within signed 64 bits.
         nest: how many streams are around this one.
     """
-    write_planned(out, values, plan_integers(values, nest), nest)
+    write_planned(out, values, plan_integers(values, nest, light=out.light), nest)
 
 
 def write_planned(out: BodyWriter, values: Sequence[int], plan: Plan, nest: int = 0) -> None:

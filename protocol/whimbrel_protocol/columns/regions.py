@@ -16,11 +16,16 @@ _MAX_VARINT_BYTES = 10
 
 
 class BodyWriter:
-    """Collects the regions of one body, within its budget."""
+    """Collects the regions of one body, within its budget.
 
-    __slots__ = ("budget", "head", "noise", "planes", "text")
+    Args:
+        light: streams of integers are planned with less work; see ``planning``.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("budget", "head", "light", "noise", "planes", "text")
+
+    def __init__(self, *, light: bool = False) -> None:
+        self.light = light
         self.head = bytearray()
         self.text = bytearray()
         self.planes = bytearray()

@@ -30,7 +30,9 @@ __all__ = ["write_body"]
 _INT64: Final = 2**63
 
 
-def write_body(events: Sequence[Event], lane: int) -> tuple[bytes, list[int]]:
+def write_body(
+    events: Sequence[Event], lane: int, *, light: bool = False
+) -> tuple[bytes, list[int]]:
     """Lay out events of one lane; give the body and where its regions start.
 
     Every limit is checked on the way, by columns. What is not even shaped like an event can
@@ -40,7 +42,7 @@ def write_body(events: Sequence[Event], lane: int) -> tuple[bytes, list[int]]:
         FieldError: an event breaks a limit.
         LocalProtocolError: more values or nested bytes than a frame may hold.
     """
-    out = BodyWriter()
+    out = BodyWriter(light=light)
     out.head.append(lane)
     put_varint(out.head, len(events))
     if events:

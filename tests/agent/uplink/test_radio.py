@@ -137,3 +137,14 @@ def test_the_same_inputs_give_the_same_decision() -> None:
     radio.sealed(urgent=False)
     inputs = radio.inputs(20.0)
     assert decide_radio(inputs) == decide_radio(inputs) == radio.decide(20.0)
+
+
+def test_what_was_told_before_it_was_always_on_is_forgotten() -> None:
+    radio = sensor_hub()
+    plan = radio.plan
+    radio.unsealed((Waiting(60.0, 60.0),), 1.0, came=True)
+    radio.use(RadioPlan())
+    assert radio.decide(50.0).open
+    radio.use(plan)
+    radio.settled(100.0)
+    assert radio.decide(100.0 + SETTLE_S).reason == "the radio rests: nothing waits"

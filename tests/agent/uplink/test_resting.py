@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
+import pytest
+
+from whimbrel_agent.decisions.journal import DecisionJournal
+from whimbrel_agent.decisions.replaying import decide_again
+from whimbrel_agent.energy.flushing import Waiting
+from whimbrel_agent.plain import plain
 from whimbrel_agent.uplink.figures import LinkState
-from whimbrel_agent.uplink.radio import SETTLE_S, RadioPlan
-from whimbrel_agent.uplink.values import UseRadio
+from whimbrel_agent.uplink.radio import SETTLE_S, TRANSFER_S, RadioPlan
+from whimbrel_agent.uplink.values import EventsWait, UseRadio
 from worlds.uplink import World
 
 LETTING_GO = RadioPlan(sessions_per_h=4, stay_connected=False)
@@ -104,3 +111,36 @@ def test_a_session_over_a_bad_link_goes_on_until_all_is_settled() -> None:
     assert world.buffer.frames == {}
     world.run(SETTLE_S + 1.0)
     assert state(world) is LinkState.DOWN
+
+
+def test_what_waits_to_be_sealed_begins_a_session_in_time_for_its_deadline() -> None:
+    world = resting_world(RadioPlan(60, stay_connected=False, tail_s=10.0, promotion_s=0.3))
+    world.run(100.0)
+    opened, connects = world.taken_along, len(world.connects)
+    deadline_s = world.now_s + 300.0
+    world.give(EventsWait((Waiting(deadline_s, 300.0, binding=False),), came=True))
+    world.run(299.0)
+    assert (world.taken_along, len(world.connects)) == (opened, connects)
+    world.run(0.9)  # the promotion and the transfer before it
+    assert world.taken_along == opened + 1
+    (connected,) = world.connects[connects:]
+    assert connected[0] == pytest.approx(deadline_s - 0.3 - TRANSFER_S)
+    world.run(60.0)
+    assert state(world) is LinkState.DOWN
+
+
+def test_every_decision_of_a_session_can_be_made_again() -> None:
+    world = World(journal=DecisionJournal())
+    world.run(10.0)
+    world.give(UseRadio(HOLDING))
+    for _ in range(30):
+        world.seal(count=5)
+        world.seal("critical")
+        world.run(300.0)
+        if world.linked:
+            world.cut()
+    kept = world.journal.last()
+    assert {one.by for one in kept} >= {"radio", "send", "link class", "retry"}
+    for one in kept:
+        decision, inputs = json.loads(json.dumps([plain(one.decision), plain(one.inputs)]))
+        assert decide_again(one.by, inputs) == decision

@@ -33,8 +33,8 @@ STREAMS: dict[str, tuple[list[int], int]] = {
 }
 
 
-def write(values: list[int], nest: int = 0) -> bytes:
-    out = BodyWriter()
+def write(values: list[int], nest: int = 0, *, light: bool = False) -> bytes:
+    out = BodyWriter(light=light)
     integers.write_integers(out, values, nest)
     return out.finish()[0]
 
@@ -50,6 +50,14 @@ def test_every_form_gives_back_its_values(name: str) -> None:
     assert integers.read_integers(reader, len(values)) == values
     reader.close()
     assert plan_integers(values).form == form
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_light_planning_gives_back_the_same_values(name: str) -> None:
+    values, _ = STREAMS[name]
+    reader = BodyReader(write(values, light=True))
+    assert integers.read_integers(reader, len(values)) == values
+    reader.close()
 
 
 @pytest.mark.parametrize("transform", [planning.DELTA, planning.DELTA2])
