@@ -43,6 +43,7 @@ from whimbrel_protocol.sequences import RangeSet
 from whimbrel_sim import sabotage_agent, sabotage_aggregator
 from whimbrel_sim.patching import put
 
+from . import plantedstories as stories
 from .device import WorldLink
 from .invariants.violation import Invariant
 
@@ -207,239 +208,6 @@ def backlog_first() -> None:
 
 # ---------------------------------------------------------------------- where each is found
 
-_LOAD: Final = """
-[[load]]
-every_s = 4
-"""
-
-_LYING_BROKER: Final = f"""
-story = "A broker that drops, doubles and lets messages overtake each other."
-duration_s = 120
-drain_s = 300
-{_LOAD}
-[[fault]]
-kind = "broker.drop"
-for_s = 120
-drop = 0.4
-[[fault]]
-kind = "broker.duplicate"
-for_s = 120
-duplicate = 0.5
-[[fault]]
-kind = "link.reorder"
-on = "each"
-for_s = 120
-reorder = 0.5
-"""
-
-_KILLS: Final = f"""
-story = "Everything is killed again and again."
-duration_s = 120
-drain_s = 300
-{_LOAD}
-[[fault]]
-kind = "machine.kill"
-on = "each"
-at_s = [10, 110]
-times = 3
-down_s = 2
-"""
-
-_CUTS: Final = f"""
-story = "The first device loses its link."
-duration_s = 60
-drain_s = 120
-{_LOAD}
-[[fault]]
-kind = "link.reset"
-on = "store-1-1/till-1"
-at_s = [10, 50]
-"""
-
-_LEARNING: Final = """
-story = "A device learns a dictionary."
-duration_s = 60
-drain_s = 120
-[fleet]
-devices = 1
-[agent.buffer]
-dictionaries = true
-[[load]]
-every_s = 1
-events = 20
-steady = true
-"""
-
-_BACKUP: Final = f"""
-story = "A region's disk dies and a backup comes back."
-duration_s = 120
-drain_s = 300
-{_LOAD}
-[[fault]]
-kind = "region.old_journal"
-at_s = 20
-for_s = 60
-"""
-
-_CLONE: Final = """
-story = "A second machine runs from a copy of a card, and what the first one says is not heard."
-duration_s = 120
-drain_s = 300
-[fleet]
-devices = 1
-[[load]]
-every_s = 4
-events = 1
-[[fault]]
-kind = "machine.stop"
-on = "store-1-1/till-1"
-at_s = 20
-down_s = 10
-[[fault]]
-kind = "card.clone"
-on = "store-1-1/till-1"
-at_s = 25
-[[fault]]
-kind = "link.up_cut"
-on = "store-1-1/till-1"
-at_s = 40
-for_s = 60
-"""
-
-_MOVE: Final = """
-story = "A till is moved to another region before it has sent everything."
-duration_s = 300
-drain_s = 300
-[fleet]
-regions = 2
-devices = 1
-[[load]]
-every_s = 5
-events = 1
-[[fault]]
-kind = "link.cut"
-on = "each"
-at_s = 20
-for_s = 200
-[[fault]]
-kind = "device.move"
-on = "store-1-1/till-1"
-at_s = [60, 200]
-"""
-
-_NEIGHBOUR: Final = f"""
-story = "A hostile neighbour."
-duration_s = 90
-drain_s = 300
-{_LOAD}
-[[fault]]
-kind = "enemy"
-at_s = 10
-for_s = 80
-every_s = 15
-"""
-
-_OFFLINE: Final = """
-story = "A device with a small card has no link."
-duration_s = 120
-drain_s = 600
-[fleet]
-devices = 1
-[[load]]
-every_s = 0.5
-padding_bytes = 16000
-[[fault]]
-kind = "link.cut"
-on = "store-1-1/till-1"
-at_s = 5
-for_s = 110
-"""
-
-
-_RULED: Final = """
-story = "A device that sums up its readings is killed again and again."
-duration_s = 120
-drain_s = 300
-[fleet]
-devices = 1
-[[agent.rules]]
-name = "means"
-when = 'type == "reading"'
-do = "window"
-fields = ["v"]
-window_s = 10
-[[load]]
-every_s = 1
-keyed = true
-ruled = true
-[[fault]]
-kind = "machine.kill"
-on = "store-1-1"
-at_s = [10, 110]
-times = 3
-down_s = 2
-"""
-
-_BACKLOG: Final = """
-story = "A device comes back on a narrow line with a backlog that takes minutes."
-duration_s = 420
-drain_s = 600
-[fleet]
-devices = 1
-[agent.lanes.normal]
-order = "live-first"
-[[load]]
-every_s = 2
-events = 4
-padding_bytes = 4000
-[[fault]]
-kind = "link.bandwidth"
-on = "store-1-1"
-for_s = 420
-bandwidth_bytes_s = 6000
-[[fault]]
-kind = "link.cut"
-on = "store-1-1"
-at_s = 10
-for_s = 200
-told = 1
-[[expect]]
-lane = "normal"
-from_s = 210
-within_s = 30
-"""
-
-_WEAR: Final = f"""
-story = "Devices keep low lanes in memory for five seconds, and are killed again and again."
-duration_s = 120
-drain_s = 300
-[agent.lanes.high]
-durability_s = 5
-[agent.lanes.normal]
-durability_s = 5
-[agent.lanes.bulk]
-durability_s = 5
-{_LOAD}
-[[load]]
-lane = "bulk"
-every_s = 3
-[[load]]
-lane = "high"
-every_s = 10
-keyed = true
-[[fault]]
-kind = "machine.kill"
-on = "devices"
-at_s = [10, 110]
-times = 3
-down_s = 2
-[[fault]]
-kind = "link.cut"
-on = "devices"
-at_s = [10, 90]
-for_s = [5, 30]
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class WorldSabotage:
@@ -467,28 +235,28 @@ def _fault(
 
 
 SABOTAGES: Final = (
-    _fault("dedup-off", sabotage_aggregator.dedup_off, _LYING_BROKER, Invariant.ONCE),
+    _fault("dedup-off", sabotage_aggregator.dedup_off, stories.LYING_BROKER, Invariant.ONCE),
     _fault(
-        "receipt-before-commit", sabotage_aggregator.receipt_before_commit, _KILLS,
+        "receipt-before-commit", sabotage_aggregator.receipt_before_commit, stories.KILLS,
         Invariant.RECEIPT, seeds=6,
     ),
-    _fault("garbled-commits", garbled_commits, _CUTS, Invariant.READABLE, Invariant.RECEIPT),
-    _fault("dictionaries-forgotten", sabotage_aggregator.dictionaries_forgotten, _LEARNING, Invariant.READABLE),
-    _fault("any-order", any_order, _LYING_BROKER, Invariant.ORDER),
-    _fault("signatures-off", signatures_off, _NEIGHBOUR, Invariant.FORGERY),
-    _fault("free-on-puback", free_on_puback, _LYING_BROKER, Invariant.KEPT),
-    _fault("staging-without-commit", staging_without_commit, _KILLS, Invariant.KEPT),
-    _fault("no-resume", sabotage_agent.no_resume, _BACKUP, Invariant.KEPT, Invariant.PROGRESS),
+    _fault("garbled-commits", garbled_commits, stories.CUTS, Invariant.READABLE, Invariant.RECEIPT),
+    _fault("dictionaries-forgotten", sabotage_aggregator.dictionaries_forgotten, stories.LEARNING, Invariant.READABLE),
+    _fault("any-order", any_order, stories.LYING_BROKER, Invariant.ORDER),
+    _fault("signatures-off", signatures_off, stories.NEIGHBOUR, Invariant.FORGERY),
+    _fault("free-on-puback", free_on_puback, stories.LYING_BROKER, Invariant.KEPT),
+    _fault("staging-without-commit", staging_without_commit, stories.KILLS, Invariant.KEPT),
+    _fault("no-resume", sabotage_agent.no_resume, stories.BACKUP, Invariant.KEPT, Invariant.PROGRESS),
     _fault(
-        "receipts-without-digest", receipts_without_digest, _CLONE,
+        "receipts-without-digest", receipts_without_digest, stories.CLONE,
         Invariant.KEPT, Invariant.SOUND, seeds=9,
     ),
-    _fault("window-never-ends", window_never_ends, _WEAR, Invariant.WINDOW),
-    _fault("window-not-accounted", window_not_accounted, _WEAR, Invariant.KEPT),
-    _fault("cap-ignored", cap_ignored, _OFFLINE, Invariant.BOUNDED),
-    _fault("former-region-forgotten", former_region_forgotten, _MOVE, Invariant.KEPT),
-    _fault("no-asking-after-a-loss", no_asking_after_a_loss, _CUTS, Invariant.STARVED),
-    _fault("corner-breaks", corner_breaks, _CUTS, Invariant.ALIVE),
-    _fault("rules-in-memory", rules_in_memory, _RULED, Invariant.COUNTED),
-    _fault("backlog-first", backlog_first, _BACKLOG, Invariant.TIMELY),
+    _fault("window-never-ends", window_never_ends, stories.WEAR, Invariant.WINDOW),
+    _fault("window-not-accounted", window_not_accounted, stories.WEAR, Invariant.KEPT),
+    _fault("cap-ignored", cap_ignored, stories.OFFLINE, Invariant.BOUNDED),
+    _fault("former-region-forgotten", former_region_forgotten, stories.MOVE, Invariant.KEPT),
+    _fault("no-asking-after-a-loss", no_asking_after_a_loss, stories.CUTS, Invariant.STARVED),
+    _fault("corner-breaks", corner_breaks, stories.CUTS, Invariant.ALIVE),
+    _fault("rules-in-memory", rules_in_memory, stories.RULED, Invariant.COUNTED),
+    _fault("backlog-first", backlog_first, stories.BACKLOG, Invariant.TIMELY),
 )  # fmt: skip
