@@ -64,7 +64,7 @@ def test_a_failing_smoke_world_shrinks_to_few_faults_and_still_fails() -> None:
     assert len(said) == shrunk.runs - 1
 
     text = shrunk.to_toml()
-    assert text.startswith("# Shrunk from smoke, seed 3 ")
+    assert text.startswith(f"# Shrunk from smoke, seed {SEED} ")
     again = run_world(parse("small", text), SEED)
     assert again.broken == ("kept",)
     assert again.digest == shrunk.outcome.digest
