@@ -138,8 +138,8 @@ def _frame(
         zones=name_zones(event.zone for event in events),
     )
     present = place.epoch == state.epoch
-    dictionary = None
-    if present and state.config.dictionaries and shared.address == state.address:
+    dictionary = None  # the same for what an ended process left: a copy of the card has it too
+    if state.config.dictionaries and shared.address == state.address:
         dictionary = state.shelf.for_sealing(state.address, state.generation)
     columns = state.encoder.encode(
         events, state.counters, state.now_s(), present=present, dictionary=dictionary
