@@ -77,10 +77,7 @@ _log = logging.getLogger(__name__)
 
 
 class Uplink:
-    """Runs one session until it is cancelled.
-
-    It serves every address of the present region, or, where ``former``, the one ``address`` alone.
-    """
+    """Runs one session until it is cancelled: the present region's, or one ``former`` address's."""
 
     def __init__(
         self,
@@ -347,8 +344,9 @@ class Uplink:
                         result = await self._buffer.settle(receipt)
                     except BufferFullError as error:
                         self._streak.failed("receipts could not be settled", why=str(error))
-                        continue
-                    _log.debug("settled", extra=facts(result=result))
+                        self._put(ResumeNotApplied())  # the session takes them for settled
+                    else:
+                        _log.debug("settled", extra=facts(result=result))
                 self._put(ReceiptsSettled())
             self._all_settled.set()
 

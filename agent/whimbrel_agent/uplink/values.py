@@ -116,7 +116,7 @@ class ResumeApplied:
 
 @dataclass(frozen=True, slots=True)
 class ResumeNotApplied:
-    """The buffer had no room to take the region's answer; ask again some time later."""
+    """The buffer had no room to take the region's answer or receipts; ask again some time later."""
 
 
 Input = (

@@ -54,6 +54,7 @@ class JournalTruth:
         oldest: per store, the oldest offset that must be there; ``retaining`` while that moves.
         cursors: per store, what was answered and what may be there.
         labels: per device, the label that was answered and those that may be there.
+        enrolled: devices whose enrolment was answered.
         floors: per device, the epoch floor that was answered; ``folding`` those that may move.
         backups: name -> heads at the time.
         generations: the generations seen, newest last.
@@ -66,6 +67,7 @@ class JournalTruth:
     retaining: bool = False
     cursors: dict[str, list[int]] = field(default_factory=dict)
     labels: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    enrolled: set[tuple[str, str]] = field(default_factory=set)
     floors: dict[tuple[str, str], int] = field(default_factory=dict)
     folding: set[tuple[str, str]] = field(default_factory=set)
     backups: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -83,6 +85,7 @@ class JournalTruth:
             oldest=dict(self.oldest),
             cursors={store: list(offsets) for store, offsets in self.cursors.items()},
             labels={device: list(labels) for device, labels in self.labels.items()},
+            enrolled=set(self.enrolled),
             floors=dict(self.floors),
             folding=set(self.folding),
             backups=dict(self.backups),
@@ -171,6 +174,7 @@ class JournalTruth:
     def take_enrolled(self, device: list[str], label: str) -> None:
         """It has been."""
         self.labels[device[0], device[1]] = [label]
+        self.enrolled.add((device[0], device[1]))
 
     def take_backup(self, name: str) -> None:
         """A backup is about to be written; nothing is owed yet."""
@@ -283,7 +287,7 @@ async def _judge_devices(journal: SqliteJournal, truth: JournalTruth) -> None:
         key = DeviceKey("acme", store, name)
         device = await journal.device(key)
         if device is None:
-            if len(labels) > 1 or (store, name) in truth.floors:
+            if (store, name) in truth.enrolled or (store, name) in truth.floors:
                 raise BrokenPromiseError(f"{key} is not enrolled any more")
             continue
         if device.label not in labels or device.public_keys != (key_of(key).public.raw,):

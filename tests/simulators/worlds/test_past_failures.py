@@ -42,6 +42,7 @@ PAST = [
     ("smoke", 687, ROOM),
     ("smoke", 697, AGE),
     ("smoke", 886, AGE),
+    ("smoke", 3547, "a frame whose receipt did not fit on a full card waited a quarter of an hour"),
 ]
 
 
