@@ -94,7 +94,7 @@ class Builder:
         self._add_jobs(parts, reporter)
         buffer.note_in(self._journal)
         keepalive_s = config.uplink.access.keepalive_s
-        metered = any(rules.monthly_bytes for rules in config.uplink.links)
+        metered = self._budgets is not None
         power.present.on_mode(
             lambda _mode, settings, _reason: pace(
                 parts, settings, keepalive_s=keepalive_s, metered=metered
@@ -129,9 +129,7 @@ class Builder:
         config = self._config
         window = self._window(config.uplink.links, None, self._journal)
         self._charged = window.charged
-        return self._uplink_to(
-            config, addresses, config.device.address, window, meter, journal=self._journal
-        )
+        return self._uplink_to(config, addresses, window, meter, journal=self._journal)
 
     def _former_makers(self, meter: EnergyMeter | None) -> dict[str, Callable[[Address], Uplink]]:
         return {
@@ -153,7 +151,7 @@ class Builder:
         links = tuple(one for one in here.uplink.links if not one.brokers)
         # decisions of its own: what the present uplink did last is what people ask about
         window = self._window(links, self._charged, None)
-        return self._uplink_to(config, frozenset([address]), address, window, meter, former=True)
+        return self._uplink_to(config, frozenset([address]), window, meter, former=True)
 
     def _window(
         self,
@@ -174,7 +172,6 @@ class Builder:
         self,
         config: AgentConfig,
         addresses: frozenset[Address],
-        address: Address,
         window: Window,
         meter: EnergyMeter | None,
         *,
@@ -196,7 +193,7 @@ class Builder:
             session=session,
             buffer=self._buffer,
             transport=transport if meter is None else meter.metered(transport),
-            address=address,
+            address=config.device.address,
             key=self._key,
             clock=self._platform.clock,
             software=f"whimbrel-agent {__version__}",

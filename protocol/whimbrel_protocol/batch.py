@@ -126,9 +126,8 @@ def decode_events(data: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> 
         RemoteProtocolError: anything else than bytes from ``encode_events`` of a known version;
             within memory bounded by the limits, whatever the bytes are.
     """
-    raw = uncompressed(data, dictionaries)
-    is_row = read_lead(data).codec in {_ROW, _WORDS}
-    return [unpack_event(raw)] if is_row else read_body(raw)
+    codec, raw = _read(data, dictionaries)
+    return [unpack_event(raw)] if codec in {_ROW, _WORDS} else read_body(raw)
 
 
 def uncompressed(data: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> bytes:
@@ -138,15 +137,20 @@ def uncompressed(data: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> b
         UnknownDictionaryError: it needs a dictionary that is not at hand.
         RemoteProtocolError: as ``decode_events``.
     """
+    return _read(data, dictionaries)[1]
+
+
+def _read(data: bytes, dictionaries: Dictionaries) -> tuple[int, bytes]:
     codec, raw_size_bytes, start, name = read_lead(data)
     if codec == _ROW:
-        return data[start:]
+        return codec, data[start:]
     if codec != _DICTIONARY:
-        return decompress(codec, data[start:], raw_size_bytes)
+        return codec, decompress(codec, data[start:], raw_size_bytes)
     dictionary = dictionaries.get(name)
     if dictionary is None:
         raise UnknownDictionaryError(name)
-    return decompress(codec, data[start:], raw_size_bytes, reader=dictionary.decompress)
+    raw = decompress(codec, data[start:], raw_size_bytes, reader=dictionary.decompress)
+    return codec, raw
 
 
 def columns_info(data: bytes) -> tuple[str, int]:

@@ -167,17 +167,6 @@ def decompress(
     Raises:
         ZstdError, ValueError: damaged, or it says another size than the one declared.
     """
-    return _decompress(data, raw_size_bytes, dictionary)
-
-
-def decompress_with_words(data: bytes, raw_size_bytes: int) -> bytes:
-    """Give back a body that may refer to the words; raises as :func:`decompress` does."""
-    return _decompress(data, raw_size_bytes, _WORDS)
-
-
-def _decompress(
-    data: bytes, raw_size_bytes: int, words: zstandard.ZstdCompressionDict | None
-) -> bytes:
     head = zstandard.get_frame_parameters(data, format=zstandard.FORMAT_ZSTD1_MAGICLESS)
     # the library believes a size inside the frame more than the bound it is given
     if head.content_size not in (raw_size_bytes, zstandard.CONTENTSIZE_UNKNOWN):
@@ -187,6 +176,11 @@ def _decompress(
     decompressor = zstandard.ZstdDecompressor(
         format=zstandard.FORMAT_ZSTD1_MAGICLESS,
         max_window_size=1 << _WINDOW_LOG,
-        dict_data=words,
+        dict_data=dictionary,
     )
     return decompressor.decompress(data, max_output_size=raw_size_bytes, allow_extra_data=False)
+
+
+def decompress_with_words(data: bytes, raw_size_bytes: int) -> bytes:
+    """Give back a body that may refer to the words; raises as :func:`decompress` does."""
+    return decompress(data, raw_size_bytes, _WORDS)

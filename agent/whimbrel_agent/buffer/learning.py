@@ -84,6 +84,11 @@ class Trial:
     learned_bytes: int
     cost_bytes: int
 
+    @property
+    def saved_per_frame(self) -> float:
+        """Bytes that a frame takes less with the new one."""
+        return (self.present_bytes - self.learned_bytes) / max(1, self.judged)
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -95,13 +100,12 @@ class Judgement:
 
 def net_bytes(trial: Trial) -> float:
     """Return what a new dictionary saves beyond what it must."""
-    per_frame = (trial.present_bytes - trial.learned_bytes) / max(1, trial.judged)
-    return per_frame * trial.frames - TIMES_COST * trial.cost_bytes
+    return trial.saved_per_frame * trial.frames - TIMES_COST * trial.cost_bytes
 
 
 def judge(trial: Trial) -> Judgement:
     """Return whether a new dictionary pays within the frames that are expected."""
-    per_frame = (trial.present_bytes - trial.learned_bytes) / max(1, trial.judged)
+    per_frame = trial.saved_per_frame
     saved = per_frame * trial.frames
     figures = (
         f"saves {per_frame:.0f} bytes a frame, {saved:.0f} in {trial.frames} frames, and costs "

@@ -277,11 +277,9 @@ class BufferState:
 
     def _load_generations(self, facts: Mapping[str, bytes]) -> None:
         """Take the journals' generations, each as its address was told it last."""
-        self.generations = {}
-        for row in sorted(self.epochs.values(), key=lambda one: one.epoch):
-            told = facts.get(f"{GENERATION} {row.address}")
-            if told is not None:
-                self.generations[row.address] = told
+        addresses = {row.address for row in self.epochs.values()}
+        told = {address: facts.get(f"{GENERATION} {address}") for address in addresses}
+        self.generations = {address: one for address, one in told.items() if one is not None}
         if GENERATION in facts and self.epochs:  # of before there was one of each address
             address = self.epochs[max(self.epochs)].address
             self.generations.setdefault(address, facts[GENERATION])

@@ -16,6 +16,7 @@ from whimbrel_agent.buffer.gaps import add_gap
 from whimbrel_agent.buffer.ledger import ACCEPTED
 from whimbrel_agent.buffer.numbers import NumbersState
 from whimbrel_agent.buffer.recent import Recent
+from whimbrel_agent.buffer.reissuing import seal_lane
 from whimbrel_agent.buffer.sealer import Sealer
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState
 from whimbrel_protocol.lanes import GapReason
@@ -43,8 +44,7 @@ def account_unsynced(state: BufferState) -> None:
     epoch = max(state.numbers.before.epochs)
     sealer = Sealer(state, Recent())
     for lane, through in bounds.items():
-        while state.staged[lane].slots:  # what is there comes before what is not
-            sealer.seal(lane)
+        seal_lane(state, sealer, lane)  # what is there comes before what is not
         stream = state.streams.get(epoch, lane)
         known = 0 if stream is None else stream.sealed_through
         if through > known:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from whimbrel_agent.buffer.values import default_lanes
 from whimbrel_protocol.lanes import LANES
 
-SHARES: Final[Mapping[str, int]] = {"critical": 64, "high": 16, "normal": 4, "bulk": 1}
+SHARES: Final[Mapping[str, int]] = {name: lane.share for name, lane in default_lanes().items()}
 """Of a full link: bulk keeps 1/85 of it beside three busy lanes, critical has 3/4."""
 
 MAX_SHARE: Final = 1000

@@ -147,10 +147,8 @@ def parse(delivery: Delivery) -> Parsed | Refused:
     if isinstance(topic, BirthTopic):
         return Refused(Refusal.BIRTH)
     try:
-        if topic.kind == RESUME:
-            return _parse_resume(topic, delivery)
-        if topic.kind == DICTIONARY:
-            return _parse_offer(topic, delivery)
+        if topic.kind in (RESUME, DICTIONARY):
+            return _parse_message(topic, delivery)
         return _parse_frame(topic, delivery)
     except RemoteProtocolError as error:
         return Refused(Refusal.MALFORMED, why=str(error))
@@ -180,24 +178,17 @@ def admit(parsed: Parsed, region: str, enrolment: Enrolment | None) -> PublicKey
     return key
 
 
-def _parse_resume(topic: UpTopic, delivery: Delivery) -> Parsed | Refused:
+def _parse_message(topic: UpTopic, delivery: Delivery) -> Parsed | Refused:
+    """Read what is no frame: of the one type that its topic is for."""
     opened = open_message(delivery.payload)
-    message = opened.message
-    if not isinstance(message, Resume):
-        return Refused(Refusal.KIND, why=f"{type(message).__name__} from a device")
-    if not _same_device(topic, message.address):
-        return Refused(Refusal.MISADDRESSED, why=f"{message.address} on {delivery.topic}")
-    return ParsedResume(message.address, opened.signed, message, delivery.received_ns)
-
-
-def _parse_offer(topic: UpTopic, delivery: Delivery) -> Parsed | Refused:
-    opened = open_message(delivery.payload)
-    message = opened.message
-    if not isinstance(message, DictionaryOffer):
+    message, received_ns = opened.message, delivery.received_ns
+    if not isinstance(message, Resume if topic.kind == RESUME else DictionaryOffer):
         return Refused(Refusal.KIND, why=f"{type(message).__name__} on {delivery.topic}")
     if not _same_device(topic, message.address):
         return Refused(Refusal.MISADDRESSED, why=f"{message.address} on {delivery.topic}")
-    return ParsedOffer(message.address, opened.signed, message, delivery.received_ns)
+    if isinstance(message, Resume):
+        return ParsedResume(message.address, opened.signed, message, received_ns)
+    return ParsedOffer(message.address, opened.signed, message, received_ns)
 
 
 def _parse_frame(topic: UpTopic, delivery: Delivery) -> Parsed | Refused:
