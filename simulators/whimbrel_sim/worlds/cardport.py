@@ -12,6 +12,7 @@ from whimbrel_protocol.errors import WhimbrelError
 from whimbrel_sim.cards.faults import Faults
 
 DATABASE_SUFFIX: Final = ".db"
+LOCK_SUFFIX: Final = ".lock"
 """Of files that are the same, byte for byte, in every run of a seed.
 
 The log beside such a file is not: SQLite draws the salt of its frames from the operating system.
@@ -76,9 +77,15 @@ def plain_card(folder: Path) -> Card:
 
 
 def described(folder: Path) -> str:
-    """Return names and sizes of a card's files, and the first digits of a database's SHA-256."""
+    """Return names and sizes of a card's files, and the first digits of a database's SHA-256.
+
+    A lock holds its process's id, whose number of digits is no part of a world: only its name counts.
+    """
     parts = []
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        if path.suffix == LOCK_SUFFIX:
+            parts.append(path.name)
+            continue
         content = path.read_bytes()
         known = path.suffix == DATABASE_SUFFIX
         digest = f" {hashlib.sha256(content).hexdigest()[:8]}" if known else ""

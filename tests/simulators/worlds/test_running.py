@@ -73,12 +73,12 @@ def test_no_fuse_burns_after_the_mending() -> None:
 
 
 @pytest.mark.parametrize("scenario", ["smoke", CROWDED], ids=["smoke", "crowded"])
-def test_every_fresh_process_gives_the_same_digest_whatever_its_hash_seed(scenario: str) -> None:
+def test_a_fresh_process_with_another_hash_seed_gives_the_same_digest(scenario: str) -> None:
     program = (
         "import sys; from whimbrel_sim.worlds.running import run_named\n"
         "print(run_named(sys.argv[1], 11).digest)"
     )
-    digests = [
+    digests = {
         subprocess.run(
             [sys.executable, "-c", program, scenario],
             env={**os.environ, "PYTHONHASHSEED": seed},
@@ -86,14 +86,13 @@ def test_every_fresh_process_gives_the_same_digest_whatever_its_hash_seed(scenar
             text=True,
             check=True,
         ).stdout.strip()
-        for seed in ("1", "20", "random")
-    ]
-    assert len(digests[0]) == 64
-    assert digests[1:] == digests[:1] * 2
+        for seed in ("1", "20")
+    }
+    assert digests == {run_named(scenario, 11).digest}
 
 
 def test_several_processes_give_what_one_gives() -> None:
-    alone = {seed: next(run_many(SHORT, [seed], jobs=2)).digest for seed in range(1, 6)}
+    alone = {one.seed: one.digest for one in run_many(SHORT, range(1, 6))}
     assert {one.seed: one.digest for one in run_many(SHORT, range(1, 6), jobs=2)} == alone
 
 

@@ -68,3 +68,10 @@ def test_a_card_is_described_by_sizes_and_its_databases_bytes(tmp_path: Path) ->
     (tmp_path / "a.db-wal").write_bytes(b"salted")
     (tmp_path / "folder").mkdir()
     assert described(tmp_path) == "a.db 3 ba7816bf, a.db-wal 6"
+
+
+def test_the_digits_of_a_process_s_id_are_no_part_of_a_card(tmp_path: Path) -> None:
+    lock = tmp_path / "a.db.lock"
+    for process_id in (b"9999\n", b"10000\n"):
+        lock.write_bytes(process_id)
+        assert described(tmp_path) == "a.db.lock"
