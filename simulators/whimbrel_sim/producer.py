@@ -17,7 +17,7 @@ from typing import Any, Final
 import aiohttp
 
 from .journalfile import ID_FIELD
-from .ledger import Entry, Ledger, Place
+from .ledger import Entry, Ledger, Outcome, Place
 
 ANSWER_TIMEOUT_S: Final = 3.0
 """A till's patience; then it posts the same again."""
@@ -43,7 +43,7 @@ class Load:
         batch_events: events in one post, the most of a random number from 1 on.
         pause_s: mean of the exponential pause between two posts.
         padding_bytes: text of this size in each event, to fill disks faster.
-        repeat: the chance that an answered post is posted once more, as a till does that missed
+        repeat: the chance that an accepted post is posted once more, as a till does that missed
             the answer.
         give_up_when_full: 507 means refused; otherwise the post is repeated until there is room.
     """
@@ -111,7 +111,8 @@ class Producer:
         entries = [self._ledger.post(self.load.sender, self.load.lane) for _ in range(events)]
         body = b"".join(self._line(entry) for entry in entries)
         await self._until_answered(session, key, body, entries)
-        if self._random.random() < self.load.repeat:
+        is_given_up = any(entry.outcome is Outcome.REFUSED for entry in entries)
+        if self._random.random() < self.load.repeat and not is_given_up:
             await self._until_answered(session, key, body, entries)
 
     async def _until_answered(

@@ -57,8 +57,8 @@ def accepted(first: int, count: int) -> web.Response:
     return web.json_response({"accepted": ranges, "count": count, "repeated": 0}, status=202)
 
 
-def producer(peer: Peer, ledger: Ledger, **load: object) -> Producer:
-    settings = Load(sender="a", repeat=0.0, **load)  # type: ignore[arg-type]
+def producer(peer: Peer, ledger: Ledger, *, repeat: float = 0.0, **load: object) -> Producer:
+    settings = Load(sender="a", repeat=repeat, **load)  # type: ignore[arg-type]
     return Producer(ledger, settings, url=lambda: peer.url, random=Random(1))
 
 
@@ -89,6 +89,17 @@ async def test_a_full_agent_refuses_when_the_till_gives_up() -> None:
     ledger = Ledger()
     async with serving(lambda number, lines: web.Response(status=507)) as peer:
         await producer(peer, ledger, give_up_when_full=True).send(2)
+    assert ledger.count(Outcome.REFUSED) == 2
+
+
+async def test_a_till_that_gave_up_never_posts_the_same_events_again() -> None:
+    def script(number: int, lines: list[dict[str, object]]) -> web.Response:
+        return web.Response(status=507) if number == 1 else accepted(1, len(lines))
+
+    ledger = Ledger()
+    async with serving(script) as peer:
+        await producer(peer, ledger, repeat=1.0, give_up_when_full=True).send(2)
+    assert len(peer.keys) == 1
     assert ledger.count(Outcome.REFUSED) == 2
 
 
