@@ -5,6 +5,9 @@ and three times the delay before it ("decorrelated jitter": M. Brooker, "Exponen
 Jitter", AWS Architecture Blog, 2015), so that a fleet that lost its broker does not come back
 in step. A link must live for a while before it counts as a success: two clones that throw each
 other out at the broker would otherwise reconnect for ever at full speed.
+
+A link that returns beyond the store's router is told by nobody: only trying finds it. While urgent
+events wait on a radio that is on anyway, it is tried so often that they are late by seconds.
 """
 
 from __future__ import annotations
@@ -21,6 +24,10 @@ PROVEN_AFTER_S: Final = 10.0
 
 RETURN_SPREAD_S: Final = 0.5
 """When the network returns, devices behind one router try within this, not all at once."""
+
+URGENT_TRY_S: Final = 4.0
+"""From one try to the next while urgent events wait and no network is there: as TCP's own packets of a
+try, the last two of which are 4 s apart (RFC 6298's doubling from 1 s) where it is given up after 10 s."""
 
 _GROWTH: Final = 3.0
 
@@ -57,6 +64,8 @@ class RetryInputs:
         delay_s: the wait after that one.
         lived_s: how long the link had been up, 0 when it never was.
         chance: drawn for this decision, 0 to 1.
+        tried_s: how long the try took that failed.
+        urgent: urgent events wait, and the radio may be used for every try.
     """
 
     failure: LinkFailure
@@ -64,6 +73,13 @@ class RetryInputs:
     delay_s: float
     lived_s: float
     chance: float
+    tried_s: float = 0.0
+    urgent: bool = False
+
+    @property
+    def hurries(self) -> bool:
+        """Whether trying often helps: nobody is burdened by it where no network is."""
+        return self.urgent and self.failure is LinkFailure.NO_LINK
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +99,16 @@ def decide_retry(inputs: RetryInputs) -> RetryDecision:
     drawn_s = delays.base_s + inputs.chance * (top_s - delays.base_s)
     again = f", again after {before_s:.1f} s" if before_s else ""
     why = f"{inputs.failure.name.lower().replace('_', ' ')}{again}"
-    return RetryDecision(min(delays.cap_s, drawn_s), why)
+    cap_s = delays.cap_s
+    if inputs.hurries:
+        cap_s, why = max(delays.base_s, URGENT_TRY_S - inputs.tried_s), f"{why}, urgent events wait"
+    return RetryDecision(min(cap_s, drawn_s), why)
 
 
 @dataclass(slots=True)
 class _Broker:
     ready_s: float = 0.0
+    failed_s: float = 0.0
     delay_s: float = 0.0
     failure: LinkFailure | None = None
 
@@ -113,7 +133,10 @@ class Backoff:
         index = min(range(len(self._brokers)), key=lambda i: (self._brokers[i].ready_s, i))
         return index, self._brokers[index].ready_s
 
-    def failed(self, broker: int, failure: LinkFailure, *, lived_s: float, now_s: float) -> float:
+    def failed(
+        self, broker: int, failure: LinkFailure, *, lived_s: float, now_s: float,
+        tried_s: float = 0.0, urgent: bool = False,
+    ) -> float:  # fmt: skip
         """Note a failed attempt or a lost link; return the seconds until this broker's next try.
 
         Args:
@@ -121,13 +144,19 @@ class Backoff:
             failure: the class.
             lived_s: how long the link had been up, 0 when it never was.
             now_s: monotonic now.
+            tried_s: how long the attempt took.
+            urgent: urgent events wait, and the radio may be used for every try.
         """
         entry = self._brokers[broker]
-        inputs = RetryInputs(failure, entry.failure, entry.delay_s, lived_s, self._random.random())
+        chance = self._random.random()
+        inputs = RetryInputs(
+            failure, entry.failure, entry.delay_s, lived_s, chance, tried_s, urgent
+        )
         decision = decide_retry(inputs)
         self._journal.note("retry", decision, inputs, now_s, said=(broker, decision))
         entry.delay_s = decision.delay_s
         entry.failure = failure
+        entry.failed_s = now_s
         entry.ready_s = now_s + entry.delay_s
         return entry.delay_s
 
@@ -138,6 +167,13 @@ class Backoff:
                 soon_s = now_s + self._random.random() * RETURN_SPREAD_S
                 entry.ready_s = min(entry.ready_s, soon_s)
                 entry.delay_s = 0.0
+
+    def hurry(self, now_s: float) -> None:
+        """Note that something urgent came: what is to be found by trying is tried soon."""
+        for entry in self._brokers:
+            if entry.failure is LinkFailure.NO_LINK:
+                soon_s = max(now_s, entry.failed_s + URGENT_TRY_S)
+                entry.ready_s = min(entry.ready_s, soon_s)
 
     def failure_of(self, broker: int) -> LinkFailure | None:
         """Return the class of a broker's latest failure."""

@@ -87,6 +87,7 @@ class Outbox:
         self._wanted: dict[tuple[int, str], _Wanted] = {}
         self._flying_bytes = 0
         self._more_now = False
+        self._urgent = False
         self._stale = (0, 0)
         self.held: Held | None = None
 
@@ -102,10 +103,16 @@ class Outbox:
         if len(self._sends) > SENDS_KEPT_WINDOWS * self.window.max_frames:
             self._sends.clear()  # frames evicted between links leave their count behind
 
-    def sealed(self) -> None:
-        """Note that there may be new frames in any lane."""
+    def sealed(self, *, urgent: bool) -> None:
+        """Note that there may be new frames in any lane; ``urgent``: there are, critical ones."""
+        self._urgent = urgent or self.urgent_waits
         for queue in self._queues.values():
             queue.sealed()
+
+    @property
+    def urgent_waits(self) -> bool:
+        """Whether critical frames that were sealed in this process are not settled yet."""
+        return self._urgent and not self._queues["critical"].empty
 
     def drained(self) -> None:
         """Look again into lanes that ran dry: a newer epoch's frames may be allowed now."""

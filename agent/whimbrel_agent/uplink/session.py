@@ -21,7 +21,6 @@ from typing import assert_never
 from whimbrel_agent.decisions.journal import DecisionJournal
 from whimbrel_agent.ports import LinkFailure, Random
 from whimbrel_agent.uplink.asking import Asking
-from whimbrel_agent.uplink.backoff import Backoff
 from whimbrel_agent.uplink.budget import Spent
 from whimbrel_agent.uplink.counts import Counts
 from whimbrel_agent.uplink.doing import Doing
@@ -31,6 +30,7 @@ from whimbrel_agent.uplink.offset import ClockOffset
 from whimbrel_agent.uplink.outbox import Outbox
 from whimbrel_agent.uplink.patience import AWAY_S, MAX_HOLD_S, REFRESH_S, REST_AGAIN_S
 from whimbrel_agent.uplink.radio import Radio, decide_radio
+from whimbrel_agent.uplink.reaching import Reaching
 from whimbrel_agent.uplink.values import (
     ApplyResume,
     Arrived,
@@ -82,15 +82,11 @@ class Session:
         self._region_key = region_key
         self._brokers = brokers
         self._random = random
-        self._backoff = Backoff(brokers, random, journal)
+        self._link = Reaching(brokers, random, journal)
         self._outbox = Outbox(lanes, window, self.counts, shares, journal)
         self._clock = ClockOffset()
         self.radio = Radio(journal=journal)
         self._use = decide_radio(self.radio.inputs(0.0))
-        self._link = LinkState.DOWN
-        self._broker = 0
-        self._up_since_s = 0.0
-        self._last_failure = ""
         self._resume = ResumeState.NEEDED
         self._asking = Asking(random, brokers)
         self._hold_until_s = 0.0
@@ -108,8 +104,7 @@ class Session:
             case Arrived():
                 effects += self._arrived(event, now)
             case FramesSealed(urgent):
-                self._outbox.sealed()
-                self.radio.sealed(urgent=urgent)
+                self._sealed(now, urgent=urgent)
             case FramesLoaded() | FramesGone() | ReceiptsSettled():
                 if not self._outbox.told(event):
                     self._ask_again(now.mono_s)
@@ -130,7 +125,7 @@ class Session:
             case LinkLost(failure, message):
                 self._link_lost(failure, message, now)
             case NetworkReturned():
-                self._backoff.network_returned(now.mono_s)
+                self._link.network_returned(now.mono_s)
             case _:
                 assert_never(event)
         return effects + self.poll(now)
@@ -146,13 +141,9 @@ class Session:
     def _due(self, now: Now) -> list[Effect]:
         if not self._use.open:
             return [] if self.radio.plan.stay_connected else self._let_go()
-        match self._link:
+        match self._link.state:
             case LinkState.DOWN:
-                broker, ready_s = self._backoff.next_try()
-                if now.mono_s < ready_s:
-                    return []
-                self._link, self._broker = LinkState.CONNECTING, broker
-                return [Connect(broker)]
+                return [Connect(self._link.broker)] if self._link.tries(now.mono_s) else []
             case LinkState.CONNECTING:
                 return []
             case LinkState.UP:
@@ -162,9 +153,9 @@ class Session:
         """Return the monotonic second at which :meth:`poll` has something to do, if any."""
         if not self._use.open:
             return self._use.look_s
-        if self._link is LinkState.DOWN:
-            return self._backoff.next_try()[1]
-        if self._link is LinkState.CONNECTING or self._resume is ResumeState.APPLYING:
+        if self._link.state is LinkState.DOWN:
+            return self._link.try_s
+        if self._link.state is LinkState.CONNECTING or self._resume is ResumeState.APPLYING:
             return None
         if self._hold_until_s > now.mono_s:
             return self._hold_until_s
@@ -181,32 +172,39 @@ class Session:
     # ------------------------------------------------------------------ the link
 
     def _link_made(self, newest: Mapping[str, int], interface: str, now: Now) -> None:
-        self._link, self._up_since_s, self._hold_until_s = LinkState.UP, now.mono_s, 0.0
+        self._link.made(now.mono_s)
+        self._hold_until_s = 0.0
         if now.mono_s >= self._heard_s + AWAY_S:
             self._ask_again(now.mono_s)
         self._asking.linked(now.mono_s)
         self.counts.add("links_made")
-        self._outbox.window.linked(self._broker, interface, now.mono_s)
+        self._outbox.window.linked(self._link.broker, interface, now.mono_s)
         self._outbox.restart(newest)
 
     def _link_lost(self, failure: LinkFailure, message: str, now: Now) -> None:
-        if self._link is LinkState.DOWN:
+        if self._link.state is LinkState.DOWN:
             return
-        was_up = self._link is LinkState.UP
-        self.counts.add("links_lost" if was_up else "links_failed")
-        lived_s = now.mono_s - self._up_since_s if was_up else 0.0
-        self._backoff.failed(self._broker, failure, lived_s=lived_s, now_s=now.mono_s)
-        self._link = LinkState.DOWN
-        self._last_failure = f"{failure.name.lower().replace('_', ' ')}: {message}"
+        self.counts.add(self._link.lost(failure, message, now.mono_s, urgent=self._hurries))
         self._outbox.give_back()
         if self._resume is ResumeState.ASKED:
             self._resume = ResumeState.NEEDED
 
+    def _sealed(self, now: Now, *, urgent: bool) -> None:
+        self._outbox.sealed(urgent=urgent)
+        self.radio.sealed(urgent=urgent)
+        if self._hurries:
+            self._link.hurry(now.mono_s)
+
+    @property
+    def _hurries(self) -> bool:
+        """Whether urgent events wait while the radio is on anyway."""
+        return self._outbox.urgent_waits and not self.radio.rests
+
     def _let_go(self) -> list[Effect]:
         """End the connection: the radio rests."""
-        if self._link is not LinkState.UP:
+        if self._link.state is not LinkState.UP:
             return []  # one that is being made is let go of when it is there
-        self._link = LinkState.DOWN
+        self._link.let_go()
         self.counts.add("links_rested")
         self._outbox.give_back()
         return [Disconnect(self._use.reason)]
@@ -344,7 +342,7 @@ class Session:
 
     def _hold(self, hold: Hold, now_s: float) -> None:
         waiting = self._resume is ResumeState.ASKED or self._outbox.in_flight_frames
-        if self._link is not LinkState.UP or not waiting:
+        if self._link.state is not LinkState.UP or not waiting:
             self.counts.add("down_unasked")
             return
         self.counts.add("holds")
@@ -369,10 +367,10 @@ class Session:
         """Return the session's state as a value."""
         doing = self._doing(now.mono_s)
         return SessionFigures(
-            link=self._link,
+            link=self._link.state,
             resume=self._resume,
-            broker=self._broker,
-            last_failure=self._last_failure,
+            broker=self._link.broker,
+            last_failure=self._link.last_failure,
             generation=self._generation,
             in_flight_frames=self._outbox.in_flight_frames,
             in_flight_bytes=self._outbox.in_flight_bytes,
@@ -388,10 +386,10 @@ class Session:
 
     def _doing(self, now_s: float) -> Doing:
         return Doing(
-            link=self._link,
+            link=self._link.state,
             resume=self._resume,
-            connect_s=self._backoff.next_try()[1],
-            last_failure=self._last_failure,
+            connect_s=self._link.try_s,
+            last_failure=self._link.last_failure,
             hold_until_s=self._hold_until_s,
             hold_reason=self._hold_reason,
             asks=self._asking.asks,

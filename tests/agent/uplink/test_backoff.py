@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whimbrel_agent.ports import LinkFailure
-from whimbrel_agent.uplink.backoff import DELAYS, PROVEN_AFTER_S, RETURN_SPREAD_S, Backoff
+from whimbrel_agent.uplink.backoff import (
+    DELAYS,
+    PROVEN_AFTER_S,
+    RETURN_SPREAD_S,
+    URGENT_TRY_S,
+    Backoff,
+)
 
 
 def test_all_brokers_may_be_tried_at_once_in_their_order() -> None:
@@ -64,6 +70,39 @@ def test_the_network_s_return_frees_only_those_who_wait_for_it() -> None:
     assert backoff.failure_of(0) is LinkFailure.UNAUTHORISED
     backoff.failed(1, LinkFailure.REFUSED, lived_s=0, now_s=1_000.0)
     assert backoff.next_try()[0] == 0
+
+
+@pytest.mark.parametrize("tried_s", [0.0, 2.5, 10.0])
+def test_with_urgent_events_tries_for_a_network_are_seconds_apart(tried_s: float) -> None:
+    backoff = Backoff(1, random.Random(4))
+    for _ in range(40):
+        backoff.failed(0, LinkFailure.NO_LINK, lived_s=0, now_s=0)
+    waits = [
+        backoff.failed(0, LinkFailure.NO_LINK, lived_s=0, now_s=0, tried_s=tried_s, urgent=True)
+        for _ in range(40)
+    ]
+    assert max(waits) + tried_s <= max(URGENT_TRY_S, tried_s + DELAYS[LinkFailure.NO_LINK].base_s)
+    assert min(waits) >= DELAYS[LinkFailure.NO_LINK].base_s
+
+
+@pytest.mark.parametrize("failure", set(LinkFailure) - {LinkFailure.NO_LINK})
+def test_a_broker_that_is_there_is_knocked_at_no_more_often(failure: LinkFailure) -> None:
+    calm, urgent = Backoff(1, random.Random(5)), Backoff(1, random.Random(5))
+    for _ in range(20):
+        wait_s = calm.failed(0, failure, lived_s=0, now_s=0)
+        assert urgent.failed(0, failure, lived_s=0, now_s=0, urgent=True) == wait_s
+    urgent.hurry(0.0)
+    assert urgent.next_try() == calm.next_try()
+
+
+def test_what_comes_while_a_network_is_waited_for_brings_the_try_forward() -> None:
+    backoff = Backoff(1, random.Random(6))
+    for now_s in range(100):
+        backoff.failed(0, LinkFailure.NO_LINK, lived_s=0, now_s=float(now_s))
+    assert backoff.next_try()[1] > 99.0 + URGENT_TRY_S
+    backoff.hurry(100.0)
+    backoff.hurry(101.0)  # another one does not put it off
+    assert backoff.next_try()[1] == 99.0 + URGENT_TRY_S
 
 
 def test_an_uplink_needs_a_broker() -> None:

@@ -40,7 +40,7 @@ class Bench:
     def seal(self, *lanes: str, size_bytes: int = 8_000) -> None:
         for lane in lanes:
             self.buffer.seal(lane, size_bytes=size_bytes)
-        self.outbox.sealed()
+        self.outbox.sealed(urgent="critical" in lanes)
         self.read()
 
     def read(self) -> bool:

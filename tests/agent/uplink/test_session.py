@@ -11,6 +11,7 @@ from whimbrel_agent.buffer.values import FrameRef
 from whimbrel_agent.ports import Delivery, LinkFailure
 from whimbrel_agent.uplink.figures import LinkState, ResumeState
 from whimbrel_agent.uplink.patience import ASKS_PER_BROKER, MAX_ASK_S, REFRESH_S, REST_GAP_S
+from whimbrel_agent.uplink.radio import RadioPlan
 from whimbrel_agent.uplink.roundtrips import FIRST_TIMEOUT_S
 from whimbrel_agent.uplink.values import (
     Arrived,
@@ -18,6 +19,7 @@ from whimbrel_agent.uplink.values import (
     NetworkReturned,
     ResumeApplied,
     TakeDictionaries,
+    UseRadio,
 )
 from whimbrel_protocol.lanes import Order
 from whimbrel_protocol.messages import (
@@ -172,6 +174,52 @@ def test_the_link_is_tried_at_once_when_the_network_returns() -> None:
     world.give(NetworkReturned())
     world.run(1.0)
     assert world.session.figures(world.now).link is LinkState.UP
+
+
+def longest_pause_s(world: World, from_s: float) -> float:
+    """Return the longest pause between tries since a moment."""
+    times = [time_s for time_s, _ in world.connects if time_s >= from_s]
+    return max(later - sooner for sooner, later in pairwise(times))
+
+
+def test_a_link_is_tried_every_few_seconds_while_something_urgent_waits() -> None:
+    world = World()
+    world.network_up = False
+    world.run(1800.0)
+    assert longest_pause_s(world, 600.0) > 30.0
+    world.seal("critical")
+    from_s = world.now_s
+    world.run(600.0)
+    assert longest_pause_s(world, from_s) < 5.0
+    world.network_up = True
+    world.run(5.0)
+    assert world.buffer.frames == {}
+
+
+def test_what_is_not_urgent_or_rests_waits_for_the_longer_pauses() -> None:
+    world = World()
+    world.network_up = False
+    world.seal("high")
+    world.seal("bulk", count=20)
+    world.run(1800.0)
+    assert longest_pause_s(world, 600.0) > 30.0
+    world.give(UseRadio(RadioPlan(sessions_per_h=4.0, stay_connected=False)))
+    world.seal("critical")
+    from_s = world.now_s
+    world.run(1800.0)
+    assert longest_pause_s(world, from_s) > 30.0
+
+
+def test_an_urgent_event_that_is_settled_makes_nobody_hurry_any_more() -> None:
+    world = connected_world()
+    world.seal("critical")
+    world.run(5.0)
+    world.network_up = False
+    world.cut()
+    world.seal("bulk", count=20)
+    from_s = world.now_s
+    world.run(1800.0)
+    assert longest_pause_s(world, from_s) > 30.0
 
 
 # ------------------------------------------------------------------ receipts and their forgeries
