@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 
 import pytest
 
@@ -47,6 +48,29 @@ def test_alone_it_uses_the_link_and_leaves_the_queue_short(
     assert used(world, 20) >= 0.85
     assert percentile(world.pings, 0.95) < 0.1
     assert world.link.drops == 0
+
+
+@pytest.mark.parametrize(
+    "sizes", [(9_000, *[16_000] * 40), (15_500, 18_500), (8_500, 10_000, 12_000, 14_000, 16_300)]
+)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_so_it_does_with_frames_of_several_sizes(sizes: tuple[int, ...], seed: int) -> None:
+    world, random = LinkWorld(seed=seed), Random(seed)
+    world.run(1.0)
+    for _ in range(600):
+        world.seal("bulk", size_bytes=random.choice(sizes))
+    world.run(3.0)
+    world.pings.clear()
+    assert used(world, 20) >= 0.9
+    assert percentile(world.pings, 0.95) < 0.1
+
+
+@pytest.mark.parametrize("rate_bit_s", [500e3, 2e6])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_jitter_is_no_queue(rate_bit_s: float, seed: int) -> None:
+    world = loaded(LinkWorld(seed=seed, rate_bit_s=rate_bit_s, jitter_s=0.04), 60)
+    world.run(10)
+    assert used(world, 30) >= 0.9
 
 
 @pytest.mark.parametrize(("buffer_s", "flows"), [(0.1, 1), (0.4, 1), (1.0, 1), (0.4, 3)])

@@ -137,6 +137,7 @@ class LinkWorld(World):
     Args:
         rate_bit_s: of the link.
         latency_s: one way.
+        jitter_s: further delay of each receipt, at most.
         buffer_s: what fits into its queue.
         commit_s: shortest and longest time that the region gathers a group.
         rules: of the device's link.
@@ -148,6 +149,7 @@ class LinkWorld(World):
         *,
         rate_bit_s: float = 2e6,
         latency_s: float = 0.02,
+        jitter_s: float = 0.0,
         buffer_s: float = 0.4,
         commit_s: tuple[float, float] = (0.005, 0.03),
         rules: LinkRules | None = None,
@@ -163,6 +165,7 @@ class LinkWorld(World):
         self.sent_at: list[tuple[float, Sending]] = []
         self.committed_at: dict[int, float] = {}
         self._commit_s = commit_s
+        self._jitter_s = jitter_s
         self._group: list[tuple[FrameRef, float]] = []
         self.later(PING_S, self._ping)
 
@@ -220,7 +223,8 @@ class LinkWorld(World):
             received_ns=_stamp(max(at_s for _, at_s in group)),
             sent_ns=_stamp(self.now_s),
         )
-        self.later(self.link.latency_s, lambda: self.give(Arrived(down(receipt))))
+        delay_s = self.link.latency_s + self.random.uniform(0.0, self._jitter_s)
+        self.later(delay_s, lambda: self.give(Arrived(down(receipt))))
 
 
 def _stamp(now_s: float) -> int:

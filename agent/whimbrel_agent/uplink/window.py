@@ -255,7 +255,8 @@ class Window:
         """
         self._trips.measured(round_trip_s)
         held_s = min(max(0.0, region_s), round_trip_s)
-        self._queueing.measured(size_bytes, round_trip_s - held_s, now_s)
+        rate_per_s = self._rate.per_s or 0.0
+        self._queueing.measured(size_bytes, round_trip_s - held_s, now_s, rate_per_s)
 
     def settled(
         self, size_bytes: int, mark: Mark | None, now_s: float, *, received_ns: int,

@@ -11,6 +11,7 @@ from whimbrel_agent.uplink.background import (
     LEAST_BYTES,
     MAX_TARGET_S,
     MIN_TARGET_S,
+    MOST_TARGET_S,
     PACE,
     PACE_WHILE_DOUBLING,
     PHASES,
@@ -88,11 +89,16 @@ def test_a_receipt_from_before_the_last_move_moves_nothing() -> None:
     assert driver.window.size_bytes == before
 
 
-def test_where_a_frame_takes_long_the_target_is_less() -> None:
+@pytest.mark.parametrize(
+    ("frame_s", "target_s"), [(0.075, MIN_TARGET_S), (0.2, 0.05), (1.0, MOST_TARGET_S)]
+)
+def test_where_a_frame_takes_long_the_target_is_less_but_a_part_of_that_time(
+    frame_s: float, target_s: float
+) -> None:
     driver = steady()
-    driver.frame_bytes = int(RATE)  # a second
-    assert driver.hear(MIN_TARGET_S) == pytest.approx(200_000)
-    assert driver.hear((MIN_TARGET_S + MAX_TARGET_S) / 2) < 200_000
+    driver.frame_bytes = int(RATE * frame_s)
+    assert driver.hear(target_s) == pytest.approx(200_000)
+    assert driver.hear(target_s * 1.5) < 200_000
 
 
 def test_a_loss_halves_it_and_silence_closes_it() -> None:
