@@ -57,8 +57,8 @@ DECODE_EVENTS: Final = 1_000
 """Compressed bytes and events decoded per visit to the thread, one frame at the least: some
 twenty milliseconds, and about 1 MB of objects beside the caller's own batch."""
 
-MAX_DICTIONARIES: Final = 256
-"""Dictionaries in memory, ready for use: 16 MB at most."""
+MAX_DICTIONARIES_BYTES: Final = 16 * 1024 * 1024
+"""Dictionaries in memory, ready for use: 256 without tables, 25 with the largest ones."""
 
 _POSITION: Final = re.compile(r"(\d{1,18})\.(\d{1,5})", re.ASCII)
 
@@ -256,7 +256,8 @@ class EventReader:
 
     async def _load(self, missing: list[tuple[DeviceKey, bytes]]) -> bool:
         found = False
-        if sum(map(len, self._shelves.values())) + len(missing) > MAX_DICTIONARIES:
+        held = (one for shelf in self._shelves.values() for one in shelf.values())
+        if sum(one.memory_bytes for one in held) > MAX_DICTIONARIES_BYTES:
             self._shelves.clear()
         contents = await self._journal.dictionaries(missing)
         for (device, name), content in zip(missing, contents, strict=True):

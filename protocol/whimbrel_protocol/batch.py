@@ -1,7 +1,8 @@
 """The columns of one frame as self-describing bytes: the two public functions.
 
 First the lead (see ``lead``), then the body, compressed. Codec ids: 0 none, 1 lz4, 2 zstd, 3 zstd
-with a dictionary (see ``dictionaries``), 6 zstd with the words (see ``words``). Codecs 4 and 5 are for one event that is smaller so: its row (see ``rows``), as it is
+with a dictionary (see ``dictionaries``), 6 zstd with the words (see ``words``), 7 zstd with a
+dictionary whose tables the columns refer to (see ``tables``). Codecs 4 and 5 are for one event that is smaller so: its row (see ``rows``), as it is
 or compressed with the words. The same events and library versions always give the same bytes.
 """
 
@@ -11,9 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from whimbrel_protocol.cbor import dump_value
-from whimbrel_protocol.codecs import CODEC_NAMES, CODECS, compress, decompress
+from whimbrel_protocol.codecs import CODEC_NAMES, CODECS, NAMING, compress, decompress
 from whimbrel_protocol.columns.reading import read_body
-from whimbrel_protocol.columns.writing import write_body
+from whimbrel_protocol.columns.writing import Body, write_body
 from whimbrel_protocol.dictionaries import (
     NO_DICTIONARIES,
     Dictionaries,
@@ -26,6 +27,7 @@ from whimbrel_protocol.lanes import LANE_NUMBERS
 from whimbrel_protocol.lead import read_lead, write_lead
 from whimbrel_protocol.limits import MAX_FRAME_EVENTS, MAX_FRAME_RAW_BYTES
 from whimbrel_protocol.rows import unpack_event
+from whimbrel_protocol.tables import Table
 from whimbrel_protocol.zstdcodec import SMALL_BYTES, Level
 
 __all__ = ["columns_info", "decode_events", "encode_events", "uncompressed"]
@@ -34,6 +36,7 @@ _CHOICES: Final = ("auto", "none", "lz4", "zstd")
 _ROW: Final = CODECS["row"]
 _WORDS: Final = CODECS["row-words"]
 _DICTIONARY: Final = CODECS["zstd-dictionary"]
+_TABLES: Final = CODECS["zstd-tables"]
 
 _LZ4_BODY_BYTES: Final = 512
 """Below this the fixed costs of zstd (heads, tables) can lose against lz4; above it lz4 never
@@ -92,23 +95,25 @@ def encode_events(
         lanes = {event.lane for event in events}
         if len(lanes) > 1:
             raise FieldError("lane", sorted(lanes), "must be the same for all events of a frame")
-        raw, cuts = write_body(
-            events, LANE_NUMBERS.get(lanes.pop(), 0) if lanes else 0, light=light
-        )
+        lane = LANE_NUMBERS.get(lanes.pop(), 0) if lanes else 0
+        tables = () if dictionary is None or codec != "auto" else dictionary.tables
+        body = write_body(events, lane, light=light, tables=tables)
     except (TypeError, AttributeError, ValueError):
         for event in events:
             validate_event(event)  # names what is wrong with which field
         raise
-    if len(raw) > MAX_FRAME_RAW_BYTES:
+    if len(body.raw) > MAX_FRAME_RAW_BYTES:
         raise LocalProtocolError(
-            f"columns are {len(raw)} bytes: must be at most {MAX_FRAME_RAW_BYTES},"
+            f"columns are {len(body.raw)} bytes: must be at most {MAX_FRAME_RAW_BYTES},"
             " seal fewer events at once"
         )
     level = Level.FULL
     if pick is not None:
-        picked = pick(raw)
+        picked = pick(body.raw)
         codec, level = picked.codec, picked.level
-    columns = _smallest(raw, cuts, codec, level, dictionary)
+    if body.following and codec != "auto":
+        body = write_body(events, lane, light=light)
+    columns = _smallest(body, codec, level, dictionary)
     if codec == "auto" and len(events) == 1:
         return min(columns, *_rows_of(events[0]), key=len)
     return columns
@@ -126,8 +131,8 @@ def decode_events(data: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> 
         RemoteProtocolError: anything else than bytes from ``encode_events`` of a known version;
             within memory bounded by the limits, whatever the bytes are.
     """
-    codec, raw = _read(data, dictionaries)
-    return [unpack_event(raw)] if codec in {_ROW, _WORDS} else read_body(raw)
+    codec, raw, tables = _read(data, dictionaries)
+    return [unpack_event(raw)] if codec in {_ROW, _WORDS} else read_body(raw, tables)
 
 
 def uncompressed(data: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> bytes:
@@ -140,17 +145,17 @@ def uncompressed(data: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> b
     return _read(data, dictionaries)[1]
 
 
-def _read(data: bytes, dictionaries: Dictionaries) -> tuple[int, bytes]:
+def _read(data: bytes, dictionaries: Dictionaries) -> tuple[int, bytes, Sequence[Table]]:
     codec, raw_size_bytes, start, name = read_lead(data)
     if codec == _ROW:
-        return codec, data[start:]
-    if codec != _DICTIONARY:
-        return codec, decompress(codec, data[start:], raw_size_bytes)
+        return codec, data[start:], ()
+    if codec not in NAMING:
+        return codec, decompress(codec, data[start:], raw_size_bytes), ()
     dictionary = dictionaries.get(name)
     if dictionary is None:
         raise UnknownDictionaryError(name)
     raw = decompress(codec, data[start:], raw_size_bytes, reader=dictionary.decompress)
-    return codec, raw
+    return codec, raw, dictionary.tables if codec == _TABLES else ()
 
 
 def columns_info(data: bytes) -> tuple[str, int]:
@@ -174,9 +179,12 @@ def _rows_of(event: Event) -> tuple[bytes, bytes]:
     )
 
 
-def _smallest(
-    raw: bytes, cuts: list[int], codec: str, level: Level, dictionary: Dictionary | None
-) -> bytes:
+def _smallest(body: Body, codec: str, level: Level, dictionary: Dictionary | None) -> bytes:
+    raw, cuts, following = body
+    if following:
+        assert dictionary is not None
+        packed = dictionary.compress(raw, cuts, level)
+        return write_lead(_TABLES, len(raw), dictionary.name) + packed
     tried = [CODECS[codec]] if codec != "auto" else _worth_trying(len(raw))
     best, best_bytes = CODECS["none"], raw
     for number in tried:

@@ -18,7 +18,7 @@ from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.limits import MAX_FRAME_RAW_BYTES
 from whimbrel_protocol.words import PREFIX
 
-__all__ = ["CODECS", "CODEC_NAMES", "compress", "decompress"]
+__all__ = ["CODECS", "CODEC_NAMES", "NAMING", "compress", "decompress"]
 
 CODECS: Final = {
     "none": 0,
@@ -28,11 +28,16 @@ CODECS: Final = {
     "row": 4,
     "row-words": 5,
     "zstd-words": 6,
+    "zstd-tables": 7,
 }
 """Codec names and their ids on the wire. ``row`` is one event as its CBOR row, as it is;
 ``row-words`` the same as an LZ4 block whose matches may reach back into the words (see
 ``words``); ``zstd-words`` the columns, with the words before them; ``zstd-dictionary`` the same
-with a dictionary (see ``dictionaries``, which compresses and reads those itself)."""
+with a dictionary (see ``dictionaries``, which compresses and reads those itself), ``zstd-tables`` with
+one that has tables, to which the columns refer."""
+
+NAMING: Final = frozenset({CODECS["zstd-dictionary"], CODECS["zstd-tables"]})
+"""Codecs whose lead names a dictionary."""
 
 BodyReading = Callable[[bytes, int], bytes]
 """Gives back a body of the declared size, or raises what its library raises."""

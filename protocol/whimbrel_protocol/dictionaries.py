@@ -2,8 +2,10 @@
 
 A dictionary is named by its content and never changes; whoever has the content has the
 dictionary, wherever it came from. It is a zstd dictionary (RFC 8878, section 5) where it begins
-with that format's magic number, else raw content. It travels packed like columns: a lead, then
-the content, as it is or compressed (see ``lead``). Nobody here knows who keeps which.
+with that format's magic number, else raw content. Or it begins with a magic number of ours: then come the
+size of such a dictionary, which may be 0 for none, the dictionary, and tables (see ``tables``).
+It travels packed like columns: a lead, then the content, as it is or compressed (see ``lead``).
+Nobody here knows who keeps which.
 """
 
 from __future__ import annotations
@@ -17,20 +19,32 @@ import zstandard
 
 from whimbrel_protocol import zstdcodec
 from whimbrel_protocol.codecs import CODECS, compress, decompress
+from whimbrel_protocol.columns.regions import put_varint, read_varint
 from whimbrel_protocol.errors import LocalProtocolError, RemoteProtocolError
 from whimbrel_protocol.lead import DICTIONARY_NAME_BYTES, read_lead, write_lead
-from whimbrel_protocol.limits import MAX_DICTIONARY_BYTES
+from whimbrel_protocol.limits import MAX_DICTIONARY_BYTES, MAX_TABLES_BYTES
+from whimbrel_protocol.tables import Table, read_tables, write_tables
 
 __all__ = [
+    "MAX_CONTENT_BYTES",
     "NO_DICTIONARIES",
     "Dictionaries",
     "Dictionary",
     "UnknownDictionaryError",
     "dictionary_name",
+    "join_content",
     "named_dictionary",
     "pack_dictionary",
     "unpack_dictionary",
 ]
+
+_TABLES_MAGIC: Final = b"WBT1"
+"""What a dictionary with tables begins with; neither zstd's magic number nor a likely beginning."""
+
+_TABLES: Final = CODECS["zstd-tables"]
+
+MAX_CONTENT_BYTES: Final = len(_TABLES_MAGIC) + 3 + MAX_DICTIONARY_BYTES + MAX_TABLES_BYTES
+"""Of a dictionary with tables; 3 bytes are the size of its first part."""
 
 _PROBE: Final = b"a dictionary that cannot be loaded says so here" * 2
 _PROBE_PACKED: Final = zstdcodec.compress(_PROBE, ())
@@ -58,9 +72,11 @@ class Dictionary:
     Attributes:
         content: its bytes.
         name: see :func:`dictionary_name`.
+        zstd: the part that zstd refers to; empty where there are tables only.
+        tables: of what goes together.
     """
 
-    __slots__ = ("_compressors", "_loaded", "content", "name")
+    __slots__ = ("_compressors", "_loaded", "content", "name", "tables", "zstd")
 
     def __init__(self, content: bytes) -> None:
         """Load a dictionary.
@@ -68,13 +84,10 @@ class Dictionary:
         Raises:
             RemoteProtocolError: it is empty, too long, or begins as a zstd dictionary and is none.
         """
-        if not 1 <= len(content) <= MAX_DICTIONARY_BYTES:
-            raise RemoteProtocolError(
-                f"dictionary is {len(content)} bytes: must be 1 to {MAX_DICTIONARY_BYTES}"
-            )
         self.content = content
         self.name = dictionary_name(content)
-        self._loaded = zstandard.ZstdCompressionDict(content)
+        self.zstd, self.tables = _split_content(content)
+        self._loaded = zstandard.ZstdCompressionDict(self.zstd) if self.zstd else None
         self._compressors = zstdcodec.ByLevel(self._loaded)
         try:
             whole = self.decompress(_PROBE_PACKED, len(_PROBE)) == _PROBE
@@ -82,6 +95,11 @@ class Dictionary:
             raise RemoteProtocolError(f"dictionary of {len(content)} bytes: {exc}") from exc
         if not whole:
             raise RemoteProtocolError(f"dictionary of {len(content)} bytes gives back other bytes")
+
+    @property
+    def memory_bytes(self) -> int:
+        """About how much memory it takes: zstd's own tables, and a dozen objects' heads a row."""
+        return 2 * MAX_DICTIONARY_BYTES + 9 * (len(self.content) - len(self.zstd))
 
     def __repr__(self) -> str:
         return f"Dictionary({self.name.hex()}, {len(self.content)} bytes)"
@@ -123,12 +141,42 @@ def named_dictionary(columns: bytes) -> bytes:
         return b""
 
 
+def join_content(zstd: bytes, tables: Sequence[Table]) -> bytes:
+    """Return the content of a dictionary of these parts; without tables it is the first one."""
+    if not tables:
+        return zstd
+    content = bytearray(_TABLES_MAGIC)
+    put_varint(content, len(zstd))
+    return bytes(content) + zstd + write_tables(tables)
+
+
+def _split_content(content: bytes) -> tuple[bytes, tuple[Table, ...]]:
+    if not content.startswith(_TABLES_MAGIC):
+        if not 1 <= len(content) <= MAX_DICTIONARY_BYTES:
+            raise RemoteProtocolError(
+                f"dictionary is {len(content)} bytes: must be 1 to {MAX_DICTIONARY_BYTES}"
+            )
+        return content, ()
+    size_bytes, start = read_varint(content, len(_TABLES_MAGIC))
+    zstd, tables = content[start : start + size_bytes], content[start + size_bytes :]
+    if size_bytes > MAX_DICTIONARY_BYTES or len(tables) > MAX_TABLES_BYTES:
+        raise RemoteProtocolError(
+            f"dictionary has parts of {size_bytes} and {len(tables)} bytes: must be at most "
+            f"{MAX_DICTIONARY_BYTES} and {MAX_TABLES_BYTES}"
+        )
+    return zstd, read_tables(tables)
+
+
 def pack_dictionary(content: bytes) -> bytes:
     """Return a dictionary's content as it travels.
 
     Raises:
         LocalProtocolError: it is empty or too long.
     """
+    if content.startswith(_TABLES_MAGIC):
+        # a reader that knows nothing of tables must not take it for raw content
+        lead = write_lead(_TABLES, len(content), dictionary_name(content))
+        return lead + compress(CODECS["zstd"], content)
     if not 1 <= len(content) <= MAX_DICTIONARY_BYTES:
         raise LocalProtocolError(
             f"dictionary is {len(content)} bytes: must be 1 to {MAX_DICTIONARY_BYTES}"
@@ -144,11 +192,18 @@ def unpack_dictionary(packed: bytes) -> Dictionary:
     Raises:
         RemoteProtocolError: damaged, too long, or no dictionary.
     """
-    codec, raw_size_bytes, start, _ = read_lead(packed)
-    if codec not in {CODECS["none"], CODECS["zstd"]}:
-        raise RemoteProtocolError(f"dictionary is packed with codec {codec}: must be 0 or 2")
-    if raw_size_bytes > MAX_DICTIONARY_BYTES:
+    codec, raw_size_bytes, start, name = read_lead(packed)
+    if codec not in {CODECS["none"], CODECS["zstd"], _TABLES}:
+        raise RemoteProtocolError(f"dictionary is packed with codec {codec}: must be 0, 2 or 7")
+    most_bytes = MAX_CONTENT_BYTES if codec == _TABLES else MAX_DICTIONARY_BYTES
+    if raw_size_bytes > most_bytes:
         raise RemoteProtocolError(
-            f"dictionary is {raw_size_bytes} bytes: must be 1 to {MAX_DICTIONARY_BYTES}"
+            f"dictionary is {raw_size_bytes} bytes: must be 1 to {most_bytes}"
         )
-    return Dictionary(decompress(codec, packed[start:], raw_size_bytes))
+    reading = CODECS["zstd"] if codec == _TABLES else codec
+    dictionary = Dictionary(decompress(reading, packed[start:], raw_size_bytes))
+    if bool(dictionary.tables) != (codec == _TABLES) or name not in {b"", dictionary.name}:
+        raise RemoteProtocolError(
+            "dictionary is not packed as one of its kind, or has another name"
+        )
+    return dictionary

@@ -4,14 +4,14 @@
 
     byte      format version (high four bits, 1) and codec id (low four bits)
     varint    size of the body in bytes before compression; not with codec row
-    8 bytes   name of the dictionary; with codec zstd-dictionary only
+    8 bytes   name of the dictionary; with codecs zstd-dictionary and zstd-tables only
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from whimbrel_protocol.codecs import CODEC_NAMES, CODECS
+from whimbrel_protocol.codecs import CODEC_NAMES, CODECS, NAMING
 from whimbrel_protocol.columns.regions import put_varint, read_varint
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.limits import MAX_FRAME_RAW_BYTES
@@ -66,7 +66,7 @@ def read_lead(columns: bytes) -> Lead:
         raise RemoteProtocolError(
             f"declared size is {raw_size_bytes} bytes: must be at most {MAX_FRAME_RAW_BYTES}"
         )
-    if codec != CODECS["zstd-dictionary"]:
+    if codec not in NAMING:
         return Lead(codec, raw_size_bytes, start)
     name = columns[start : start + DICTIONARY_NAME_BYTES]
     if len(name) < DICTIONARY_NAME_BYTES:

@@ -83,6 +83,15 @@ MAX_DICTIONARY_BYTES: Final = 32 * 1024
 """One dictionary. Trained on frames of 20 events 16 KiB do most of what can be done, 32 KiB give
 three per cent more for rows with many different texts, 64 KiB less than one more."""
 
+MAX_TABLES_BYTES: Final = 64 * 1024
+"""The tables in one dictionary: about 2,000 articles with their descriptions and prices. Packed they are
+a third of that, which one message carries with the rest; as objects of a reader half a megabyte."""
+
+MAX_TABLES: Final = 16
+MAX_TABLE_COLUMNS: Final = 16
+MAX_TABLE_ROWS: Final = 4_096
+"""Tables in one dictionary, and columns that follow and rows in one table."""
+
 MAX_DICTIONARIES_NAMED: Final = 64
 """Dictionaries named in one message of the region, and kept there for one device at most."""
 

@@ -67,6 +67,7 @@ def test_there_are_vectors_of_every_codec() -> None:
     assert codecs.count("row-words") >= 2
     assert codecs.count("zstd-words") >= 2
     assert codecs.count("zstd-dictionary") >= 2
+    assert codecs.count("zstd-tables") >= 1
 
 
 def test_the_json_form_reads_what_json_cannot_say() -> None:
@@ -87,19 +88,20 @@ def test_a_columns_vector_decodes_to_its_events(path: Path, codec: str) -> None:
     assert repr(decode_events(data)) == repr(_events(vector))
 
 
-def test_a_vector_with_a_dictionary_decodes_with_it() -> None:
+@pytest.mark.parametrize(("codec", "vectors"), [("zstd-dictionary", 2), ("zstd-tables", 1)])
+def test_a_vector_with_a_dictionary_decodes_with_it(codec: str, vectors: int) -> None:
     found = 0
     for path in VECTORS:
         vector = json.loads(path.read_text())
-        if "zstd-dictionary" not in vector:
+        if codec not in vector:
             continue
         found += 1
         dictionary = unpack_dictionary(bytes.fromhex(vector["dictionary"]))
         assert hashlib.sha256(dictionary.content).hexdigest().startswith(dictionary.name.hex())
-        data = bytes.fromhex(vector["zstd-dictionary"])
-        assert columns_info(data)[0] == "zstd-dictionary"
+        data = bytes.fromhex(vector[codec])
+        assert columns_info(data)[0] == codec
         assert repr(decode_events(data, {dictionary.name: dictionary})) == repr(_events(vector))
-    assert found == 2
+    assert found == vectors
 
 
 @each_vector

@@ -2,7 +2,7 @@
 
 import pytest
 
-from whimbrel_protocol.codecs import CODEC_NAMES, CODECS
+from whimbrel_protocol.codecs import CODEC_NAMES, CODECS, NAMING
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.lead import check_declared_size, read_lead, write_lead
 from whimbrel_protocol.limits import MAX_FRAME_RAW_BYTES
@@ -11,7 +11,7 @@ from whimbrel_protocol.limits import MAX_FRAME_RAW_BYTES
 @pytest.mark.parametrize("codec", CODEC_NAMES, ids=CODEC_NAMES.get)
 def test_a_lead_is_read_as_it_was_written(codec: int) -> None:
     for size_bytes in (0, 1, 300, MAX_FRAME_RAW_BYTES):
-        name = b"the name" if codec == CODECS["zstd-dictionary"] else b""
+        name = b"the name" if codec in NAMING else b""
         lead = write_lead(codec, size_bytes, name)
         body = b"x" * 5
         found = read_lead(lead + body)

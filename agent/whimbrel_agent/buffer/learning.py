@@ -3,8 +3,9 @@
 Samples are the newest bodies of frames, in bounded memory. After 4, 8, 16, ... frames of this
 process dictionaries of three sizes are made from the older samples and judged on the newer ones:
 the best must save, over as many frames as were seen (1,024 at least), twice what it costs to send
-and keep. What has become useless is replaced the same way, since the present one is the measure. Pure
-but for the library that trains.
+and keep. What has become useless is replaced the same way, since the present one is the measure.
+Beside it go tables of values that follow from others (see ``relations``); with those it is judged by
+sealing the newest frames again. Pure but for the library that trains.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Final
 
 import zstandard
 
+from whimbrel_agent.buffer.relations import Relations
 from whimbrel_protocol import zstdcodec
-from whimbrel_protocol.batch import encode_events, uncompressed
-from whimbrel_protocol.dictionaries import Dictionary, pack_dictionary
+from whimbrel_protocol.batch import decode_events, encode_events, uncompressed
+from whimbrel_protocol.dictionaries import Dictionary, join_content, pack_dictionary
 from whimbrel_protocol.errors import ProtocolError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.lead import DICTIONARY_NAME_BYTES
@@ -44,6 +46,10 @@ cent more, since the largest dictionary came late."""
 
 FIRST_FRAMES: Final = 4
 MIN_SAMPLES: Final = 4
+
+RECENT_BYTES: Final = 24 * 1024
+RECENT_FRAMES: Final = 32
+"""The newest frames, whole, that a dictionary with tables is judged on: some 1,500 events."""
 
 JUDGED_SHARE: Final = 4
 """One sample in four, the newest, is not learned from but judged on."""
@@ -121,6 +127,8 @@ class Learner:
 
     def __init__(self) -> None:
         self._samples: deque[bytes] = deque()
+        self._recent: deque[tuple[bytes, Dictionary | None]] = deque(maxlen=RECENT_FRAMES)
+        self._relations = Relations()
         self._size_bytes = 0
         self._next_try = FIRST_FRAMES
         self.frames = 0
@@ -129,6 +137,11 @@ class Learner:
     def saw(self, events: Sequence[Event], columns: bytes, present: Dictionary | None) -> None:
         """Take note of a frame that was sealed, with the dictionary that it may name."""
         self.frames += 1
+        self._relations.take_up(() if present is None else present.tables)
+        self._relations.saw(events)
+        self._recent.append((columns, present))
+        while sum(len(one) for one, _ in self._recent) > RECENT_BYTES:
+            self._recent.popleft()
         if len(events) == 1:  # what is smallest may be its row; a dictionary is for columns
             columns = encode_events(events, codec="none")
         body = uncompressed(columns, {} if present is None else {present.name: present})
@@ -169,7 +182,40 @@ class Learner:
                 best = trial, learned.content
         assert best is not None
         self.last = judge(best[0])
-        return Dictionary(best[1]) if self.last.take else None
+        alone = Dictionary(best[1]) if self.last.take else None
+        return self._with_tables(alone, best[0], present)
+
+    def _with_tables(
+        self, alone: Dictionary | None, trial: Trial, present: Dictionary | None
+    ) -> Dictionary | None:
+        """Return the dictionary with tables where those pay too, else as it is.
+
+        Args:
+            alone: what was learned; None where it does not pay.
+            trial: what judging that showed.
+            present: the one in use, if any.
+        """
+        tables = self._relations.tables()
+        self._relations.look()
+        if not tables or not self._recent:
+            return alone
+        zstd = alone or present
+        joined = Dictionary(join_content(b"" if zstd is None else zstd.zstd, tables))
+        frames = [
+            decode_events(columns, {} if used is None else {used.name: used})
+            for columns, used in self._recent
+        ]
+        both = Trial(
+            frames=trial.frames,
+            judged=len(frames),
+            present_bytes=sum(len(encode_events(one, dictionary=present)) for one in frames),
+            learned_bytes=sum(len(encode_events(one, dictionary=joined)) for one in frames),
+            cost_bytes=len(pack_dictionary(joined.content)),
+        )
+        if net_bytes(both) < (0 if alone is None else net_bytes(trial)):
+            return alone
+        self.last = judge(both)
+        return Dictionary(joined.content)
 
 
 def train(samples: Sequence[bytes], size_bytes: int = LEARNED_BYTES) -> Dictionary:

@@ -58,7 +58,7 @@ from whimbrel_protocol.columns.texts import (
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.limits import MAX_FRAME_CBOR_BYTES
 
-__all__ = ["read_column", "write_column"]
+__all__ = ["read_column", "read_column_of", "write_column"]
 
 _INT64: Final = 2**63
 
@@ -106,12 +106,16 @@ def write_column(out: BodyWriter, values: Sequence[Any]) -> None:
 
 
 def read_column(body: BodyReader, count: int) -> list[Any]:
-    """Give back one column of ``count`` values.
+    """Give back one column of ``count`` values, at least one.
 
     Raises:
         RemoteProtocolError: malformed.
     """
-    kind = body.head.byte()
+    return read_column_of(body, count, body.head.byte())
+
+
+def read_column_of(body: BodyReader, count: int, kind: int) -> list[Any]:
+    """Give back one column whose kind byte was read; raises as :func:`read_column` does."""
     if kind == OPTIONAL:
         choices = read_integers(body, count)
         return _merge(

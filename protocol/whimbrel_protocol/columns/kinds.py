@@ -25,4 +25,7 @@ most frequent columns, which in small frames cost more than their values."""
 
 FLOAT_DECIMAL: Final = 13
 """FLOAT of form DECIMAL without exceptions; the exponent is added to this kind, so it is
-the last."""
+the last of its row."""
+
+FOLLOWS: Final = 64
+"""A column of which most texts follow from another column; see ``following``. Only for keys of data."""

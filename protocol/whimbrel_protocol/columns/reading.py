@@ -7,8 +7,10 @@ from itertools import repeat
 from typing import Any
 
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
-from whimbrel_protocol.columns.column import read_column
+from whimbrel_protocol.columns.column import read_column, read_column_of
+from whimbrel_protocol.columns.following import Following, read_following
 from whimbrel_protocol.columns.integers import read_integers
+from whimbrel_protocol.columns.kinds import FOLLOWS
 from whimbrel_protocol.columns.names import NameReader
 from whimbrel_protocol.columns.regions import BodyReader
 from whimbrel_protocol.columns.series import (
@@ -28,14 +30,15 @@ from whimbrel_protocol.limits import (
     MAX_FRAME_EVENTS,
     MAX_FRAME_VALUES,
 )
+from whimbrel_protocol.tables import Table
 
 __all__ = ["read_body"]
 
 _Row = tuple[Any, Any, Any, Any]
 
 
-def read_body(raw: bytes) -> list[Event]:
-    """Give back the events of a body, checked against every limit.
+def read_body(raw: bytes, tables: Sequence[Table] = ()) -> list[Event]:
+    """Give back the events of a body, checked against every limit; ``tables`` are what it may use.
 
     Raises:
         RemoteProtocolError: malformed, or an event breaks a limit.
@@ -53,7 +56,7 @@ def read_body(raw: bytes) -> list[Event]:
     times = read_times(body, places, count)
     events: dict[int, Event] = {}
     try:
-        rows = _read_shapes(body, shapes, series, list(map(len, places)))
+        rows = _read_shapes(body, shapes, series, list(map(len, places)), tables)
         body.close()
         for one, part in zip(series, places, strict=True):
             _fill(events, one, LANES[lane], zip(part, rows[one.shape.number], strict=False), times)
@@ -138,7 +141,11 @@ def _entry(table: list[Any], place: int) -> Any:
 
 
 def _read_shapes(
-    body: BodyReader, shapes: list[Shape], series: list[Series], sizes: list[int]
+    body: BodyReader,
+    shapes: list[Shape],
+    series: list[Series],
+    sizes: list[int],
+    tables: Sequence[Table],
 ) -> list[Iterator[_Row]]:
     for one, size in zip(series, sizes, strict=True):
         one.shape.size += size
@@ -147,18 +154,17 @@ def _read_shapes(
         raise RemoteProtocolError(f"frame has {cells} values: must be at most {MAX_FRAME_VALUES}")
     if not all(shape.size for shape in shapes):
         raise RemoteProtocolError("a shape is named but has no event")
-    return [_read_rows(body, shape) for shape in shapes]
+    return [_read_rows(body, shape, tables) for shape in shapes]
 
 
-def _read_rows(body: BodyReader, shape: Shape) -> Iterator[_Row]:
+def _read_rows(body: BodyReader, shape: Shape, tables: Sequence[Table]) -> Iterator[_Row]:
     size, flags = shape.size, shape.flags
     maps = bool(flags & MAPS)
-    data_columns = 1 if maps else len(shape.keys)
     extension_columns = int(bool(flags & EXTENSIONS)) if maps else len(shape.extension_keys)
     columns = ShapeColumns(
         subjects=read_column(body, size) if flags & SUBJECT else (),
         dedup_keys=read_column(body, size) if flags & DEDUP_KEY else (),
-        data=[read_column(body, size) for _ in range(data_columns)],
+        data=[read_column(body, size)] if maps else _read_data(body, shape, tables),
         extensions=[read_column(body, size) for _ in range(extension_columns)],
     )
     shape.close_look = not check_columns(shape, columns, body.budget)
@@ -171,6 +177,20 @@ def _read_rows(body: BodyReader, shape: Shape) -> Iterator[_Row]:
     subjects = columns.subjects or repeat(None, size)
     dedup_keys = columns.dedup_keys or repeat(None, size)
     return zip(subjects, dedup_keys, data, extensions, strict=True)
+
+
+def _read_data(body: BodyReader, shape: Shape, tables: Sequence[Table]) -> list[Sequence[Any]]:
+    """Give the columns of data; one that follows from another is told when all are read."""
+    keys = len(shape.keys)
+    columns: list[Sequence[Any] | Following] = []
+    for place in range(keys):
+        kind = body.head.byte()
+        columns.append(
+            read_following(body, shape.size, place, keys, tables)
+            if kind == FOLLOWS
+            else read_column_of(body, shape.size, kind)
+        )
+    return [one.resolve(columns) if isinstance(one, Following) else one for one in columns]
 
 
 def _turn(

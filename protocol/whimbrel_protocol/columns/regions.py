@@ -20,12 +20,16 @@ class BodyWriter:
 
     Args:
         light: streams of integers are planned with less work; see ``planning``.
+
+    Attributes:
+        following: a column in it refers to the dictionary's tables.
     """
 
-    __slots__ = ("budget", "head", "light", "noise", "planes", "text")
+    __slots__ = ("budget", "following", "head", "light", "noise", "planes", "text")
 
     def __init__(self, *, light: bool = False) -> None:
         self.light = light
+        self.following = False
         self.head = bytearray()
         self.text = bytearray()
         self.planes = bytearray()

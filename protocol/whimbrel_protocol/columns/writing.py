@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import write_column
+from whimbrel_protocol.columns.following import followers, write_following
 from whimbrel_protocol.columns.integers import write_integers
 from whimbrel_protocol.columns.names import NameWriter
 from whimbrel_protocol.columns.regions import BodyWriter, put_varint
@@ -24,16 +25,25 @@ from whimbrel_protocol.columns.times import write_times
 from whimbrel_protocol.errors import LocalProtocolError
 from whimbrel_protocol.event import Event, validate_event
 from whimbrel_protocol.limits import MAX_FRAME_VALUES
+from whimbrel_protocol.tables import Table
 
-__all__ = ["write_body"]
+__all__ = ["Body", "write_body"]
 
 _INT64: Final = 2**63
 
 
+class Body(NamedTuple):
+    """A body, where its regions other than the first start, and whether it needs the tables."""
+
+    raw: bytes
+    cuts: list[int]
+    following: bool = False
+
+
 def write_body(
-    events: Sequence[Event], lane: int, *, light: bool = False
-) -> tuple[bytes, list[int]]:
-    """Lay out events of one lane; give the body and where its regions start.
+    events: Sequence[Event], lane: int, *, light: bool = False, tables: Sequence[Table] = ()
+) -> Body:
+    """Lay out events of one lane; ``tables`` are those that the reader will have.
 
     Every limit is checked on the way, by columns. What is not even shaped like an event can
     end in TypeError, AttributeError or ValueError; ``validate_event`` then names the field.
@@ -66,8 +76,8 @@ def write_body(
             raise ValueError("a time is not an integer of 64 bits")
         write_times(out, accepted, [[event.time_ns for event in one.events] for one in series])
         for shape in shapes:
-            _write_shape(out, shape)
-    return out.finish()
+            _write_shape(out, shape, tables)
+    return Body(*out.finish(), out.following)
 
 
 def _write_tables(out: BodyWriter, series: list[Series], shapes: list[Shape]) -> None:
@@ -90,7 +100,7 @@ def _write_tables(out: BodyWriter, series: list[Series], shapes: list[Shape]) ->
         names.put(one.zone)
 
 
-def _write_shape(out: BodyWriter, shape: Shape) -> None:
+def _write_shape(out: BodyWriter, shape: Shape, tables: Sequence[Table]) -> None:
     events, flags = shape.events, shape.flags
     data = [event.data for event in events]
     extensions = [event.extensions for event in events] if flags & EXTENSIONS else []
@@ -109,7 +119,14 @@ def _write_shape(out: BodyWriter, shape: Shape) -> None:
         write_column(out, columns.subjects)
     if columns.dedup_keys:
         write_column(out, columns.dedup_keys)
-    for column in chain(columns.data, columns.extensions):
+    ways = followers(shape, columns.data, tables) if tables and not flags & MAPS else {}
+    for place, column in enumerate(columns.data):
+        if place in ways:
+            way = ways[place]
+            write_following(out, way, columns.data, place, tables[way.table])
+        else:
+            write_column(out, column)
+    for column in columns.extensions:
         write_column(out, column)
 
 

@@ -54,7 +54,7 @@ at_s = [10, 50]
 """
 
 LEARNING: Final = """
-story = "A device learns a dictionary."
+story = "A device learns a dictionary and what goes together."
 duration_s = 60
 drain_s = 120
 [fleet]
@@ -64,6 +64,7 @@ dictionaries = true
 [[load]]
 every_s = 1
 events = 20
+articles = 30
 steady = true
 """
 

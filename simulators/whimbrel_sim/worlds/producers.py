@@ -12,6 +12,7 @@ from whimbrel_protocol.event import Event
 
 from .books import Sender, Told
 from .device import Device
+from .goods import line_of
 from .scenario import Lines
 
 ANSWER_TIMEOUT_S: Final = 20.0
@@ -97,6 +98,8 @@ class Producer:
     def _event(self, number: int) -> Event:
         data: dict[str, object] = {"n": number, "v": self._random.randrange(1000)}
         data |= {f"w{place}": self._random.random() for place in range(self.load.numbers)}
+        if self.load.articles:
+            data |= line_of(self._random.randrange(self.load.articles), number)
         if self.load.padding_bytes:
             padding = self._random.randbytes(self._random.randrange(self.load.padding_bytes) // 2)
             data["note"] = padding.hex()

@@ -38,6 +38,7 @@ from whimbrel_aggregator.ingest.receipts import Settled
 from whimbrel_aggregator.ingest.verdict import Candidate, Decision
 from whimbrel_aggregator.journal.port import NewFrame
 from whimbrel_protocol import epoch
+from whimbrel_protocol.columns import following
 from whimbrel_protocol.lanes import Order
 from whimbrel_protocol.sequences import RangeSet
 from whimbrel_sim import sabotage_agent, sabotage_aggregator
@@ -52,6 +53,14 @@ CAP_FACTOR: Final = 3
 
 NEVER_S: Final = 1e6
 """Longer than a world goes on."""
+
+
+# ---------------------------------------------------------------------- of the protocol
+
+
+def tables_believed() -> None:
+    """What a dictionary's tables say holds, whatever an event says."""
+    put(following, "is_same", lambda *_: True)
 
 
 # ---------------------------------------------------------------------- of the region
@@ -242,6 +251,7 @@ SABOTAGES: Final = (
     ),
     _fault("garbled-commits", garbled_commits, stories.CUTS, Invariant.READABLE, Invariant.RECEIPT),
     _fault("dictionaries-forgotten", sabotage_aggregator.dictionaries_forgotten, stories.LEARNING, Invariant.READABLE),
+    _fault("tables-believed", tables_believed, stories.LEARNING, Invariant.FORGERY),
     _fault("any-order", any_order, stories.LYING_BROKER, Invariant.ORDER),
     _fault("signatures-off", signatures_off, stories.NEIGHBOUR, Invariant.FORGERY),
     _fault("free-on-puback", free_on_puback, stories.LYING_BROKER, Invariant.KEPT),

@@ -59,6 +59,7 @@ class Lines:
         steady: exactly ``every_s`` apart, exactly ``events`` in each.
         padding_bytes: text in every event, up to so long.
         numbers: fractions in every event, as of a meter; hardly any two are the same.
+        articles: of so many are its events lines, with what follows from the article.
         on: whose devices have this sender: a store's, one device by its name; empty for all.
         ruled: a rule of ``[agent]`` takes its events, so that only their counts come through.
     """
@@ -70,6 +71,7 @@ class Lines:
     steady: bool = False
     padding_bytes: int = 0
     numbers: int = 0
+    articles: int = 0
     on: str = ""
     ruled: bool = False
 

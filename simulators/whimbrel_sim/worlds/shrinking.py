@@ -204,6 +204,8 @@ def _lighter(line: Lines, until_s: float) -> Iterator[Lines]:
         yield replace(line, padding_bytes=0)
     if line.numbers:
         yield replace(line, numbers=0)
+    if line.articles:
+        yield replace(line, articles=0)
     for times in (4, 2):
         if line.every_s * times <= until_s:  # rarer than that is never
             yield replace(line, every_s=line.every_s * times)

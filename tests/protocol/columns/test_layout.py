@@ -34,7 +34,7 @@ def test_rare_shapes_fall_together_as_maps_without_losing_key_order() -> None:
     ] + [event(a=1)] * 5
     _, _, shapes = group_events(events)
     assert [shape.flags for shape in shapes] == [MAPS, 0]
-    raw, _ = write_body(events, 2)
+    raw = write_body(events, 2).raw
     assert repr(read_body(raw)) == repr(events)
 
 
@@ -90,7 +90,7 @@ def test_columns_that_may_hold_too_big_an_event_ask_for_a_close_look() -> None:
 
 def _raw(*edits: Callable[[bytearray], None]) -> bytes:
     """The body of two events ``{"v": 1}`` at sources a and b, with edits to its head."""
-    raw, _ = write_body([event("a", v=1), event("b", v=1)], 2)
+    raw = write_body([event("a", v=1), event("b", v=1)], 2).raw
     sizes, head = raw[:3], bytearray(raw[3 : 3 + raw[0]])
     for edit in edits:
         edit(head)

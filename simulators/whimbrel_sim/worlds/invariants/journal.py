@@ -12,6 +12,7 @@ from whimbrel_protocol.errors import ProtocolError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.lanes import Order
 from whimbrel_sim.worlds.books import Books, Sender
+from whimbrel_sim.worlds.goods import is_true
 from whimbrel_sim.worlds.invariants.violation import Invariant
 from whimbrel_sim.worlds.witness import Kept, Witness
 
@@ -166,6 +167,8 @@ class JournalAudit:
         if sender is None or not isinstance(number, int) or not sender.knows(number):
             self._report(Invariant.FORGERY, f"{region} has {source!r} {number!r} of {kept.where}")
             return
+        if not is_true(event.data, number):
+            self._report(Invariant.FORGERY, f"{source} {number} says what was never offered")
         if kept.fork:
             self.forks += 1
             if not sender.times(number):

@@ -1,0 +1,226 @@
+"""What goes together in what is sealed: collects rows for a dictionary's tables.
+
+An article's description and price follow from its number, a sensor's label from its id. Every two keys
+of a type's data are a candidate at first; those whose values do not come again, or differ when they
+do, are dropped at the next look, and for each key that follows the best one stays. Memory is bounded
+by rows. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import permutations
+from typing import Any, Final
+
+from whimbrel_protocol.columns.following import is_same
+from whimbrel_protocol.event import Event
+from whimbrel_protocol.limits import (
+    MAX_TABLE_COLUMNS,
+    MAX_TABLE_ROWS,
+    MAX_TABLES,
+    MAX_TABLES_BYTES,
+)
+from whimbrel_protocol.tables import KNOWN_TYPES, Table, write_tables
+
+MAX_KEPT: Final = 2_048
+"""Rows of one candidate, the ones that came last. A table has room for about as many articles."""
+
+MAX_CANDIDATES: Final = 64
+"""Every two of eight keys of one type; more are looked at when some of these were dropped."""
+
+LOOKED_AT: Final = 256
+"""Events of one frame at most: what goes together shows in some."""
+
+MAX_TEXT_CHARS: Final = 512
+"""Longer texts are no names of things."""
+
+LEAST_RIGHT: Final = 8
+"""Values must have come again with the same so often before a table is made of them."""
+
+LEAST_TIMES: Final = 4
+"""And so many times as often as with another one."""
+
+NEAR: Final = 32
+"""What comes again within so many values belongs to one happening, as a receipt does to its lines: no
+table made later has a use of it."""
+
+ROWS_A_RIGHT: Final = 16
+"""More rows than so many for each that came again: receipts, not articles."""
+
+NUMBER_CHARS: Final = 2
+"""What a number costs, beside a text of so many characters."""
+
+_NUMBER_BYTES: Final = 3
+"""What a number of a table takes in most columns."""
+
+_Name = tuple[str, str, str]
+_FOLLOWING_TYPES: Final = (str, int, float, bool)
+
+
+class _Candidate:
+    """What came of one type's two keys, and how well it held."""
+
+    __slots__ = ("_latest", "right", "rows", "saved_chars", "wrong")
+
+    def __init__(self) -> None:
+        self._latest: deque[Any] = deque(maxlen=NEAR)
+        self.rows: OrderedDict[Any, Any] = OrderedDict()
+        self.right = self.wrong = self.saved_chars = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is good for a table."""
+        return self.right >= LEAST_RIGHT and self.right >= LEAST_TIMES * self.wrong
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it has shown that no table will be made of it."""
+        differs = self.wrong >= LEAST_RIGHT and self.right < LEAST_TIMES * self.wrong
+        return differs or len(self.rows) > ROWS_A_RIGHT * (self.right + LEAST_RIGHT)
+
+    def saw(self, found: Iterable[tuple[Any, Any]]) -> None:
+        """Take the different pairs of one frame."""
+        rows = self.rows
+        for known, follows in found:
+            is_near = known in self._latest
+            self._latest.append(known)
+            if known in rows and is_same(rows[known], follows):
+                rows.move_to_end(known)
+                if not is_near:
+                    self.right += 1
+                    self.saved_chars += len(follows) if type(follows) is str else NUMBER_CHARS
+                continue
+            self.wrong += known in rows
+            rows[known] = follows
+        while len(rows) > MAX_KEPT:
+            rows.popitem(last=False)
+
+
+class Relations:
+    """Collects rows of one device's events."""
+
+    def __init__(self) -> None:
+        self._candidates: dict[_Name, _Candidate] = {}
+        self._dropped: set[_Name] = set()
+        self._taken_up = False
+
+    def take_up(self, tables: Sequence[Table]) -> None:
+        """Go on from a dictionary's tables that another process made; once."""
+        if self._taken_up:
+            return
+        self._taken_up = True
+        for table in tables:
+            for column, key in enumerate(table.follows):
+                one = self._candidates.setdefault((table.type, table.known, key), _Candidate())
+                before = {known: row[column] for known, row in table.rows.items()}
+                one.rows = OrderedDict(before) | one.rows
+                one.right += LEAST_RIGHT
+
+    def saw(self, events: Sequence[Event]) -> None:
+        """Take note of a frame that was sealed."""
+        by_type: dict[str, list[Event]] = {}
+        for event in events[:LOOKED_AT]:
+            by_type.setdefault(event.type, []).append(event)
+        for event_type, of_type in by_type.items():
+            for name in self._names(event_type, of_type[0].data):
+                self._candidates[name].saw(_pairs_of(of_type, *name[1:]))
+
+    def _names(self, event_type: str, first: Mapping[str, Any]) -> Iterator[_Name]:
+        keys = [key for key, value in first.items() if type(value) in _FOLLOWING_TYPES]
+        for known, follows in permutations(keys, 2):
+            name = (event_type, known, follows)
+            if type(first[known]) not in KNOWN_TYPES or name in self._dropped:
+                continue
+            if name not in self._candidates:
+                if len(self._candidates) >= MAX_CANDIDATES:
+                    continue
+                self._candidates[name] = _Candidate()
+            yield name
+
+    def look(self) -> None:
+        """Drop candidates that no table is made of; new ones are looked at from now on."""
+        chosen = {name for names in self._chosen().values() for name in names}
+        for name, candidate in list(self._candidates.items()):
+            beaten = candidate.holds and name not in chosen
+            if candidate.is_hopeless or beaten:
+                del self._candidates[name]
+                self._dropped.add(name)
+        if len(self._dropped) > 4 * MAX_CANDIDATES:
+            self._dropped.clear()
+
+    def _chosen(self) -> dict[tuple[str, str], list[_Name]]:
+        """Return the candidates for tables by type and known key, the most useful first."""
+        tables: dict[tuple[str, str], list[_Name]] = {}
+        following: set[tuple[str, str]] = set()
+        order = sorted(self._candidates.items(), key=lambda item: (-item[1].saved_chars, item[0]))
+        for name, candidate in order:
+            event_type, known, follows = name
+            lead, end = (event_type, known), (event_type, follows)
+            if not candidate.holds or lead in following or end in following or end in tables:
+                continue
+            if lead not in tables and len(tables) >= MAX_TABLES:
+                continue
+            names = tables.setdefault(lead, [])
+            if len(names) < MAX_TABLE_COLUMNS:
+                names.append(name)
+                following.add(end)
+        return tables
+
+    def tables(self) -> list[Table]:
+        """Return the tables that would be made now, the most useful first."""
+        room_bytes = MAX_TABLES_BYTES
+        while len(write_tables(made := self._made(room_bytes))) > MAX_TABLES_BYTES:
+            room_bytes -= MAX_TABLES_BYTES // 8
+        return made
+
+    def _made(self, room_bytes: int) -> list[Table]:
+        made: list[Table] = []
+        for (event_type, known), names in self._chosen().items():
+            columns = [self._candidates[name].rows for name in names]
+            rows, room_bytes = _rows_of(columns, room_bytes)
+            if rows:
+                made.append(Table(event_type, known, tuple(name[2] for name in names), rows))
+        return made
+
+
+def _rows_of(
+    columns: Sequence[Mapping[Any, Any]], room_bytes: int
+) -> tuple[dict[Any, tuple[Any, ...]], int]:
+    """Return the rows that came last and have all columns, and the bytes that are left."""
+    rows: dict[Any, tuple[Any, ...]] = {}
+    for known in reversed(columns[0]):
+        if not all(known in column for column in columns) or len(rows) >= MAX_TABLE_ROWS:
+            continue
+        row = tuple(column[known] for column in columns)
+        size_bytes = sum(map(_about_bytes, (known, *row)))
+        if size_bytes > room_bytes:
+            break
+        rows[known] = row
+        room_bytes -= size_bytes
+    only = {type(known) for known in rows}
+    if len(only) > 1:  # a column is of one kind
+        rows = {known: row for known, row in rows.items() if type(known) is str}
+    return dict(sorted(rows.items())), room_bytes
+
+
+def _about_bytes(value: Any) -> int:
+    return len(value.encode()) + 1 if type(value) is str else _NUMBER_BYTES
+
+
+def _pairs_of(events: Sequence[Event], known: str, follows: str) -> Iterable[tuple[Any, Any]]:
+    """Return the different pairs of two keys' values, in the order in which they come."""
+    pairs = ((event.data.get(known), event.data.get(follows)) for event in events)
+    return dict.fromkeys((a, b) for a, b in pairs if _is_thing(a) and _can_follow(b))
+
+
+def _is_thing(value: Any) -> bool:
+    if type(value) is int:
+        return -(2**63) <= value < 2**63
+    return type(value) is str and len(value) <= MAX_TEXT_CHARS
+
+
+def _can_follow(value: Any) -> bool:
+    if type(value) is float:
+        return is_same(value, value)  # neither NaN nor a zero, whose sign counts
+    return type(value) is bool or _is_thing(value)
