@@ -11,7 +11,7 @@ sealing the newest frames again. Pure but for the library that trains.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,9 +47,10 @@ cent more, since the largest dictionary came late."""
 FIRST_FRAMES: Final = 4
 MIN_SAMPLES: Final = 4
 
-RECENT_BYTES: Final = 24 * 1024
+RECENT_BYTES: Final = 8 * 1024
 RECENT_FRAMES: Final = 32
-"""The newest frames, whole, that a dictionary with tables is judged on: some 1,500 events."""
+"""The newest frames, whole, that a dictionary with tables is judged on: some 1,000 events, which take as
+long as one training."""
 
 JUDGED_SHARE: Final = 4
 """One sample in four, the newest, is not learned from but judged on."""
@@ -182,40 +183,36 @@ class Learner:
                 best = trial, learned.content
         assert best is not None
         self.last = judge(best[0])
-        alone = Dictionary(best[1]) if self.last.take else None
-        return self._with_tables(alone, best[0], present)
-
-    def _with_tables(
-        self, alone: Dictionary | None, trial: Trial, present: Dictionary | None
-    ) -> Dictionary | None:
-        """Return the dictionary with tables where those pay too, else as it is.
-
-        Args:
-            alone: what was learned; None where it does not pay.
-            trial: what judging that showed.
-            present: the one in use, if any.
-        """
+        alone = best[1] if self.last.take else b""
         tables = self._relations.tables()
         self._relations.look()
-        if not tables or not self._recent:
-            return alone
-        zstd = alone or present
-        joined = Dictionary(join_content(b"" if zstd is None else zstd.zstd, tables))
+        if not tables and (present is None or not present.tables):
+            return Dictionary(alone) if alone else None
+        kept = alone or (b"" if present is None else present.zstd)
+        return self._best_of({alone, join_content(kept, tables)} - {b""}, present)
+
+    def _best_of(self, contents: Iterable[bytes], present: Dictionary | None) -> Dictionary | None:
+        """Return the best of some dictionaries if it pays, judged by sealing the newest frames."""
         frames = [
             decode_events(columns, {} if used is None else {used.name: used})
             for columns, used in self._recent
         ]
-        both = Trial(
-            frames=trial.frames,
-            judged=len(frames),
-            present_bytes=sum(len(encode_events(one, dictionary=present)) for one in frames),
-            learned_bytes=sum(len(encode_events(one, dictionary=joined)) for one in frames),
-            cost_bytes=len(pack_dictionary(joined.content)),
-        )
-        if net_bytes(both) < (0 if alone is None else net_bytes(trial)):
-            return alone
-        self.last = judge(both)
-        return Dictionary(joined.content)
+        present_bytes = _sealed_bytes(frames, present)
+        best: tuple[Trial, bytes] | None = None
+        for content in sorted(contents):
+            trial = Trial(
+                frames=max(self.frames, LEAST_AHEAD),
+                judged=len(frames),
+                present_bytes=present_bytes,
+                learned_bytes=_sealed_bytes(frames, Dictionary(content)),
+                cost_bytes=len(pack_dictionary(content)),
+            )
+            if best is None or net_bytes(trial) > net_bytes(best[0]):
+                best = trial, content
+        if best is None:
+            return None
+        self.last = judge(best[0])
+        return Dictionary(best[1]) if self.last.take else None
 
 
 def train(samples: Sequence[bytes], size_bytes: int = LEARNED_BYTES) -> Dictionary:
@@ -236,6 +233,10 @@ def train(samples: Sequence[bytes], size_bytes: int = LEARNED_BYTES) -> Dictiona
     except (zstandard.ZstdError, ProtocolError):  # too few samples, or all of them alike
         return Dictionary(b"".join(samples)[-size_bytes:])
     return dictionary
+
+
+def _sealed_bytes(frames: Sequence[Sequence[Event]], dictionary: Dictionary | None) -> int:
+    return sum(len(encode_events(events, dictionary=dictionary)) for events in frames)
 
 
 def _plain_bytes(body: bytes) -> int:

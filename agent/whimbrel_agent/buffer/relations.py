@@ -8,7 +8,7 @@ by rows. Pure.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import permutations
 from typing import Any, Final
@@ -26,11 +26,15 @@ from whimbrel_protocol.tables import KNOWN_TYPES, Table, write_tables
 MAX_KEPT: Final = 2_048
 """Rows of one candidate, the ones that came last. A table has room for about as many articles."""
 
-MAX_CANDIDATES: Final = 64
-"""Every two of eight keys of one type; more are looked at when some of these were dropped."""
+MAX_CANDIDATES: Final = 48
+"""Every two of seven keys of one type; more are looked at when some of these were dropped."""
 
-LOOKED_AT: Final = 256
-"""Events of one frame at most: what goes together shows in some."""
+LOOKED_AT: Final = 128
+"""Events of one frame at most while there are many candidates: what goes together shows in some, and
+until the first look each keeps what it saw."""
+
+FEW_CANDIDATES: Final = 8
+"""With so many every event is looked at."""
 
 MAX_TEXT_CHARS: Final = 512
 """Longer texts are no names of things."""
@@ -65,7 +69,7 @@ class _Candidate:
 
     def __init__(self) -> None:
         self._latest: deque[Any] = deque(maxlen=NEAR)
-        self.rows: OrderedDict[Any, Any] = OrderedDict()
+        self.rows: dict[Any, Any] = {}  # the ones that came last are at the end
         self.right = self.wrong = self.saved_chars = 0
 
     @property
@@ -85,16 +89,23 @@ class _Candidate:
         for known, follows in found:
             is_near = known in self._latest
             self._latest.append(known)
-            if known in rows and is_same(rows[known], follows):
-                rows.move_to_end(known)
-                if not is_near:
-                    self.right += 1
-                    self.saved_chars += len(follows) if type(follows) is str else NUMBER_CHARS
-                continue
-            self.wrong += known in rows
+            before = rows.pop(known, None)
             rows[known] = follows
+            if before is None:
+                continue
+            if not is_same(before, follows):
+                self.wrong += 1
+            elif not is_near:
+                self.right += 1
+                self.saved_chars += _chars(follows)
         while len(rows) > MAX_KEPT:
-            rows.popitem(last=False)
+            del rows[next(iter(rows))]
+
+    def take_up(self, rows: Mapping[Any, Any]) -> None:
+        """Begin with what another process found good."""
+        self.rows = {**rows, **self.rows}
+        self.right += len(rows)
+        self.saved_chars += sum(map(_chars, rows.values()))
 
 
 class Relations:
@@ -113,14 +124,13 @@ class Relations:
         for table in tables:
             for column, key in enumerate(table.follows):
                 one = self._candidates.setdefault((table.type, table.known, key), _Candidate())
-                before = {known: row[column] for known, row in table.rows.items()}
-                one.rows = OrderedDict(before) | one.rows
-                one.right += LEAST_RIGHT
+                one.take_up({known: row[column] for known, row in table.rows.items()})
 
     def saw(self, events: Sequence[Event]) -> None:
         """Take note of a frame that was sealed."""
         by_type: dict[str, list[Event]] = {}
-        for event in events[:LOOKED_AT]:
+        few = len(self._candidates) <= FEW_CANDIDATES and bool(self._dropped)
+        for event in events if few else events[:LOOKED_AT]:
             by_type.setdefault(event.type, []).append(event)
         for event_type, of_type in by_type.items():
             for name in self._names(event_type, of_type[0].data):
@@ -202,6 +212,10 @@ def _rows_of(
     if len(only) > 1:  # a column is of one kind
         rows = {known: row for known, row in rows.items() if type(known) is str}
     return dict(sorted(rows.items())), room_bytes
+
+
+def _chars(value: Any) -> int:
+    return len(value) if type(value) is str else NUMBER_CHARS
 
 
 def _about_bytes(value: Any) -> int:

@@ -105,7 +105,7 @@ def test_the_hopeless_are_dropped_and_make_room_for_others() -> None:
 def test_memory_is_bounded_by_rows_and_a_table_by_its_bytes() -> None:
     relations = Relations()
     for frame in range(60):
-        numbers = [(frame * 97 + n) % 3_000 for n in range(LOOKED_AT)]
+        numbers = [(frame * 97 + n) % 1_500 for n in range(LOOKED_AT)]
         relations.saw(
             [
                 Event(
@@ -114,7 +114,14 @@ def test_memory_is_bounded_by_rows_and_a_table_by_its_bytes() -> None:
                 for n in numbers
             ]
         )
-    assert max(len(one.rows) for one in relations._candidates.values()) <= MAX_KEPT
+    for frame in range(40):
+        relations.saw(
+            [
+                Event(type="o", source="s", time_ns=0, data={"k": f"{frame}-{n}", "v": n})
+                for n in range(LOOKED_AT)
+            ]
+        )
+    assert max(len(one.rows) for one in relations._candidates.values()) == MAX_KEPT
     tables = relations.tables()
     assert len(tables) == 1
     assert 0.8 * MAX_TABLES_BYTES < len(write_tables(tables)) <= MAX_TABLES_BYTES
@@ -137,11 +144,13 @@ def test_values_that_cannot_stand_in_a_table_are_passed_over() -> None:
 
 
 def test_another_process_goes_on_from_the_tables_in_use() -> None:
-    before = Table("sale", "article", ("name",), {"1": ("one",), "2": ("two",)})
+    before = Table("sale", "article", ("name",), {f"{n}": (f"name {n}",) for n in range(1_900)})
     relations = Relations()
     relations.take_up([before])
     assert made(relations) == [("article", ("name",))]
     relations.take_up([Table("sale", "x", ("y",), {"1": ("one",)})])  # later ones are its own
+    assert made(relations) == [("article", ("name",))]
+    relations.look()
     assert made(relations) == [("article", ("name",))]
 
 
@@ -161,6 +170,25 @@ def test_a_learner_s_dictionary_has_the_tables_when_they_pay_and_frames_use_them
     assert ("article", ("name", "price")) in [(t.known, t.follows) for t in dictionary.tables]
     assert columns_info(columns)[0] == "zstd-tables"
     assert sum(sizes[-5:]) < 0.5 * sum(sizes[:5])
+
+
+def test_a_restarted_learner_keeps_the_tables_that_its_frames_use() -> None:
+    first, present = Learner(), None
+    for events in frames(64, 40):
+        first.saw(events, encode_events(events), None)
+    present = first.learn(None)
+    assert present is not None
+    assert present.tables
+    second = Learner()
+    dictionary = present
+    for events in frames(70, 40, seed=2):
+        columns = encode_events(events, dictionary=dictionary)
+        second.saw(events, columns, dictionary)
+        if second.is_due:
+            dictionary = second.learn(dictionary) or dictionary
+            assert [(table.known, table.follows) for table in dictionary.tables] == [
+                ("article", ("name", "price"))
+            ]
 
 
 def test_where_nothing_goes_together_a_dictionary_has_no_tables() -> None:
