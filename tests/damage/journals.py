@@ -61,7 +61,8 @@ async def open_direct(path: Path) -> SqliteJournal:
 
 def sealed(device: Device, first: int, *, size: int, lane: str = "normal") -> NewFrame:
     """A frame as the device sealed it, of about ``size`` bytes of columns."""
-    content = random.Random(f"{device.address} {lane} {first}").randbytes(size)
+    drawn = random.Random(f"{device.address} {lane} {first}").randbytes(size - 1)
+    content = b"\xf0" + drawn  # of a version that nobody knows, so that it may say anything
     data = device.frame(first, FRAME_EVENTS, lane=lane, content=content)
     header = open_frame(data).header
     frame = new_frame(device.stream(lane), first, FRAME_EVENTS, data=data)

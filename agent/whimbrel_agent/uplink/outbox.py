@@ -67,6 +67,7 @@ class Outbox:
         journal: where decisions are noted.
 
     Attributes:
+        in_flight_bytes: of frames that wait for a receipt.
         held: why the frame whose turn it is was not sent at the last look; None when all was.
     """
 
@@ -85,7 +86,7 @@ class Outbox:
         self._turns = Turns(shares)
         self._sends: dict[FrameKey, int] = {}
         self._wanted: dict[tuple[int, str], _Wanted] = {}
-        self._flying_bytes = 0
+        self.in_flight_bytes = 0
         self._more_now = False
         self._urgent = False
         self._stale = (0, 0)
@@ -99,7 +100,7 @@ class Outbox:
             queue.restart(newest.get(lane, 0))
         self._wanted.clear()
         self.held = None
-        self._flying_bytes = 0
+        self.in_flight_bytes = 0
         if len(self._sends) > SENDS_KEPT_WINDOWS * self.window.max_frames:
             self._sends.clear()  # frames evicted between links leave their count behind
 
@@ -154,7 +155,7 @@ class Outbox:
         for frame in frames:
             queue = self._queues[frame.lane]
             if key_of(frame) in queue.flights:
-                self._flying_bytes -= frame.size_bytes
+                self.in_flight_bytes -= frame.size_bytes
             queue.gone(frame)
             self._sends.pop(key_of(frame), None)
             self._counts.add("frames_gone")
@@ -166,7 +167,7 @@ class Outbox:
 
     def receipt(self, receipt: Receipt, now: Now) -> Answered:
         """Take what a verified receipt of the known generation settles."""
-        flying_bytes = self._flying_bytes
+        flying_bytes = self.in_flight_bytes
         matched = settled_bytes = 0
         newest: Flight | None = None
         for entry in receipt.entries:
@@ -177,7 +178,7 @@ class Outbox:
             self._counts.add(STATUS_COUNTERS[entry.status])
             self._sends.pop(key_of(frame), None)
             if flight is not None:
-                self._flying_bytes -= frame.size_bytes
+                self.in_flight_bytes -= frame.size_bytes
                 settled_bytes += frame.size_bytes
                 if flight.sends == 1 and (newest is None or flight.sent_s >= newest.sent_s):
                     newest = flight
@@ -213,7 +214,7 @@ class Outbox:
             return "wants_repeated"
         self.window.went_back(self.in_flight_frames, now_s)
         self._wanted[stream] = _Wanted(expected, now_s, filling=True)
-        self._flying_bytes -= self._bytes_in(state.lane)
+        self.in_flight_bytes -= self._bytes_in(state.lane)
         self._queues[state.lane].refill()
         return "wants"
 
@@ -221,7 +222,7 @@ class Outbox:
         """Take everything in flight as not arrived."""
         for queue in self._queues.values():
             queue.give_back(list(queue.flights.values()))
-        self._flying_bytes = 0
+        self.in_flight_bytes = 0
 
     def overdue(self, now_s: float, *, heard_s: float) -> Overdue | None:
         """Give back frames whose receipt is overdue; None when there are none.
@@ -247,7 +248,7 @@ class Outbox:
             if queue.order is Order.IN_ORDER:  # what follows was not taken either
                 overdue = list(queue.flights.values())
             queue.give_back(overdue)
-            self._flying_bytes -= sum(flight.frame.size_bytes for flight in overdue)
+            self.in_flight_bytes -= sum(flight.frame.size_bytes for flight in overdue)
         if not late:
             return None
         self._counts.add("timeouts", late)
@@ -305,7 +306,7 @@ class Outbox:
     def _in_flight(self) -> InFlight:
         frames, (stale_frames, stale_bytes) = self.in_flight_frames, self._stale
         return InFlight(
-            frames, self._flying_bytes, frames - stale_frames, self._flying_bytes - stale_bytes
+            frames, self.in_flight_bytes, frames - stale_frames, self.in_flight_bytes - stale_bytes
         )
 
     def _stale_flights(self, now_s: float) -> tuple[int, int]:
@@ -334,7 +335,7 @@ class Outbox:
         )  # fmt: skip
         deadline_s = now.mono_s + self.window.timeout_s(sends)
         queue.flights[key] = Flight(frame, now.mono_s, now.wall_ns, deadline_s, sends, mark)
-        self._flying_bytes += frame.size_bytes
+        self.in_flight_bytes += frame.size_bytes
         self._turns.sent(queue.lane, frame.size_bytes)
         self._counts.add("frames_sent")
         self._counts.add("bytes_sent", frame.size_bytes)
@@ -348,11 +349,6 @@ class Outbox:
     def in_flight_frames(self) -> int:
         """Frames that wait for a receipt."""
         return sum(len(queue.flights) for queue in self._queues.values())
-
-    @property
-    def in_flight_bytes(self) -> int:
-        """Their bytes."""
-        return self._flying_bytes
 
     def doing(self, now_s: float) -> str:
         """Say in words what is being sent, or what it waits for."""
