@@ -58,7 +58,7 @@ DECODE_EVENTS: Final = 1_000
 twenty milliseconds, and about 1 MB of objects beside the caller's own batch."""
 
 MAX_DICTIONARIES_BYTES: Final = 16 * 1024 * 1024
-"""Dictionaries in memory, ready for use: 256 without tables, 25 with the largest ones."""
+"""Dictionaries in memory, ready for use: 170 without tables, 10 with the largest ones."""
 
 _POSITION: Final = re.compile(r"(\d{1,18})\.(\d{1,5})", re.ASCII)
 

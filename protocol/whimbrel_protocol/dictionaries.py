@@ -46,6 +46,9 @@ _TABLES: Final = CODECS["zstd-tables"]
 MAX_CONTENT_BYTES: Final = len(_TABLES_MAGIC) + 3 + MAX_DICTIONARY_BYTES + MAX_TABLES_BYTES
 """Of a dictionary with tables; 3 bytes are the size of its first part."""
 
+_VALUE_BYTES: Final = 80
+"""About what a value of a table takes as an object, beside its text."""
+
 _PROBE: Final = b"a dictionary that cannot be loaded says so here" * 2
 _PROBE_PACKED: Final = zstdcodec.compress(_PROBE, ())
 
@@ -98,8 +101,9 @@ class Dictionary:
 
     @property
     def memory_bytes(self) -> int:
-        """About how much memory it takes: zstd's own tables, and a dozen objects' heads a row."""
-        return 2 * MAX_DICTIONARY_BYTES + 9 * (len(self.content) - len(self.zstd))
+        """About how much memory it takes: zstd's own tables, texts, and what objects take beside."""
+        values = sum(len(table.rows) * (2 + len(table.follows)) for table in self.tables)
+        return 2 * MAX_DICTIONARY_BYTES + len(self.content) + _VALUE_BYTES * values
 
     def __repr__(self) -> str:
         return f"Dictionary({self.name.hex()}, {len(self.content)} bytes)"

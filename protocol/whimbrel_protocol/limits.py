@@ -92,6 +92,10 @@ MAX_TABLE_COLUMNS: Final = 16
 MAX_TABLE_ROWS: Final = 4_096
 """Tables in one dictionary, and columns that follow and rows in one table."""
 
+MAX_TABLE_VALUES: Final = 16_384
+"""Values in all tables of a dictionary (rows times columns, the known one included): a constant column
+costs a few bytes for any number of rows, so bytes alone would let 1 kB become 60 MB of objects."""
+
 MAX_DICTIONARIES_NAMED: Final = 64
 """Dictionaries named in one message of the region, and kept there for one device at most."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from contextlib import suppress
 from typing import Any
 
@@ -107,6 +108,15 @@ def written(*columns: list[Any], known: str = "a", follows: tuple[str, ...] = ("
     return out.finish()[0]
 
 
+def _wide(rows: int, columns: int, first: int) -> Table:
+    keys = tuple(f"k{n}" for n in range(columns))
+    return Table("t", "a", keys, {first + n: (1,) * columns for n in range(rows)})
+
+
+def test_a_table_may_be_as_large_as_the_limit_on_values() -> None:
+    assert len(read_tables(write_tables([_wide(4_096, 3, 0)]))[0].rows) == 4_096
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [
@@ -118,6 +128,11 @@ def written(*columns: list[Any], known: str = "a", follows: tuple[str, ...] = ("
         (written(["x"], follows=()), "no key that follows"),
         (written(["x"], [1], follows=("a",)), "a key twice"),
         (written(["x"], [1]) + b"\0", "left over"),
+        (written(["x"], [[1]]), "no such value follows"),
+        (written(["x", "y"], [1, {"a": 1}]), "no such value follows"),
+        (written(["x"], [b"1"]), "no such value follows"),
+        (write_tables([_wide(4_096, 3, 0), _wide(1, 3, 1)]), "more than 16384 values"),
+        (write_tables([_wide(4_096, 4, 0)]), "more than 16384 values"),
         (b"", "end early"),
         (write_tables([]), "no tables"),
     ],
@@ -166,6 +181,26 @@ def test_the_largest_that_may_be_fits_into_one_message() -> None:
     content = join_content(noise, [Table("t", "a", ("b",), rows)])
     assert MAX_DICTIONARY_BYTES + MAX_TABLES_BYTES * 0.9 < len(content) <= MAX_CONTENT_BYTES
     assert len(pack_dictionary(content)) < MAX_PAYLOAD_BYTES - 1_000
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        Table("t", "a", ("b", "c"), {f"{n}": (f"description {n:09}", n / 4) for n in range(1_500)}),
+        Table("t", "a", ("b", "c", "d"), {n: (n + 10**6, n / 2, n + 10**9) for n in range(4_000)}),
+        Table("t", "a", ("b",), {n: ("the same " * 90,) for n in range(4_000)}),
+    ],
+    ids=["articles", "numbers", "one text"],
+)
+def test_it_takes_no_more_memory_than_it_says(table: Table) -> None:
+    content = join_content(b"", [table])
+    tracemalloc.start()
+    try:
+        dictionary = Dictionary(content)
+        taken_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken_bytes <= dictionary.memory_bytes <= 2_500_000
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from whimbrel_protocol.event import Event
 from whimbrel_protocol.limits import (
     MAX_TABLE_COLUMNS,
     MAX_TABLE_ROWS,
+    MAX_TABLE_VALUES,
     MAX_TABLES,
     MAX_TABLES_BYTES,
 )
@@ -186,21 +187,24 @@ class Relations:
 
     def _made(self, room_bytes: int) -> list[Table]:
         made: list[Table] = []
+        values = MAX_TABLE_VALUES
         for (event_type, known), names in self._chosen().items():
             columns = [self._candidates[name].rows for name in names]
-            rows, room_bytes = _rows_of(columns, room_bytes)
+            most = min(MAX_TABLE_ROWS, values // (1 + len(names)))
+            rows, room_bytes = _rows_of(columns, room_bytes, most)
+            values -= len(rows) * (1 + len(names))
             if rows:
                 made.append(Table(event_type, known, tuple(name[2] for name in names), rows))
         return made
 
 
 def _rows_of(
-    columns: Sequence[Mapping[Any, Any]], room_bytes: int
+    columns: Sequence[Mapping[Any, Any]], room_bytes: int, most: int
 ) -> tuple[dict[Any, tuple[Any, ...]], int]:
-    """Return the rows that came last and have all columns, and the bytes that are left."""
+    """Return at most so many rows that came last and have all columns, and the bytes left."""
     rows: dict[Any, tuple[Any, ...]] = {}
     for known in reversed(columns[0]):
-        if not all(known in column for column in columns) or len(rows) >= MAX_TABLE_ROWS:
+        if not all(known in column for column in columns) or len(rows) >= most:
             continue
         row = tuple(column[known] for column in columns)
         size_bytes = sum(map(_about_bytes, (known, *row)))
