@@ -188,7 +188,7 @@ def test_the_largest_that_may_be_fits_into_one_message() -> None:
     [
         Table("t", "a", ("b", "c"), {f"{n}": (f"description {n:09}", n / 4) for n in range(1_500)}),
         Table("t", "a", ("b", "c", "d"), {n: (n + 10**6, n / 2, n + 10**9) for n in range(4_000)}),
-        Table("t", "a", ("b",), {n: ("the same " * 90,) for n in range(4_000)}),
+        Table("t", "a", ("b",), dict.fromkeys(range(4_000), ("the same " * 90,))),
     ],
     ids=["articles", "numbers", "one text"],
 )
