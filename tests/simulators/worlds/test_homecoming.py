@@ -9,7 +9,13 @@ import pytest
 from whimbrel_agent.uplink import session
 from whimbrel_sim.patching import applied, put
 from whimbrel_sim.worlds import homecoming
-from whimbrel_sim.worlds.homecoming import Homecoming, come_home, most_in_a_second, story_of
+from whimbrel_sim.worlds.homecoming import (
+    Homecoming,
+    come_home,
+    most_in_a_second,
+    story_of,
+    together,
+)
 
 KEPT = Homecoming(
     devices=100,
@@ -58,6 +64,16 @@ def test_the_fullest_second_may_begin_anywhere() -> None:
     assert most_in_a_second([0.0, 1.0, 2.0]) == 1
 
 
+def test_regions_come_back_together() -> None:
+    one = replace(KEPT, starts_s=tuple(n / 4 for n in range(100)), most_in_a_second=4)
+    other = replace(one, starts_s=tuple(10 + n / 4 for n in range(100)), drained_s=43.0)
+    both = together([one, other])
+    assert (both.devices, both.started, both.most_in_a_second) == (200, 200, 8)
+    assert (both.drained_s, both.cpu_s, both.broken) == (43.0, 2.0, ())
+    assert both.faults() == []
+    assert together([one, replace(other, broken=("kept",))]).broken == ("kept",)
+
+
 def test_fleets_are_made_of_stores() -> None:
     fleet = story_of(10_000).fleet
     assert (fleet.stores, fleet.devices) == (200, 50)
@@ -66,9 +82,13 @@ def test_fleets_are_made_of_stores() -> None:
 def test_the_command_prints_and_says_by_its_status_what_it_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for found, status in ((KEPT, 0), (replace(KEPT, started=1), 1)):
+    whole = replace(KEPT, starts_s=tuple(n / 4 for n in range(100)))
+    for found, status in ((whole, 0), (replace(whole, started=1), 1)):
         monkeypatch.setattr(homecoming, "come_home", lambda *_, found=found: found)
         assert homecoming.main(["--devices", "100"]) == status
     said = capsys.readouterr()
     assert said.out.startswith("100 devices: at most 5 started in one second (5.0%)")
+    monkeypatch.setattr(homecoming, "come_home", lambda *_: whole)
+    assert homecoming.main(["--devices", "100", "--regions", "3"]) == 0
+    assert "together: 300 devices: at most 12 started" in capsys.readouterr().out
     assert said.err.startswith("missed: 1 of 100 devices")
