@@ -53,6 +53,10 @@ class Table:
     follows: tuple[str, ...]
     rows: Mapping[Any, Sequence[Any]]
 
+    def leads_from(self, known: Sequence[Any]) -> bool:
+        """Say whether values are all of the one type that its known ones are."""
+        return set(map(type, known)) == {type(next(iter(self.rows)))}
+
 
 def write_tables(tables: Sequence[Table]) -> bytes:
     """Return tables as bytes; their numbers and types must be the allowed ones."""

@@ -168,51 +168,48 @@ class Learner:
         cut = len(samples) - max(1, len(samples) // JUDGED_SHARE)
         judged = [(one, _plain_bytes(one)) for one in samples[cut:]]
         present_bytes = _packed_bytes(judged, present)
-        best: tuple[Trial, bytes] | None = None
-        for size_bytes in SIZES_BYTES:
-            learned = train(samples[:cut], size_bytes)
-            trial = Trial(
-                frames=max(self.frames, LEAST_AHEAD),
-                judged=len(judged),
-                present_bytes=present_bytes,
-                learned_bytes=_packed_bytes(judged, learned),
-                cost_bytes=len(pack_dictionary(learned.content)),
-            )
-            if best is None or net_bytes(trial) > net_bytes(best[0]):
-                # its content only: one that has compressed holds a megabyte of the library's
-                best = trial, learned.content
-        assert best is not None
-        self.last = judge(best[0])
-        alone = best[1] if self.last.take else b""
+        # contents only: a dictionary that has compressed holds a megabyte of the library's
+        alone = self._best(
+            self._trial(len(judged), present_bytes, _packed_bytes(judged, learned), learned)
+            for learned in (train(samples[:cut], size_bytes) for size_bytes in SIZES_BYTES)
+        )
         tables = self._relations.tables()
         self._relations.look()
         if not tables and (present is None or not present.tables):
             return Dictionary(alone) if alone else None
         kept = alone or (b"" if present is None else present.zstd)
-        return self._best_of({alone, join_content(kept, tables)} - {b""}, present)
-
-    def _best_of(self, contents: Iterable[bytes], present: Dictionary | None) -> Dictionary | None:
-        """Return the best of some dictionaries if it pays, judged by sealing the newest frames."""
         frames = [
             decode_events(columns, {} if used is None else {used.name: used})
             for columns, used in self._recent
         ]
         present_bytes = _sealed_bytes(frames, present)
-        best: tuple[Trial, bytes] | None = None
-        for content in sorted(contents):
-            trial = Trial(
-                frames=max(self.frames, LEAST_AHEAD),
-                judged=len(frames),
-                present_bytes=present_bytes,
-                learned_bytes=_sealed_bytes(frames, Dictionary(content)),
-                cost_bytes=len(pack_dictionary(content)),
-            )
-            if best is None or net_bytes(trial) > net_bytes(best[0]):
-                best = trial, content
+        contents = sorted({alone, join_content(kept, tables)} - {b""})
+        best = self._best(
+            self._trial(len(frames), present_bytes, _sealed_bytes(frames, learned), learned)
+            for learned in map(Dictionary, contents)
+        )
+        return Dictionary(best) if best else None
+
+    def _trial(
+        self, judged: int, present_bytes: int, learned_bytes: int, learned: Dictionary
+    ) -> tuple[Trial, bytes]:
+        """Return what judging a dictionary showed, and its content."""
+        trial = Trial(
+            frames=max(self.frames, LEAST_AHEAD),
+            judged=judged,
+            present_bytes=present_bytes,
+            learned_bytes=learned_bytes,
+            cost_bytes=len(pack_dictionary(learned.content)),
+        )
+        return trial, learned.content
+
+    def _best(self, trials: Iterable[tuple[Trial, bytes]]) -> bytes:
+        """Judge the best of some trials; return its content, empty where it does not pay."""
+        best = max(trials, key=lambda one: net_bytes(one[0]), default=None)
         if best is None:
-            return None
+            return b""
         self.last = judge(best[0])
-        return Dictionary(best[1]) if self.last.take else None
+        return best[1] if self.last.take else b""
 
 
 def train(samples: Sequence[bytes], size_bytes: int = LEARNED_BYTES) -> Dictionary:

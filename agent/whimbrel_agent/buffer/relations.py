@@ -119,7 +119,7 @@ class Relations:
 
     def take_up(self, tables: Sequence[Table]) -> None:
         """Go on from a dictionary's tables that another process made; once."""
-        if self._taken_up:
+        if self._taken_up or not tables:
             return
         self._taken_up = True
         for table in tables:

@@ -55,7 +55,7 @@ def followers(shape: Shape, columns: Columns, tables: Sequence[Table]) -> dict[i
         known = places.get(table.known)
         if table.type != shape.type or known is None or known in found:
             continue
-        if set(map(type, columns[known])) != {type(next(iter(table.rows)))}:
+        if not table.leads_from(columns[known]):
             continue
         leading = {way.known for way in found.values()}
         for column, key in enumerate(table.follows):
@@ -117,7 +117,7 @@ class Following:
             RemoteProtocolError: the known column is of other values, or rows do not add up.
         """
         known, rows, column = columns[self.known], self.table.rows, self.column
-        if isinstance(known, Following) or set(map(type, known)) != {type(next(iter(rows)))}:
+        if isinstance(known, Following) or not self.table.leads_from(known):
             raise RemoteProtocolError("a column follows from one of other values than its table's")
         values = [rows[key][column] if key in rows else _NOTHING for key in known]
         for at in self.wrong:

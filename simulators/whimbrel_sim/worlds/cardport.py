@@ -11,8 +11,8 @@ from typing import Final, Protocol
 from whimbrel_protocol.errors import WhimbrelError
 from whimbrel_sim.cards.faults import Faults
 
-DATABASE_SUFFIX: Final = ".db"
 LOCK_SUFFIX: Final = ".lock"
+DATABASE_SUFFIX: Final = ".db"
 """Of files that are the same, byte for byte, in every run of a seed.
 
 The log beside such a file is not: SQLite draws the salt of its frames from the operating system.

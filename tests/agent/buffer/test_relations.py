@@ -146,6 +146,7 @@ def test_values_that_cannot_stand_in_a_table_are_passed_over() -> None:
 def test_another_process_goes_on_from_the_tables_in_use() -> None:
     before = Table("sale", "article", ("name",), {f"{n}": (f"name {n}",) for n in range(1_900)})
     relations = Relations()
+    relations.take_up([])  # the region has not yet said that it keeps them
     relations.take_up([before])
     assert made(relations) == [("article", ("name",))]
     relations.take_up([Table("sale", "x", ("y",), {"1": ("one",)})])  # later ones are its own
