@@ -15,6 +15,7 @@ from whimbrel_agent.energy.flushing import Waiting
 from whimbrel_agent.logs import Streak
 from whimbrel_agent.ports import Clock
 from whimbrel_agent.scheduler import SealDecision, SealInputs, decide
+from whimbrel_agent.uplink.outlook import Outlook
 from whimbrel_protocol.lanes import LANES
 
 RETRY_FULL_NS = 5_000_000_000
@@ -32,8 +33,8 @@ class Sender(Protocol):
         ...
 
     @property
-    def can_send(self) -> bool:
-        """Whether frames can leave now."""
+    def outlook(self) -> Outlook:
+        """Whether frames can leave now, and in which detail."""
         ...
 
     def frames_sealed(self, *, urgent: bool) -> None:
@@ -90,8 +91,8 @@ class SealingTask:
 
     async def _look(self) -> int | None:
         now_ns = self._clock.mono_ns()
-        if self._buffer.has_windows:
-            self._buffer.tell_sending(sending=self._sender.can_send)
+        outlook = self._sender.outlook
+        self._buffer.look_out(sending=outlook.can_send, asked=outlook.asked)
         try:
             result = await self._buffer.seal_due(now_ns)
         except BufferFullError as error:

@@ -160,6 +160,8 @@ def _uplink(status: Mapping[str, Any]) -> Iterator[str]:
         f"{uplink['in_flight_frames']} frames, {_size(uplink['in_flight_bytes'])} of "
         f"{_size(window['window_bytes'])}, credit {'none' if credit is None else _size(credit)}",
     )
+    if window["asked"] != "full":
+        yield _line("detail", f"the region asks for series of numbers to be {window['asked']}")
     yield from _link(window)
 
 

@@ -229,6 +229,7 @@ class LadderConfig:
         store_only_after_s: nothing of them.
         shed_after_s: nothing of the lane high either; ``critical`` is never left out.
         sample_one_in: how many events one stands for.
+        push_down: whether devices are asked to thin their series of numbers too.
     """
 
     sampled_after_s: float | None = None
@@ -236,6 +237,7 @@ class LadderConfig:
     store_only_after_s: float | None = None
     shed_after_s: float | None = None
     sample_one_in: int = 10
+    push_down: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,8 +50,13 @@ def read_ladder(table: Table) -> LadderConfig:
                 name, f"is {age_s:g}, not above {above} ({least_s:g})", "let the ages rise"
             )
     one_in = table.integer("sample_one_in", LadderConfig().sample_one_in, low=2, high=100_000)
+    push_down = table.flag("push_down", default=False)
+    if push_down and not given:
+        raise table.error(
+            "push_down", "is set, and there is no rung", f"set one of {names[0]}, ..."
+        )
     table.done()
-    return LadderConfig(**ages, sample_one_in=one_in)
+    return LadderConfig(**ages, sample_one_in=one_in, push_down=push_down)
 
 
 def read_limits(tables: list[Table]) -> tuple[LimitConfig, ...]:

@@ -136,6 +136,15 @@ class Table:
             raise self.error(key, f"is {value!r:.60}", f"use one of: {listed}")
         return str(value)
 
+    def flag(self, key: str, *, default: bool) -> bool:
+        """Take true or false."""
+        value = self._take(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise self.error(key, f"is {value!r:.60}", "write true or false")
+        return value
+
     def texts(self, key: str, default: Sequence[str] | None = None) -> tuple[str, ...]:
         """Take a list of texts."""
         value = self._take(key)

@@ -2,7 +2,7 @@
 
 Keys of the map: 1 version, 2..5 address, 6 nonce, 7 generation, 8 streams, 9 entries, 10 echo,
 11 received, 12 sent, 13 credit bytes, 14 credit lifetime, 15 floor, 16 text, 17 retry,
-18 packed dictionary, 19 needed, 20 names of dictionaries and their status.
+18 packed dictionary, 19 needed, 20 names of dictionaries and their status, 21 detail.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from .messages import (
     MAX_TEXT,
     NONCE_BYTES,
     Credit,
+    Detail,
     DictionaryAnswer,
     DictionaryOffer,
     DictionaryStatus,
@@ -122,14 +123,14 @@ def _to_map(message: Message) -> dict[int, object]:
             fields[7] = message.generation
             fields[9] = [_entry_list(entry) for entry in message.entries]
             fields[11], fields[12] = message.received_ns, message.sent_ns
-            fields[13], fields[14] = message.credit.size_bytes, message.credit.lifetime_s
+            fields |= _credit_map(message.credit)
         case ResumeAnswer():
             fields[1] = message.version
             fields[6], fields[7] = message.nonce, message.generation
             fields[8] = [_state_list(state) for state in message.streams]
             fields[10], fields[11] = message.echo_sent_ns, message.received_ns
             fields[12], fields[15] = message.sent_ns, message.epoch_floor
-            fields[13], fields[14] = message.credit.size_bytes, message.credit.lifetime_s
+            fields |= _credit_map(message.credit)
         case Want():
             fields[7] = message.generation
             fields[8] = [_state_list(state) for state in message.streams]
@@ -143,6 +144,11 @@ def _to_map(message: Message) -> dict[int, object]:
             fields[7] = message.generation
             fields[20] = [[name, int(status)] for name, status in message.entries]
     return fields
+
+
+def _credit_map(credit: Credit) -> dict[int, object]:
+    fields: dict[int, object] = {13: credit.size_bytes, 14: credit.lifetime_s}
+    return fields | {21: int(credit.detail)} if credit.detail else fields
 
 
 def _entry_list(entry: ReceiptEntry) -> list[object]:
@@ -194,7 +200,13 @@ def _credit(fields: Reader) -> Credit:
     return Credit(
         fields.integer(13, "credit", low=0, high=MAX_CREDIT_BYTES),
         fields.integer(14, "credit lifetime", low=0, high=MAX_CREDIT_LIFETIME_S),
+        _detail(fields),
     )
+
+
+def _detail(fields: Reader) -> Detail:
+    """Read how much is asked for; a later version may know of less than we do."""
+    return Detail(min(fields.integer(21, "detail", low=0, high=255, default=0), max(Detail)))
 
 
 def _row(item: object, sizes: tuple[int, ...]) -> list[object]:

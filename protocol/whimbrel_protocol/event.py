@@ -23,7 +23,18 @@ from whimbrel_protocol.limits import (
 from whimbrel_protocol.names import is_name
 from whimbrel_protocol.values import SHORT_TEXT, check_key, check_text, check_value, join_path
 
-__all__ = ["Event", "event_row", "make_event", "validate_event"]
+__all__ = [
+    "SUMMARY_COUNT",
+    "SUMMARY_FROM",
+    "Event",
+    "event_row",
+    "make_event",
+    "validate_event",
+]
+
+SUMMARY_COUNT: Final = "summarycount"
+SUMMARY_FROM: Final = "summaryfrom"
+"""Extensions of an event that a device put in the place of many: how many, the time of the first, ns."""
 
 _INT64: Final = 2**63
 _EVENT_OVERHEAD_BYTES: Final = 64

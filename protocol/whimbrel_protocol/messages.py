@@ -48,12 +48,24 @@ class ReceiptEntry:
     reason: int = 0
 
 
+class Detail(IntEnum):
+    """How much of its series of numbers the region asks of a device. Numbers are on the wire."""
+
+    FULL = 0
+    """Everything."""
+    SAMPLED = 1
+    """Every other value of each series in a frame."""
+    SUMMARISED = 2
+    """One summary of each series in a frame."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """How many bytes a device may have in flight, and for how long that holds."""
+    """How many bytes a device may have in flight, in which detail, and for how long that holds."""
 
     size_bytes: int
     lifetime_s: int
+    detail: Detail = Detail.FULL
 
 
 @dataclass(frozen=True, slots=True)

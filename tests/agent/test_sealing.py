@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,20 @@ from buffers.harness import answer
 from servers.waiting import eventually
 from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.buffer.store import Buffer
-from whimbrel_agent.buffer.values import BufferConfig, BufferFullError, LaneConfig, SealResult
+from whimbrel_agent.buffer.values import (
+    BufferConfig,
+    BufferFullError,
+    LaneConfig,
+    Overflow,
+    SealResult,
+)
 from whimbrel_agent.clock import SystemClock
 from whimbrel_agent.energy.flushing import Waiting
 from whimbrel_agent.sealing import SealingTask
+from whimbrel_agent.uplink.outlook import Outlook
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.keys import PrivateKey
+from whimbrel_protocol.messages import Detail
 from whimbrel_protocol.names import Address
 
 ADDRESS = Address(tenant="acme", region="eu-1", store="store-1", device="till-1")
@@ -34,10 +43,11 @@ class Told:
         self.rests = rests
         self.waits: list[tuple[tuple[Waiting, ...], bool]] = []
         self.can_send_now: Sequence[bool] = (True,)
+        self.asked = Detail.FULL
 
     @property
-    def can_send(self) -> bool:
-        return self.can_send_now[0]
+    def outlook(self) -> Outlook:
+        return Outlook(self.can_send_now[0], self.asked)
 
     def frames_sealed(self, *, urgent: bool) -> None:
         self.sealed.append(1)
@@ -131,6 +141,17 @@ async def test_while_the_radio_is_on_nobody_is_told(tmp_path: Path) -> None:
         await buffer.accept([EVENT])
         await eventually(lambda: bool(told.sealed), timeout_s=20, what="a frame")
         assert told.waits == []
+
+
+async def test_the_buffer_is_told_what_detail_the_region_asks_for(tmp_path: Path) -> None:
+    async with sealing_buffer(tmp_path, lanes={"bulk": LaneConfig(overflow=Overflow.THIN)}) as (
+        buffer,
+        told,
+    ):
+        told.asked = Detail.SUMMARISED
+        await buffer.accept([replace(EVENT, lane="bulk")] * 10)
+        await eventually(lambda: bool(told.sealed), timeout_s=20, what="a frame")
+        assert [f.count for f in await buffer.pending("bulk", 0, 10)] == [1]
 
 
 async def test_the_buffer_is_told_before_each_look_whether_frames_can_leave(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from whimbrel_agent.power.reading import PowerReading
 from whimbrel_agent.status import Status, buffer_table, status_table
 from whimbrel_agent.uplink.figures import LinkState, ResumeState, SessionFigures
 from whimbrel_agent.uplink.offset import OffsetSample
-from whimbrel_agent.uplink.probing import NO_CREDIT
 from whimbrel_agent.uplink.window import WindowFigures
 from whimbrel_protocol.lanes import LANES, ClockQuality, GapReason
+from whimbrel_protocol.messages import Detail
 from whimbrel_protocol.names import Address
 
 NOW_NS = 1_795_354_000_000_000_000
@@ -130,14 +130,11 @@ def test_a_window_is_told_with_what_waits_and_what_it_cost() -> None:
     assert "window" not in buffer_table(status(None).to_json()["buffer"])
 
 
-def test_frames_can_leave_unless_the_region_says_no() -> None:
-    assert FIGURES.can_send
-    assert replace(FIGURES, resume=ResumeState.APPLYING).can_send
-    assert not replace(FIGURES, resume=ResumeState.ASKED).can_send
-    assert not replace(FIGURES, link=LinkState.CONNECTING).can_send
-    for probing, can in (("the credit has expired", True), (NO_CREDIT, False)):
-        window = replace(FIGURES.window, probing=probing)
-        assert replace(FIGURES, window=window).can_send is can
+def test_it_says_that_the_region_asks_for_less() -> None:
+    assert "detail " not in status_table(status(FIGURES).to_json())
+    window = replace(FIGURES.window, asked=Detail.SUMMARISED)
+    table = status_table(status(replace(FIGURES, window=window)).to_json())
+    assert "detail          the region asks for series of numbers to be summarised" in table
 
 
 def power(*, under_voltage: bool | None = None, watts: float | None = None) -> PowerFigures:

@@ -101,6 +101,7 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
             sampled_after_s = 60
             store_only_after_s = 3600.5
             sample_one_in = 4
+            push_down = true
             [returning]
             share_per_s = 0.5
             least_per_s = 20
@@ -135,7 +136,9 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
     assert [forward.ladder for forward in config.forwards] == [
         LadderConfig(),
         LadderConfig(),
-        LadderConfig(sampled_after_s=60, store_only_after_s=3600.5, sample_one_in=4),
+        LadderConfig(
+            sampled_after_s=60, store_only_after_s=3600.5, sample_one_in=4, push_down=True
+        ),
     ]
     assert config.returning == ReturningConfig(share_per_s=0.5, least_per_s=20)
     assert config.limits == (
@@ -210,6 +213,26 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
                 ),
             ),
             r"store_only_after_s is 60, not above sampled_after_s \(60\); let the ages rise",
+        ),
+        (
+            (
+                "[journal]",
+                (
+                    '[[forward]]\nname = "a"\nkind = "files"\ndir = "o"\n[forward.ladder]\n'
+                    "push_down = true\n[journal]"
+                ),
+            ),
+            r"push_down is set, and there is no rung; set one of sampled_after_s",
+        ),
+        (
+            (
+                "[journal]",
+                (
+                    '[[forward]]\nname = "a"\nkind = "files"\ndir = "o"\n[forward.ladder]\n'
+                    "push_down = 1\n[journal]"
+                ),
+            ),
+            "push_down is 1; write true or false",
         ),
         (
             ("[journal]", "[returning]\nshare_per_s = 0\n[journal]"),

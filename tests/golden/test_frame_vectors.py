@@ -20,6 +20,8 @@ from whimbrel_protocol.names import Address
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
 FRAMES = sorted((VECTORS / "frames").glob("*.json"))
 MESSAGES = sorted((VECTORS / "messages").glob("*.json"))
+LATER = ", detail=<Detail.FULL: 0>"
+"""Fields that older vectors do not show, since they came later, with what they have when absent."""
 
 
 def _header(fields: dict[str, Any]) -> FrameHeader:
@@ -64,6 +66,6 @@ def test_a_message_vector_seals_and_opens_to_the_same(path: Path) -> None:
     opened = open_message(data)
     opened.signed.verify(key.public)
     assert type(opened.message) in messages.MESSAGE_TYPES
-    assert repr(opened.message) == vector["value"]
+    assert repr(opened.message).replace(LATER, "") == vector["value"]
     assert opened.signed.payload.hex() == vector["payload"]
     assert seal_message(opened.message, key) == data

@@ -13,6 +13,7 @@ from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.limits import MAX_DICTIONARIES_NAMED, MAX_RECEIPT_ENTRIES
 from whimbrel_protocol.messages import (
     Credit,
+    Detail,
     DictionaryAnswer,
     DictionaryOffer,
     DictionaryStatus,
@@ -48,6 +49,7 @@ entries = st.builds(
     st.sampled_from(list(Status)),
     st.integers(0, 9),
 )
+credits_given = st.builds(Credit, st.just(4_000_000), st.just(300), st.sampled_from(Detail))
 states = st.builds(
     StreamState,
     epochs,
@@ -71,7 +73,7 @@ messages = st.one_of(
         st.lists(entries, max_size=5).map(tuple),
         times,
         times,
-        st.just(CREDIT),
+        credits_given,
     ),
     st.builds(
         ResumeAnswer,
@@ -84,7 +86,7 @@ messages = st.one_of(
         times,
         times,
         times,
-        st.just(CREDIT),
+        credits_given,
     ),
     st.builds(Want, st.just(ADDRESS), digests, st.lists(states, max_size=5).map(tuple)),
     st.builds(Hold, st.just(ADDRESS), st.text(max_size=50), st.integers(0, 3600)),
@@ -103,6 +105,23 @@ def test_a_sealed_message_opens_to_the_same_value(message: Message) -> None:
     opened = open_message(seal_message(message, KEY))
     opened.signed.verify(KEY.public)
     assert opened.message == message
+
+
+def test_a_region_that_knows_of_less_detail_than_we_do_is_understood() -> None:
+    receipt = Receipt(ADDRESS, b"g" * 8, (), 1, 2, CREDIT)
+    kind, fields = cborform.load(open_message(seal_message(receipt, KEY)).signed.payload, "message")
+    for said, heard in (
+        (0, Detail.FULL),
+        (1, Detail.SAMPLED),
+        (2, Detail.SUMMARISED),
+        (9, max(Detail)),
+    ):
+        data = cose.sign(cborform.dump([kind, {**fields, 21: said}]), KEY)
+        opened = open_message(data).message
+        assert isinstance(opened, Receipt)
+        assert opened.credit.detail is heard
+    with pytest.raises(RemoteProtocolError, match=r"detail \(key 21\) is -1"):
+        open_message(cose.sign(cborform.dump([kind, {**fields, 21: -1}]), KEY))
 
 
 def test_a_full_receipt_stays_under_ten_kilobytes() -> None:

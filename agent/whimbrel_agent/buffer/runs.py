@@ -157,8 +157,9 @@ def insert_run(
     run: SealedRun | LostRun,
 ) -> None:
     """Insert a sealed run, or the gap of a lost one, and account its events."""
-    state.ledger.add(lane, ACCEPTED, run.events)
+    state.ledger.add(lane, ACCEPTED, run.span)
     if isinstance(run, SealedRun):
+        state.ledger.add(lane, int(GapReason.THINNED), run.span - run.events)
         add_pending(
             state,
             connection,
@@ -171,7 +172,7 @@ def insert_run(
             wall_ns=run.wall_ns,
         )
         return
-    state.ledger.add(lane, int(GapReason.DAMAGED), run.events)
+    state.ledger.add(lane, int(GapReason.DAMAGED), run.span)
     state.counters["damaged_rows"] += 1
     if run.remains:
         put_aside(state, connection, run.remains, run.why)

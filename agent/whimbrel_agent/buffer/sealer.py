@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Final
 
 from whimbrel_agent.buffer import capacity
+from whimbrel_agent.buffer.detail import DetailDecision, DetailInputs, decide_detail
 from whimbrel_agent.buffer.held import HeldRow
 from whimbrel_agent.buffer.holding import write_held
 from whimbrel_agent.buffer.recent import Recent, RecentRow
@@ -26,9 +27,12 @@ from whimbrel_agent.buffer.sealing import (
 )
 from whimbrel_agent.buffer.staging import DamagedRowError, StagedRow, read_row
 from whimbrel_agent.buffer.state import LANE_COUNT, BufferState, StagedSlot
+from whimbrel_agent.buffer.thinning import Step as ThinStep
+from whimbrel_agent.buffer.thinning import thin
 from whimbrel_agent.buffer.windows import Act, Step, next_step
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.lanes import LANES
+from whimbrel_protocol.messages import Detail
 
 _READ_AT_ONCE: Final = 1_000
 
@@ -42,6 +46,7 @@ class Sealer:
 
     Attributes:
         sending: whether frames can leave now, as far as the uplink has said.
+        detail: what is thinned as it is sealed.
         deadline_ns: when something will be due if nothing more is accepted, as of the last look.
     """
 
@@ -51,7 +56,15 @@ class Sealer:
         self._ratio = [FIRST_RATIO] * LANE_COUNT
         self._steps: dict[int, Step] = {}
         self.sending = True
+        self.detail = DetailDecision()
         self.deadline_ns: int | None = None
+
+    def ask(self, asked: Detail) -> None:
+        """Thin as the region asks for, from the next frame on."""
+        if asked is not self.detail.asked:
+            inputs = DetailInputs(asked, tuple(one.overflow for one in self._state.lanes))
+            self.detail = decide_detail(inputs)
+            self._state.journal.note("detail", self.detail, inputs, self._state.now_s())
 
     def due_lane(self, now_mono_ns: int) -> int | None:
         """Return the most urgent lane with which something is to be done now."""
@@ -110,7 +123,7 @@ class Sealer:
         state = self._state
         slots = self._choose(lane)
         rows = self._read(slots)
-        runs = list(seal_rows(state, lane, rows))
+        runs = seal_rows(state, lane, rows, thinned=self.detail.step_of(lane))
         epoch = slots[0].epoch
 
         def work() -> None:
@@ -135,6 +148,9 @@ class Sealer:
                 self._ratio[lane], frame_bytes=sealed_bytes, packed_bytes=packed_bytes
             )
         state.counters["sealed_frames"] += len(runs)
+        thinned = sum(run.span - run.events for run in runs if isinstance(run, SealedRun))
+        if thinned:
+            state.counters["thinned_events"] += thinned
         return len(runs)
 
     def _forget(self, lane: int, slots: Sequence[StagedSlot]) -> None:
@@ -202,9 +218,20 @@ def _events_of(row: OpenRow | LostRun) -> tuple[OpenRow | LostRun, Sequence[Even
 
 
 def seal_rows(
-    state: BufferState, lane: int, rows: Sequence[OpenRow | LostRun]
+    state: BufferState,
+    lane: int,
+    rows: Sequence[OpenRow | LostRun],
+    *,
+    thinned: ThinStep | None = None,
 ) -> list[SealedRun | LostRun]:
-    """Seal rows of one epoch and lane, in order; neighbours go into one frame."""
+    """Seal rows of one epoch and lane, in order; neighbours go into one frame.
+
+    Args:
+        state: the buffer's.
+        lane: by number.
+        rows: at least one.
+        thinned: how far their series of numbers are thinned first.
+    """
     runs: list[SealedRun | LostRun] = []
     events: list[Event] = []
     place: Place | None = None
@@ -212,7 +239,7 @@ def seal_rows(
         opened, more = _events_of(row)
         if isinstance(opened, LostRun):
             if place is not None:
-                runs += seal_events(state, place, events)
+                runs += _seal(state, place, events, thinned)
             runs.append(opened)
             place, events = None, []
             continue
@@ -220,8 +247,20 @@ def seal_rows(
             place = Place(opened.epoch, lane, opened.first, opened.stamp)
         events += more
     if place is not None:
-        runs += seal_events(state, place, events)
+        runs += _seal(state, place, events, thinned)
     return runs
+
+
+def _seal(
+    state: BufferState, place: Place, events: Sequence[Event], thinned: ThinStep | None
+) -> list[SealedRun | LostRun]:
+    kept = None if thinned is None else thin(list(enumerate(events, place.first)), thinned)
+    if kept is None:
+        return seal_events(state, place, events)
+    sequences = [sequence for sequence, _ in kept]
+    last = place.first + len(events) - 1
+    left = [event for _, event in kept]
+    return seal_events(state, place, left, sequences=sequences, last=last)
 
 
 def seal_part(

@@ -46,7 +46,7 @@ from whimbrel_agent.ports import Clock, Random, SqlRunner, SqlWork
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import LANE_NUMBERS, LANES
-from whimbrel_protocol.messages import Receipt, ResumeAnswer, StreamQuestion
+from whimbrel_protocol.messages import Detail, Receipt, ResumeAnswer, StreamQuestion
 from whimbrel_protocol.names import Address
 
 T = TypeVar("T")
@@ -196,9 +196,10 @@ class Buffer:
         """Whether some lane has a durability window."""
         return any(lane.durability_s for lane in self._state.config.lanes.values())
 
-    def tell_sending(self, *, sending: bool) -> None:
-        """Say whether frames can leave now, for lanes with a durability window."""
+    def look_out(self, *, sending: bool, asked: Detail = Detail.FULL) -> None:
+        """Say whether frames can leave now, and what detail the region asks for."""
         self._sealer.sending = sending
+        self._sealer.ask(asked)
 
     async def unsealed(self) -> tuple[Unsealed, ...]:
         """What waits to be sealed, by lane."""

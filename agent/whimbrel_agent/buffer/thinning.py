@@ -22,10 +22,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from whimbrel_protocol.errors import FieldError
-from whimbrel_protocol.event import Event, validate_event
-
-SUMMARY_COUNT: Final = "summarycount"
-SUMMARY_FROM: Final = "summaryfrom"
+from whimbrel_protocol.event import SUMMARY_COUNT, SUMMARY_FROM, Event, validate_event
 
 MIN_HALVED: Final = 4
 """Values of a series in one frame from which on every other one may go."""

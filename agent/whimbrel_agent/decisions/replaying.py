@@ -14,6 +14,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from whimbrel_agent import scheduler
 from whimbrel_agent.buffer.codecchoice import CodecInputs, choose_codec
+from whimbrel_agent.buffer.detail import DetailInputs, decide_detail
 from whimbrel_agent.buffer.givingway import OverflowInputs, decide_overflow
 from whimbrel_agent.decisions.journal import Reasoned
 from whimbrel_agent.plain import plain
@@ -39,12 +40,13 @@ DECIDERS: Final[Mapping[str, _Function]] = {
     "link class": _Function(LinkInputs, decide_class),
     "retry": _Function(RetryInputs, decide_retry),
     "overflow": _Function(OverflowInputs, decide_overflow),
+    "detail": _Function(DetailInputs, decide_detail),
     "codec": _Function(CodecInputs, choose_codec),
     "send": _Function(HoldInputs, lambda inputs: holds(inputs) or FREE),
 }
 """By the name that the journal has: what the power mode is, when sealing is looked after, whether the
 radio is used, which class a link is of, how long to wait after a failure, what gives way in a
-full buffer, how a batch is compressed, whether a frame may go."""
+full buffer, what is thinned since the region asks for less, how a batch is compressed, whether a frame may go."""
 
 
 def decide_again(by: str, inputs: Any) -> Any:

@@ -8,7 +8,6 @@ from enum import Enum
 
 from whimbrel_agent.uplink.lanewaits import LaneWaiting
 from whimbrel_agent.uplink.offset import OffsetSample
-from whimbrel_agent.uplink.probing import NO_CREDIT
 from whimbrel_agent.uplink.radio import RadioPlan
 from whimbrel_agent.uplink.window import WindowFigures
 from whimbrel_protocol.names import Address
@@ -54,15 +53,6 @@ class SessionFigures:
     plan: RadioPlan = field(default_factory=RadioPlan)
     lanes: tuple[LaneWaiting, ...] = ()
     blocked: str = ""
-
-    @property
-    def can_send(self) -> bool:
-        """Whether frames can leave now: a link is up, the region agrees, and has not said no.
-
-        Credit that has expired is no refusal: a frame is what asks for more.
-        """
-        agreed = self.resume in (ResumeState.APPLYING, ResumeState.DONE)
-        return self.link is LinkState.UP and agreed and self.window.probing != NO_CREDIT
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from whimbrel_agent.uplink.roundtrips import MAX_TIMEOUT_S
-from whimbrel_protocol.messages import Credit
+from whimbrel_protocol.messages import Credit, Detail
 
 FIRST_PROBE_S: Final = 1.0
 """The wait after the first probe without credit; doubles up to ``MAX_TIMEOUT_S``."""
@@ -45,6 +45,12 @@ class Credits:
         if self.credit is None or now_s >= self._until_s:
             return 0
         return self.credit.size_bytes
+
+    def detail(self, now_s: float) -> Detail:
+        """Return how much is asked for; everything where that was never said, or too long ago."""
+        if self.credit is None or now_s >= self._until_s:
+            return Detail.FULL
+        return self.credit.detail
 
     def probing(self, now_s: float) -> str:
         """Say why only single frames may go, or empty when they need not."""

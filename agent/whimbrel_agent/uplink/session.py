@@ -28,6 +28,7 @@ from whimbrel_agent.uplink.figures import LinkState, ResumeState, SessionFigures
 from whimbrel_agent.uplink.inbox import Refused, check_down
 from whimbrel_agent.uplink.offset import ClockOffset
 from whimbrel_agent.uplink.outbox import Outbox
+from whimbrel_agent.uplink.outlook import Outlook, outlook
 from whimbrel_agent.uplink.patience import AWAY_S, MAX_HOLD_S, REFRESH_S, REST_AGAIN_S
 from whimbrel_agent.uplink.radio import Radio, decide_radio
 from whimbrel_agent.uplink.reaching import Reaching
@@ -161,8 +162,7 @@ class Session:
             return self._hold_until_s
         if self._resume is not ResumeState.DONE:
             return self._asking.at_s
-        deadline_s = self._outbox.next_deadline(now.mono_s)
-        if deadline_s is not None:
+        if (deadline_s := self._outbox.next_deadline(now.mono_s)) is not None:
             return deadline_s
         looks = [self._heard_s + REFRESH_S]
         looks += [self._asking.rest_at_s] if self._asking.unasked else []
@@ -357,7 +357,11 @@ class Session:
         self._hold_until_s = now_s + hold_s
         self._asking.at_s = self._hold_until_s
 
-    # ------------------------------------------------------------------ for status
+    # ------------------------------------------------------------------ for others
+
+    def outlook(self, now_s: float) -> Outlook:
+        """Say whether frames can leave now, and in which detail."""
+        return outlook(self._link.state, self._resume, self._outbox.window.credits, now_s)
 
     def budgets(self) -> list[Spent]:
         """Return the exact counts of metered links, for an orderly stop."""
@@ -365,7 +369,18 @@ class Session:
 
     def figures(self, now: Now) -> SessionFigures:
         """Return the session's state as a value."""
-        doing = self._doing(now.mono_s)
+        now_s = now.mono_s
+        doing = Doing(
+            link=self._link.state,
+            resume=self._resume,
+            connect_s=self._link.try_s,
+            last_failure=self._link.last_failure,
+            hold_until_s=self._hold_until_s,
+            hold_reason=self._hold_reason,
+            asks=self._asking.asks,
+            rest="" if self._use.open else self._use.words(now_s),
+            sending=self._outbox.doing(now_s),
+        )
         return SessionFigures(
             link=self._link.state,
             resume=self._resume,
@@ -377,22 +392,9 @@ class Session:
             window=self._outbox.window.figures(now),
             clock=self._clock.best,
             counts=self.counts.values(),
-            doing=doing.words(now.mono_s),
-            blocked=doing.blocked(now.mono_s),
-            radio=self._use.words(now.mono_s),
+            doing=doing.words(now_s),
+            blocked=doing.blocked(now_s),
+            radio=self._use.words(now_s),
             plan=self.radio.plan,
             lanes=self._outbox.waiting(now),
-        )
-
-    def _doing(self, now_s: float) -> Doing:
-        return Doing(
-            link=self._link.state,
-            resume=self._resume,
-            connect_s=self._link.try_s,
-            last_failure=self._link.last_failure,
-            hold_until_s=self._hold_until_s,
-            hold_reason=self._hold_reason,
-            asks=self._asking.asks,
-            rest="" if self._use.open else self._use.words(now_s),
-            sending=self._outbox.doing(now_s),
         )

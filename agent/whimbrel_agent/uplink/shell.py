@@ -25,6 +25,7 @@ from whimbrel_agent.uplink.checking import fault_of
 from whimbrel_agent.uplink.figures import SessionFigures
 from whimbrel_agent.uplink.giving import Offers, give
 from whimbrel_agent.uplink.merging import merged, take_some
+from whimbrel_agent.uplink.outlook import Outlook
 from whimbrel_agent.uplink.radio import RadioPlan
 from whimbrel_agent.uplink.session import Session
 from whimbrel_agent.uplink.values import (
@@ -148,9 +149,9 @@ class Uplink:
         self._transport.use_keepalive(keepalive_s)
 
     @property
-    def can_send(self) -> bool:
-        """Whether frames can leave now, as far as is known."""
-        return self.figures().can_send
+    def outlook(self) -> Outlook:
+        """Whether frames can leave now, and in which detail, as far as is known."""
+        return self._session.outlook(self._now().mono_s)
 
     def figures(self) -> SessionFigures:
         """Return the session's state for status."""

@@ -22,6 +22,7 @@ from whimbrel_agent.uplink.probing import Credits
 from whimbrel_agent.uplink.queueing import Queueing
 from whimbrel_agent.uplink.roundtrips import RoundTrips
 from whimbrel_agent.uplink.values import Now
+from whimbrel_protocol.messages import Detail
 
 SECOND_S: Final = 1.0
 """Of the measured rate may be in flight: the design's bound for an urgent frame."""
@@ -59,6 +60,7 @@ class WindowFigures:
     cap_reason: str = ""
     budget_left_bytes: int | None = None
     replay_bytes_per_s: float | None = None
+    asked: Detail = Detail.FULL
 
 
 class Charged:
@@ -318,4 +320,5 @@ class Window:
             cap_reason=limits.cap_reason,
             budget_left_bytes=limits.budget_left_bytes,
             replay_bytes_per_s=limits.replay_bytes_per_s,
+            asked=self.credits.detail(now.mono_s),
         )

@@ -43,7 +43,7 @@ def _list(options: argparse.Namespace) -> int:
             one["lag_frames"],
             None if one["lag_bytes"] is None else size_text(one["lag_bytes"]),
             breaker_text(one),
-            one["rung"],
+            rung_text(one),
             one["reason"] or one["rung_reason"],
         )
         for one in answer["forwarders"]
@@ -57,6 +57,12 @@ def breaker_text(forwarder: Mapping[str, Any]) -> str:
     """Return the state of a sink's breaker, and when the next probe goes."""
     state = str(forwarder["breaker"] or "")
     return f"{state}, probe in {forwarder['retry_in_s']:.0f} s" if state == "open" else state
+
+
+def rung_text(forwarder: Mapping[str, Any]) -> str | None:
+    """Return where a route stands on its ladder, and whether devices are asked to thin too."""
+    rung: str | None = forwarder["rung"]
+    return rung if forwarder["asked_of_devices"] == "full" else f"{rung}, devices too"
 
 
 def _parked(options: argparse.Namespace) -> int:

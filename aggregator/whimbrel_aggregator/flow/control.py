@@ -19,7 +19,7 @@ from whimbrel_aggregator.forward.status import Backlog
 from whimbrel_aggregator.journal.port import DeviceKey, Journal, JournalError, PartitionKey
 from whimbrel_aggregator.logs import facts
 from whimbrel_aggregator.ports import Clock
-from whimbrel_protocol.messages import Credit
+from whimbrel_protocol.messages import Credit, Detail
 from whimbrel_protocol.names import Address
 
 from .credit import Grant, Load, RouteLoad, grant_for, holding_after, least
@@ -48,6 +48,11 @@ class Route(Protocol):
     @property
     def backlog(self) -> Backlog:
         """What it has not handled yet."""
+        ...
+
+    @property
+    def asked(self) -> Detail:
+        """What detail it asks of the devices whose events it selects."""
         ...
 
     def selects(self, partition: PartitionKey) -> bool:
@@ -197,12 +202,10 @@ class FlowControl:
     def grant(self, address: Address) -> Grant:
         """Return what a device may have in flight, with the reason."""
         device = DeviceKey(address.tenant, address.store, address.device)
-        selecting = frozenset(
-            route.name for route in self._routes() if route.selects(device.partition)
-        )
+        selecting = [route for route in self._routes() if route.selects(device.partition)]
         grant = least(
             [
-                self._grant(selecting),
+                self._grant(frozenset(route.name for route in selecting)),
                 self._limits.grant(
                     device,
                     most_bytes=self._config.credit_bytes,
@@ -218,7 +221,9 @@ class FlowControl:
             self._starved[address] = None
             if len(self._starved) > MAX_STARVED:
                 self._starved.popitem(last=False)
-        return grant
+        # whoever wants more of its events decides; without routes they are for the journal
+        detail = min((route.asked for route in selecting), default=Detail.FULL)
+        return replace(grant, detail=detail) if detail else grant
 
     def _grant(self, routes: frozenset[str]) -> Grant:
         grant = self._granted.get(routes)
@@ -230,7 +235,7 @@ class FlowControl:
 
     def credit(self, grant: Grant) -> Credit:
         """Return a grant as a device is told it."""
-        return Credit(grant.size_bytes, self._config.credit_lifetime_s)
+        return Credit(grant.size_bytes, self._config.credit_lifetime_s, grant.detail)
 
     @property
     def starving(self) -> bool:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from whimbrel_protocol.limits import MAX_PAYLOAD_BYTES
-from whimbrel_protocol.messages import MAX_CREDIT_BYTES
+from whimbrel_protocol.messages import MAX_CREDIT_BYTES, Detail
 
 SHARE_OF_ROOM: Final = 16
 """One device gets at most this part of the journal's room, since others are coming too."""
@@ -81,11 +81,13 @@ class Grant:
     """What a device may have in flight, and why not more (empty: it is the most there is).
 
     ``hold_s``: it is told to wait so many seconds with the reason, None: it may find out itself.
+    ``detail``: how much of its series of numbers is asked for.
     """
 
     size_bytes: int
     reason: str = ""
     hold_s: int | None = None
+    detail: Detail = Detail.FULL
 
 
 def holding_after(before: Collection[str], load: Load) -> frozenset[str]:

@@ -14,6 +14,9 @@ shed         nothing                        nothing
 is not handled yet: past a rung's age the route steps down to it at once; it steps up one rung at a
 time, when the age is below half of the present rung's and it has stood there for a while. A route
 has only the rungs that it is given, and none by default: leaving events out is never a default.
+
+A route may push its rung down, so that devices thin their series of numbers before they pay for
+sending them (:func:`asked_of_devices`); what they leave out then is not in the journal either.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from whimbrel_protocol.messages import Detail
 
 STEP_UP_SHARE: Final = 0.5
 """Back at this part of the age that led to a rung, the next one up is tried."""
@@ -55,11 +60,20 @@ def silent_lanes(rung: Rung) -> frozenset[str]:
     return thinned_lanes(rung) if rung in (Rung.STORE_ONLY, Rung.SHED) else frozenset()
 
 
+_ASKED: Final = {Rung.FULL: Detail.FULL, Rung.SAMPLED: Detail.SAMPLED}
+
+
+def asked_of_devices(rung: Rung) -> Detail:
+    """Return what a rung that is pushed down asks for; a device can do no more than summarise."""
+    return _ASKED.get(rung, Detail.SUMMARISED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rungs:
     """From which age of the backlog (seconds) a route stands on which rung; None: on none of it.
 
-    ``sample_one_in`` is how many events one stands for on the rung ``sampled``.
+    ``sample_one_in`` is how many events one stands for on the rung ``sampled``; ``push_down``
+    says that devices are asked to thin as well.
     """
 
     sampled_after_s: float | None = None
@@ -67,6 +81,7 @@ class Rungs:
     store_only_after_s: float | None = None
     shed_after_s: float | None = None
     sample_one_in: int = 10
+    push_down: bool = False
 
     @property
     def ages(self) -> tuple[tuple[Rung, float], ...]:

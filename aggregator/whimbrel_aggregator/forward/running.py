@@ -115,6 +115,7 @@ def rungs_of(config: LadderConfig) -> Rungs:
         store_only_after_s=config.store_only_after_s,
         shed_after_s=config.shed_after_s,
         sample_one_in=config.sample_one_in,
+        push_down=config.push_down,
     )
 
 

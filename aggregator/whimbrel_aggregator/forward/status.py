@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from whimbrel_protocol.messages import Detail
+
 from .breaker import BreakerState
 from .ladder import Rung
 from .port import Guarantee
@@ -43,6 +45,7 @@ class ForwarderStatus:
         retry_in_s: how long an open breaker waits before its next probe.
         rung: where the route stands on its ladder.
         rung_reason: why not on the top; empty when it does.
+        asked: the detail that it asks of devices.
         skipped_frames: frames passed without forwarding all of them, since the start.
         skipped_events: the events in these frames.
     """
@@ -60,6 +63,7 @@ class ForwarderStatus:
     retry_in_s: float = 0.0
     rung: Rung = Rung.FULL
     rung_reason: str = ""
+    asked: Detail = Detail.FULL
     skipped_frames: int = 0
     skipped_events: int = 0
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from whimbrel_aggregator.reading import CommittedEvent
-from whimbrel_protocol.event import Event
+from whimbrel_protocol.event import SUMMARY_COUNT, Event
 
 from .ladder import Rung
 
@@ -30,7 +30,7 @@ def thinned(
         case Rung.FULL:
             return events
         case Rung.SAMPLED:
-            return [event for event in events if event.sequence % one_in == 0]
+            return [one for one in events if one.sequence % one_in == 0 or _is_summary(one)]
         case Rung.SUMMARISED:
             return summarised(events)
         case Rung.STORE_ONLY | Rung.SHED:
@@ -38,13 +38,20 @@ def thinned(
 
 
 def summarised(events: Sequence[CommittedEvent]) -> list[CommittedEvent]:
-    """Return one summary for each type, source and zone."""
+    """Return one summary for each type, source and zone; those of devices go on as they are."""
     groups: dict[tuple[str, str, str | None], list[CommittedEvent]] = {}
     for one in events:
         event = one.event
-        groups.setdefault((event.type, event.source, event.zone), []).append(one)
+        if not _is_summary(one):
+            groups.setdefault((event.type, event.source, event.zone), []).append(one)
     summaries = [_summary(group) for group in groups.values()]
+    summaries += filter(_is_summary, events)
     return sorted(summaries, key=lambda summary: summary.position)
+
+
+def _is_summary(one: CommittedEvent) -> bool:
+    """Say whether a device has thinned it already: of a summary no other is made."""
+    return SUMMARY_COUNT in one.event.extensions
 
 
 def _summary(group: Sequence[CommittedEvent]) -> CommittedEvent:

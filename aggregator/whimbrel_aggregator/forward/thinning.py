@@ -17,8 +17,9 @@ from whimbrel_aggregator.journal.port import FrameRecord, Page, PartitionKey
 from whimbrel_aggregator.logs import facts
 from whimbrel_aggregator.ports import Clock, Runner
 from whimbrel_aggregator.reading import CommittedEvent
+from whimbrel_protocol.messages import Detail
 
-from .ladder import Ladder, Rung, Rungs, silent_lanes, thinned_lanes
+from .ladder import Ladder, Rung, Rungs, asked_of_devices, silent_lanes, thinned_lanes
 from .skipped import Skipped, SkippedFile, run_of
 from .status import Backlog
 from .summaries import thinned
@@ -99,6 +100,11 @@ class Thinning:
         self.ladder = Ladder()
         self.frames = 0
         self.events = 0
+
+    @property
+    def asked(self) -> Detail:
+        """What is asked of the devices whose events the route selects."""
+        return asked_of_devices(self.ladder.rung) if self._rungs.push_down else Detail.FULL
 
     @property
     def skips(self) -> bool:

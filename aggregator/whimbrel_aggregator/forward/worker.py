@@ -36,6 +36,7 @@ from whimbrel_aggregator.journal.port import (
 )
 from whimbrel_aggregator.ports import Clock, Random
 from whimbrel_aggregator.reading import EventReader
+from whimbrel_protocol.messages import Detail
 
 PARTITIONS_IN_FLIGHT: Final = 4
 """Deliveries at once: hides the round trip of a distant receiver, bounds memory and its load."""
@@ -131,9 +132,15 @@ class Forwarder:
             retry_in_s=self._gate.retry_in_s,
             rung=self._thinning.ladder.rung,
             rung_reason=self._thinning.ladder.reason,
+            asked=self.asked,
             skipped_frames=self._thinning.frames,
             skipped_events=self._thinning.events,
         )
+
+    @property
+    def asked(self) -> Detail:
+        """What detail it asks of the devices whose events it selects."""
+        return self._thinning.asked
 
     @property
     def backlog(self) -> Backlog:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from whimbrel_aggregator.query import DEFAULT_LIMIT, MAX_LIMIT
+from whimbrel_protocol.messages import Detail
 
 NAME: Final[dict[str, Any]] = {
     "type": "string",
@@ -108,6 +109,7 @@ def _forwarding() -> dict[str, Any]:
                 **dict.fromkeys(("breaker_opened", "skipped_frames", "skipped_events"), COUNT),
                 "rung": MAYBE_TEXT,
                 "rung_reason": TEXT,
+                "asked_of_devices": {"enum": [one.name.lower() for one in Detail]},
                 "retry_in_s": {"type": "number", "minimum": 0},
             },
         },

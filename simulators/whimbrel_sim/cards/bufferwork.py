@@ -171,7 +171,7 @@ class BufferWork:
         if drawn < 0.50:
             await self.accept()
         elif drawn < 0.65:
-            self.buffer.tell_sending(sending=self._chance.random() < 0.5)
+            self.buffer.look_out(sending=self._chance.random() < 0.5)
             await self.buffer.seal_due(self.clock.mono_ns())
             self._mark_safe()
         elif drawn < 0.70:

@@ -117,7 +117,7 @@ async def test_rows_bridge_a_linger_that_is_far_longer_than_the_window(shop: Sho
 
 async def test_offline_a_few_events_become_rows_and_later_one_frame(shop: Shop) -> None:
     async with shop.buffer(lanes=LANES) as buffer:
-        buffer.tell_sending(sending=False)
+        buffer.look_out(sending=False)
         for start in range(0, 30, 10):
             await buffer.accept(sales(10, start))
             shop.clock.advance(4)
@@ -134,7 +134,7 @@ async def test_offline_a_few_events_become_rows_and_later_one_frame(shop: Shop) 
         shop.clock.advance(60)
         await buffer.seal_due(shop.clock.mono)
         assert await on_disk(buffer) == 1
-        buffer.tell_sending(sending=True)
+        buffer.look_out(sending=True)
         assert (await buffer.seal_due(shop.clock.mono)).frames == 1
         assert await kept_numbers(buffer) == list(range(65))
         await assert_sound(buffer)
@@ -142,7 +142,7 @@ async def test_offline_a_few_events_become_rows_and_later_one_frame(shop: Shop) 
 
 async def test_many_small_accepts_become_few_rows(shop: Shop) -> None:
     async with shop.buffer(lanes=LANES) as buffer:
-        buffer.tell_sending(sending=False)
+        buffer.look_out(sending=False)
         for number in range(40):
             await buffer.accept([sale(number)])
         shop.clock.advance(4)
@@ -418,7 +418,7 @@ async def test_whatever_is_mixed_nothing_is_lost_twice_or_unaccounted(
                 held[lane] += numbers
             held.pop(1, None)
             shop.clock.advance(chance.random())
-            buffer.tell_sending(sending=chance.random() < 0.5)
+            buffer.look_out(sending=chance.random() < 0.5)
             if chance.random() < 0.4:
                 await buffer.seal_due(shop.clock.mono)
         killed(shop, buffer)

@@ -14,9 +14,8 @@ from buffers.harness import START_NS, Shop, all_pending, answer, assert_sound, r
 from whimbrel_agent.buffer import overflow, reissuing
 from whimbrel_agent.buffer.database import DiskFullError
 from whimbrel_agent.buffer.store import Buffer
-from whimbrel_agent.buffer.thinning import SUMMARY_COUNT
 from whimbrel_agent.buffer.values import BufferFullError, FrameRef, LaneConfig, Overflow
-from whimbrel_protocol.event import Event
+from whimbrel_protocol.event import SUMMARY_COUNT, Event
 from whimbrel_protocol.frame import open_frame
 from whimbrel_protocol.lanes import GapReason
 from whimbrel_protocol.messages import StreamState

@@ -8,8 +8,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whimbrel_agent.buffer.thinning import MIN_HALVED, SUMMARY_COUNT, SUMMARY_FROM, Step, thin
-from whimbrel_protocol.event import Event, validate_event
+from whimbrel_agent.buffer.thinning import MIN_HALVED, Step, thin
+from whimbrel_protocol.event import SUMMARY_COUNT, SUMMARY_FROM, Event, validate_event
 
 Item = tuple[int, Event]
 

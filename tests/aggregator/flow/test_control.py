@@ -26,6 +26,7 @@ from whimbrel_aggregator.flow.control import FlowControl
 from whimbrel_aggregator.forward.status import Backlog
 from whimbrel_aggregator.journal.port import JournalFailedError, PartitionKey
 from whimbrel_aggregator.journal.sqlite import SqliteJournal
+from whimbrel_protocol.messages import Detail
 from whimbrel_protocol.names import Address
 from worlds.virtual import in_virtual_time
 
@@ -57,6 +58,7 @@ class Route:
     max_backlog_bytes: int | None = 100 * MIB
     backlog: Backlog = field(default_factory=Backlog)
     store: str = "store-1"
+    asked: Detail = Detail.FULL
 
     def selects(self, partition: PartitionKey) -> bool:
         return partition.store == self.store
@@ -118,6 +120,23 @@ async def test_a_route_that_is_too_far_behind_takes_the_credit_of_its_own_stores
     clock.pass_s(1)
     await flow.look()
     assert flow.grant(at()).size_bytes == MIB
+
+
+async def test_devices_are_asked_for_what_all_routes_of_theirs_can_do_without(
+    journal: SqliteJournal, clock: HandClock
+) -> None:
+    slow, fast = Route(name="slow", asked=Detail.SUMMARISED), Route(name="fast")
+    routes = [slow]
+    flow = FlowControl(
+        IngestConfig(), journal=journal, clock=clock, queued_bytes=lambda: 0, routes=lambda: routes
+    )
+    await flow.look()
+    assert flow.credit(flow.grant(at())).detail is Detail.SUMMARISED
+    assert flow.credit(flow.grant(at("store-2"))).detail is Detail.FULL  # for the journal alone
+    routes.append(fast)
+    assert flow.credit(flow.grant(at())).detail is Detail.FULL
+    fast.asked = Detail.SAMPLED
+    assert flow.credit(flow.grant(at())).detail is Detail.SAMPLED
 
 
 async def test_those_who_were_told_nothing_are_told_again_at_the_rate_of_a_return(

@@ -8,6 +8,7 @@ from whimbrel_aggregator.forward.ladder import (
     Ladder,
     Rung,
     Rungs,
+    asked_of_devices,
     silent_lanes,
     thinned_lanes,
 )
@@ -26,6 +27,12 @@ def along(ages: list[float], rungs: Rungs = ALL, *, step_s: float = DWELL_S) -> 
 
 def test_without_rungs_everything_is_forwarded_however_late() -> None:
     assert Ladder().moved(Rungs(), 1e9, now_s=5.0) == Ladder()
+
+
+def test_what_is_asked_of_devices_ends_with_summaries() -> None:
+    assert [asked_of_devices(rung).name for rung in Rung] == [
+        "FULL", "SAMPLED", "SUMMARISED", "SUMMARISED", "SUMMARISED",
+    ]  # fmt: skip
 
 
 def test_it_steps_down_with_the_age_of_the_backlog_and_at_once() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from committed.journal import EPOCH, address
 from whimbrel_aggregator.forward.cloudevents import to_cloudevent
 from whimbrel_aggregator.forward.ladder import Rung
@@ -55,6 +57,17 @@ def test_a_summary_stands_for_the_events_of_one_source_in_the_place_of_the_last(
         "celsius_last": 19,
     }
     assert (second.event.source, second.event.data["count"]) == ("sensor-2", 1)
+
+
+def test_what_a_device_has_thinned_goes_on_as_it_is() -> None:
+    marks = {"summarycount": 60, "summaryfrom": 5}
+    plain = one(3, celsius=4.0)
+    thin = replace(plain, event=replace(plain.event, extensions=marks))
+    assert thin in summarised([*EVENTS, thin])
+    assert thinned([thin], Rung.SAMPLED, one_in=10) == [thin]
+    assert thinned([thin], Rung.STORE_ONLY, one_in=10) == []
+    others = [event for event in summarised([*EVENTS, thin]) if event is not thin]
+    assert others == summarised(EVENTS)
 
 
 def test_summaries_are_in_the_order_of_their_positions_and_the_same_each_time() -> None:

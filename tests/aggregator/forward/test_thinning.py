@@ -15,6 +15,7 @@ from whimbrel_aggregator.forward.skipped import SkippedFile, skipped_path
 from whimbrel_aggregator.forward.worker import Forwarder
 from whimbrel_aggregator.journal.port import PartitionKey
 from whimbrel_aggregator.journal.sqlite import SqliteJournal
+from whimbrel_protocol.messages import Detail
 from worlds.virtual import in_virtual_time
 
 STORE_1 = PartitionKey("acme", "store-1")
@@ -65,6 +66,27 @@ async def test_at_store_only_the_route_skips_ahead_and_names_what_it_skipped(
         # what was skipped is still there
         page = await journal.read(STORE_1, 1, limit_frames=9)
         assert [frame.count for frame in page.frames] == [10, 10, 10]
+
+
+@pytest.mark.parametrize("push_down", [True, False])
+@in_virtual_time
+async def test_devices_are_asked_to_thin_only_where_that_was_chosen(
+    tmp_path: Path, *, push_down: bool
+) -> None:
+    async with loop_journal(tmp_path) as journal:
+        await Committer(journal).commit([events(1, 10)])
+        sink = ScriptedSink(fail)
+        rungs = Rungs(sampled_after_s=100, push_down=push_down)
+        forwarder = forwarder_over(journal, "hook", sink, rungs=rungs)
+        async with running(forwarder):
+            await asyncio.sleep(90)
+            assert forwarder.asked is Detail.FULL
+            await asyncio.sleep(25)
+            assert forwarder.asked is (Detail.SAMPLED if push_down else Detail.FULL)
+            assert forwarder.status.asked is forwarder.asked
+            sink.behave = take
+            await asyncio.sleep(120)
+            assert forwarder.asked is Detail.FULL
 
 
 @in_virtual_time
@@ -121,6 +143,6 @@ async def test_where_it_cannot_be_noted_nothing_is_left_out(
         rungs = Rungs(store_only_after_s=100)
         forwarder = forwarder_over(journal, "hook", ScriptedSink(fail), rungs=rungs)
         async with running(forwarder):
-            await asyncio.sleep(300)
+            await asyncio.sleep(120)
             assert await offset_of(journal) == 1
             assert "the disk is full" in forwarder.status.reason
