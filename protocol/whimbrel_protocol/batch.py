@@ -2,7 +2,7 @@
 
 First the lead (see ``lead``), then the body, compressed. Codec ids: 0 none, 1 lz4, 2 zstd, 3 zstd
 with a dictionary (see ``dictionaries``), 6 zstd with the words (see ``words``), 7 zstd with a
-dictionary whose tables the columns refer to (see ``tables``). Codecs 4 and 5 are for one event that is smaller so: its row (see ``rows``), as it is
+dictionary whose tables or formulas the columns refer to (see ``shared``). Codecs 4 and 5 are for one event that is smaller so: its row (see ``rows``), as it is
 or compressed with the words. The same events and library versions always give the same bytes.
 """
 
@@ -27,7 +27,7 @@ from whimbrel_protocol.lanes import LANE_NUMBERS
 from whimbrel_protocol.lead import read_lead, write_lead
 from whimbrel_protocol.limits import MAX_FRAME_EVENTS, MAX_FRAME_RAW_BYTES
 from whimbrel_protocol.rows import unpack_event
-from whimbrel_protocol.tables import Table
+from whimbrel_protocol.shared import NOTHING_SHARED, Shared
 from whimbrel_protocol.zstdcodec import SMALL_BYTES, Level
 
 __all__ = ["columns_info", "decode_events", "encode_events", "uncompressed"]
@@ -96,8 +96,10 @@ def encode_events(
         if len(lanes) > 1:
             raise FieldError("lane", sorted(lanes), "must be the same for all events of a frame")
         lane = LANE_NUMBERS.get(lanes.pop(), 0) if lanes else 0
-        tables = () if dictionary is None or codec != "auto" else dictionary.tables
-        body = write_body(events, lane, light=light, tables=tables)
+        shared = NOTHING_SHARED
+        if dictionary is not None and codec == "auto":
+            shared = dictionary.shared
+        body = write_body(events, lane, light=light, shared=shared)
     except (TypeError, AttributeError, ValueError):
         for event in events:
             validate_event(event)  # names what is wrong with which field
@@ -131,8 +133,8 @@ def decode_events(data: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> 
         RemoteProtocolError: anything else than bytes from ``encode_events`` of a known version;
             within memory bounded by the limits, whatever the bytes are.
     """
-    codec, raw, tables = _read(data, dictionaries)
-    return [unpack_event(raw)] if codec in {_ROW, _WORDS} else read_body(raw, tables)
+    codec, raw, shared = _read(data, dictionaries)
+    return [unpack_event(raw)] if codec in {_ROW, _WORDS} else read_body(raw, shared)
 
 
 def uncompressed(data: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> bytes:
@@ -145,17 +147,17 @@ def uncompressed(data: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> b
     return _read(data, dictionaries)[1]
 
 
-def _read(data: bytes, dictionaries: Dictionaries) -> tuple[int, bytes, Sequence[Table]]:
+def _read(data: bytes, dictionaries: Dictionaries) -> tuple[int, bytes, Shared]:
     codec, raw_size_bytes, start, name = read_lead(data)
     if codec == _ROW:
-        return codec, data[start:], ()
+        return codec, data[start:], NOTHING_SHARED
     if codec not in NAMING:
-        return codec, decompress(codec, data[start:], raw_size_bytes), ()
+        return codec, decompress(codec, data[start:], raw_size_bytes), NOTHING_SHARED
     dictionary = dictionaries.get(name)
     if dictionary is None:
         raise UnknownDictionaryError(name)
     raw = decompress(codec, data[start:], raw_size_bytes, reader=dictionary.decompress)
-    return codec, raw, dictionary.tables if codec == _TABLES else ()
+    return codec, raw, dictionary.shared if codec == _TABLES else NOTHING_SHARED
 
 
 def columns_info(data: bytes) -> tuple[str, int]:

@@ -3,7 +3,8 @@
 A dictionary is named by its content and never changes; whoever has the content has the
 dictionary, wherever it came from. It is a zstd dictionary (RFC 8878, section 5) where it begins
 with that format's magic number, else raw content. Or it begins with a magic number of ours: then come the
-size of such a dictionary, which may be 0 for none, the dictionary, and tables (see ``tables``).
+size of such a dictionary, which may be 0 for none, the dictionary, and what else is shared: tables and
+formulas (see ``shared``).
 It travels packed like columns: a lead, then the content, as it is or compressed (see ``lead``).
 Nobody here knows who keeps which.
 """
@@ -23,7 +24,7 @@ from whimbrel_protocol.columns.regions import put_varint, read_varint
 from whimbrel_protocol.errors import LocalProtocolError, RemoteProtocolError
 from whimbrel_protocol.lead import DICTIONARY_NAME_BYTES, read_lead, write_lead
 from whimbrel_protocol.limits import MAX_DICTIONARY_BYTES, MAX_TABLES_BYTES
-from whimbrel_protocol.tables import Table, read_tables, write_tables
+from whimbrel_protocol.shared import NOTHING_SHARED, Shared, read_shared, write_shared
 
 __all__ = [
     "MAX_CONTENT_BYTES",
@@ -76,10 +77,10 @@ class Dictionary:
         content: its bytes.
         name: see :func:`dictionary_name`.
         zstd: the part that zstd refers to; empty where there are tables only.
-        tables: of what goes together.
+        shared: tables and formulas.
     """
 
-    __slots__ = ("_compressors", "_loaded", "content", "name", "tables", "zstd")
+    __slots__ = ("_compressors", "_loaded", "content", "name", "shared", "zstd")
 
     def __init__(self, content: bytes) -> None:
         """Load a dictionary.
@@ -89,7 +90,7 @@ class Dictionary:
         """
         self.content = content
         self.name = dictionary_name(content)
-        self.zstd, self.tables = _split_content(content)
+        self.zstd, self.shared = _split_content(content)
         self._loaded = zstandard.ZstdCompressionDict(self.zstd) if self.zstd else None
         self._compressors = zstdcodec.ByLevel(self._loaded)
         try:
@@ -102,7 +103,7 @@ class Dictionary:
     @property
     def memory_bytes(self) -> int:
         """About how much memory it takes: zstd's own tables, texts, and what objects take beside."""
-        values = sum(len(table.rows) * (2 + len(table.follows)) for table in self.tables)
+        values = sum(len(table.rows) * (2 + len(table.follows)) for table in self.shared.tables)
         return 2 * MAX_DICTIONARY_BYTES + len(self.content) + _VALUE_BYTES * values
 
     def __repr__(self) -> str:
@@ -145,22 +146,22 @@ def named_dictionary(columns: bytes) -> bytes:
         return b""
 
 
-def join_content(zstd: bytes, tables: Sequence[Table]) -> bytes:
-    """Return the content of a dictionary of these parts; without tables it is the first one."""
-    if not tables:
+def join_content(zstd: bytes, shared: Shared) -> bytes:
+    """Return the content of a dictionary of these parts; where nothing is shared, the first one."""
+    if not shared:
         return zstd
     content = bytearray(_TABLES_MAGIC)
     put_varint(content, len(zstd))
-    return bytes(content) + zstd + write_tables(tables)
+    return bytes(content) + zstd + write_shared(shared)
 
 
-def _split_content(content: bytes) -> tuple[bytes, tuple[Table, ...]]:
+def _split_content(content: bytes) -> tuple[bytes, Shared]:
     if not content.startswith(_TABLES_MAGIC):
         if not 1 <= len(content) <= MAX_DICTIONARY_BYTES:
             raise RemoteProtocolError(
                 f"dictionary is {len(content)} bytes: must be 1 to {MAX_DICTIONARY_BYTES}"
             )
-        return content, ()
+        return content, NOTHING_SHARED
     size_bytes, start = read_varint(content, len(_TABLES_MAGIC))
     zstd, tables = content[start : start + size_bytes], content[start + size_bytes :]
     if size_bytes > MAX_DICTIONARY_BYTES or len(tables) > MAX_TABLES_BYTES:
@@ -168,7 +169,7 @@ def _split_content(content: bytes) -> tuple[bytes, tuple[Table, ...]]:
             f"dictionary has parts of {size_bytes} and {len(tables)} bytes: must be at most "
             f"{MAX_DICTIONARY_BYTES} and {MAX_TABLES_BYTES}"
         )
-    return zstd, read_tables(tables)
+    return zstd, read_shared(tables)
 
 
 def pack_dictionary(content: bytes) -> bytes:
@@ -206,7 +207,7 @@ def unpack_dictionary(packed: bytes) -> Dictionary:
         )
     reading = CODECS["zstd"] if codec == _TABLES else codec
     dictionary = Dictionary(decompress(reading, packed[start:], raw_size_bytes))
-    if bool(dictionary.tables) != (codec == _TABLES) or name not in {b"", dictionary.name}:
+    if bool(dictionary.shared) != (codec == _TABLES) or name not in {b"", dictionary.name}:
         raise RemoteProtocolError(
             "dictionary is not packed as one of its kind, or has another name"
         )

@@ -96,6 +96,10 @@ MAX_TABLE_VALUES: Final = 16_384
 """Values in all tables of a dictionary (rows times columns, the known one included): a constant column
 costs a few bytes for any number of rows, so bytes alone would let 1 kB become 60 MB of objects."""
 
+MAX_FORMULAS: Final = 16
+MAX_FORMULA_DEGREE: Final = 6
+"""Formulas in one dictionary, and the highest power in one: 28 products for each number."""
+
 MAX_DICTIONARIES_NAMED: Final = 64
 """Dictionaries named in one message of the region, and kept there for one device at most."""
 

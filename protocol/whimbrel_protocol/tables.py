@@ -1,14 +1,13 @@
 """Tables of what goes together: an article's number, and the description and price that come with it.
 
-A dictionary may carry such tables beside what zstd refers to (see ``dictionaries``). Columns then say
+A dictionary may carry such tables beside what zstd refers to (see ``shared``). Columns then say
 of a whole column that it follows from another one, and give what does not (see ``columns.following``):
 what repeats from frame to frame costs nothing, where a match of zstd costs three bytes each time.
 
-Tables are a body like a frame's (``columns.regions``). In the head: ``varint`` number of tables, 1 to 16;
-of each the names of the events' type, of the key of data that is known and, after ``varint`` their
-number, 1 to 16, of the keys that follow; ``varint`` number of rows, 1 to 4,096; the known column, all
-texts or all integers, no value twice; the columns that follow, of texts, integers, floats, booleans and
-nulls. Rows times columns, over all tables, are at most 16,384.
+In the head of a body: the names of the events' type, of the key of data that is known and, after
+``varint`` their number, 1 to 16, of the keys that follow; ``varint`` number of rows, 1 to 4,096; the known
+column, all texts or all integers, no value twice; the columns that follow, of texts, integers, floats,
+booleans and nulls.
 """
 
 from __future__ import annotations
@@ -26,10 +25,9 @@ from whimbrel_protocol.limits import (
     MAX_TABLE_COLUMNS,
     MAX_TABLE_ROWS,
     MAX_TABLE_VALUES,
-    MAX_TABLES,
 )
 
-__all__ = ["KNOWN_TYPES", "Table", "read_tables", "write_tables"]
+__all__ = ["KNOWN_TYPES", "Table", "put_table", "read_table"]
 
 KNOWN_TYPES: Final = (str, int)
 """What a known column may hold, one of them alone: values of which equal ones are the same."""
@@ -58,45 +56,25 @@ class Table:
         return set(map(type, known)) == {type(next(iter(self.rows)))}
 
 
-def write_tables(tables: Sequence[Table]) -> bytes:
-    """Return tables as bytes; their numbers and types must be the allowed ones."""
-    out = BodyWriter()
-    names = NameWriter(out)
-    put_varint(out.head, len(tables))
-    for table in tables:
-        names.put(table.type)
-        names.put(table.known)
-        put_varint(out.head, len(table.follows))
-        for key in table.follows:
-            names.put(key)
-        put_varint(out.head, len(table.rows))
-        write_column(out, list(table.rows))
-        for column in zip(*table.rows.values(), strict=True):
-            write_column(out, column)
-    return out.finish()[0]
+def put_table(out: BodyWriter, names: NameWriter, table: Table) -> None:
+    """Append a table; its numbers and types must be the allowed ones."""
+    names.put(table.type)
+    names.put(table.known)
+    put_varint(out.head, len(table.follows))
+    for key in table.follows:
+        names.put(key)
+    put_varint(out.head, len(table.rows))
+    write_column(out, list(table.rows))
+    for column in zip(*table.rows.values(), strict=True):
+        write_column(out, column)
 
 
-def read_tables(data: bytes) -> tuple[Table, ...]:
-    """Give back the tables.
+def read_table(body: BodyReader, names: NameReader, values: int) -> Table:
+    """Give back a table of at most so many values.
 
     Raises:
         RemoteProtocolError: malformed, or beyond a limit.
     """
-    body = BodyReader(data)
-    names = NameReader(body)
-    count = body.head.varint(MAX_TABLES, "number of tables")
-    tables: list[Table] = []
-    values = 0
-    for _ in range(count):
-        tables.append(_read_table(body, names, MAX_TABLE_VALUES - values))
-        values += len(tables[-1].rows) * (1 + len(tables[-1].follows))
-    body.close()
-    if not tables:
-        raise RemoteProtocolError(f"dictionary has no tables: must be 1 to {MAX_TABLES}")
-    return tuple(tables)
-
-
-def _read_table(body: BodyReader, names: NameReader, values: int) -> Table:
     event_type, known = names.name(), names.name()
     width = body.head.varint(MAX_TABLE_COLUMNS, "number of columns that follow")
     follows = tuple(names.name() for _ in range(width))

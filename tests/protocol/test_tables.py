@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -30,8 +31,22 @@ from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.lead import read_lead, write_lead
 from whimbrel_protocol.limits import MAX_DICTIONARY_BYTES, MAX_PAYLOAD_BYTES, MAX_TABLES_BYTES
-from whimbrel_protocol.tables import Table, read_tables, write_tables
+from whimbrel_protocol.shared import Shared, read_shared, write_shared
+from whimbrel_protocol.tables import Table
 from whimbrel_protocol.zstdcodec import Level
+
+
+def joined(zstd: bytes, tables: Sequence[Table]) -> bytes:
+    return join_content(zstd, Shared(tuple(tables)))
+
+
+def write_tables(tables: Sequence[Table]) -> bytes:
+    return write_shared(Shared(tuple(tables)))
+
+
+def read_tables(data: bytes) -> tuple[Table, ...]:
+    return read_shared(data).tables
+
 
 ARTICLES = {
     f"{4_000 + n}": (f"article {random.Random(n).randbytes(9).hex()}", n / 4 + 0.25, n % 3 == 0)
@@ -39,7 +54,7 @@ ARTICLES = {
 }
 TABLE = Table("sale", "article", ("name", "price", "reduced"), ARTICLES)
 ROOMS = Table("climate", "room", ("label",), {7: ("cold room",), 8: ("bakery",)})
-BOTH = Dictionary(join_content(b"", [TABLE, ROOMS]))
+BOTH = Dictionary(joined(b"", [TABLE, ROOMS]))
 
 
 def sales(count: int, *, seed: int = 1, **changes: Any) -> list[Event]:
@@ -157,11 +172,11 @@ def test_damaged_tables_are_refused_or_are_other_tables(data: st.DataObject) -> 
 
 @pytest.mark.parametrize("zstd", [b"", b"raw content to refer to" * 9])
 def test_a_dictionary_with_tables_travels(zstd: bytes) -> None:
-    dictionary = Dictionary(join_content(zstd, [TABLE, ROOMS]))
+    dictionary = Dictionary(joined(zstd, [TABLE, ROOMS]))
     packed = pack_dictionary(dictionary.content)
     assert unpack_dictionary(packed).content == dictionary.content
     assert dictionary.zstd == zstd
-    assert [table.known for table in dictionary.tables] == ["article", "room"]
+    assert [table.known for table in dictionary.shared.tables] == ["article", "room"]
     assert len(packed) <= MAX_PAYLOAD_BYTES
 
 
@@ -171,14 +186,14 @@ def test_who_knows_no_tables_refuses_it_and_so_is_never_sent_a_frame_that_needs_
 
 
 def test_without_tables_a_dictionary_is_what_it_always_was() -> None:
-    assert join_content(b"content", []) == b"content"
-    assert Dictionary(b"content").tables == ()
+    assert joined(b"content", []) == b"content"
+    assert not Dictionary(b"content").shared
 
 
 def test_the_largest_that_may_be_fits_into_one_message() -> None:
     noise = random.Random(1).randbytes(MAX_DICTIONARY_BYTES)
     rows = {n: (random.Random(n).randbytes(16).hex(),) for n in range(1_900)}
-    content = join_content(noise, [Table("t", "a", ("b",), rows)])
+    content = joined(noise, [Table("t", "a", ("b",), rows)])
     assert MAX_DICTIONARY_BYTES + MAX_TABLES_BYTES * 0.9 < len(content) <= MAX_CONTENT_BYTES
     assert len(pack_dictionary(content)) < MAX_PAYLOAD_BYTES - 1_000
 
@@ -193,7 +208,7 @@ def test_the_largest_that_may_be_fits_into_one_message() -> None:
     ids=["articles", "numbers", "one text"],
 )
 def test_it_takes_no_more_memory_than_it_says(table: Table) -> None:
-    content = join_content(b"", [table])
+    content = joined(b"", [table])
     tracemalloc.start()
     try:
         dictionary = Dictionary(content)
@@ -208,8 +223,8 @@ def test_it_takes_no_more_memory_than_it_says(table: Table) -> None:
     [
         (b"WBT1", "end early"),
         (b"WBT1\x05ab", "tables|end early"),
-        (join_content(bytes(MAX_DICTIONARY_BYTES + 1), [TABLE]), "must be at most"),
-        (join_content(b"", [Table("t", "a", ("b",), {n: ("x" * 40 + str(n),) for n in range(4_000)})]),
+        (joined(bytes(MAX_DICTIONARY_BYTES + 1), [TABLE]), "must be at most"),
+        (joined(b"", [Table("t", "a", ("b",), {n: ("x" * 40 + str(n),) for n in range(4_000)})]),
          "must be at most"),
     ],
 )  # fmt: skip
@@ -285,7 +300,7 @@ def test_integers_may_be_known() -> None:
 def test_a_key_that_follows_leads_to_none_and_the_first_table_counts() -> None:
     rows = {text: (text.upper(),) for text in ("a", "b", "c")}
     chain = Dictionary(
-        join_content(b"", [
+        joined(b"", [
             Table("t", "k", ("l",), rows), Table("t", "l", ("m",), {"A": ("x",), "B": ("y",)}),
             Table("t", "m", ("k",), {"x": ("a",), "y": ("b",)}),
             Table("t", "m", ("l",), {"x": ("A",), "y": ("B",)}),
@@ -328,11 +343,11 @@ def test_equal_is_not_the_same(said: Any, value: Any) -> None:
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_damaged_columns_are_refused_or_are_other_events(data: st.DataObject) -> None:
-    raw = bytearray(write_body(sales(12, price=9.75), 2, tables=BOTH.tables).raw)
+    raw = bytearray(write_body(sales(12, price=9.75), 2, shared=BOTH.shared).raw)
     for _ in range(data.draw(st.integers(1, 3))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     with suppress(RemoteProtocolError):
-        read_body(bytes(raw), BOTH.tables)
+        read_body(bytes(raw), BOTH.shared)
 
 
 def test_columns_that_follow_need_the_tables_at_hand() -> None:
@@ -341,10 +356,10 @@ def test_columns_that_follow_need_the_tables_at_hand() -> None:
     with pytest.raises(RemoteProtocolError, match="no tables"):
         read_body(raw)
     with pytest.raises(RemoteProtocolError, match="table's column"):
-        read_body(raw, [ROOMS])
+        read_body(raw, Shared((ROOMS,)))
     wide = Table("sale", "article", TABLE.follows, {1: ("a", 2.5, True)})
     with pytest.raises(RemoteProtocolError, match="other values than its table"):
-        read_body(raw, [wide])
+        read_body(raw, Shared((wide,)))
     few = Table("sale", "article", TABLE.follows, {"4001": ARTICLES["4001"]})
     with pytest.raises(RemoteProtocolError, match=r"leaves .* open"):
-        read_body(raw, [few])
+        read_body(raw, Shared((few,)))

@@ -4,8 +4,8 @@ Samples are the newest bodies of frames, in bounded memory. After 4, 8, 16, ... 
 process dictionaries of three sizes are made from the older samples and judged on the newer ones:
 the best must save, over as many frames as were seen (1,024 at least), twice what it costs to send
 and keep. What has become useless is replaced the same way, since the present one is the measure.
-Beside it go tables of values that follow from others (see ``relations``); with those it is judged by
-sealing the newest frames again. Pure but for the library that trains.
+Beside it go tables of values that follow from others, and formulas of those that are computed (see
+``relations``, ``formulas``); with those it is judged by sealing the newest frames again. Pure but for the library that trains.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Final
 
 import zstandard
 
+from whimbrel_agent.buffer.formulas import Formulas
 from whimbrel_agent.buffer.relations import Relations
 from whimbrel_protocol import zstdcodec
 from whimbrel_protocol.batch import decode_events, encode_events, uncompressed
@@ -24,6 +25,8 @@ from whimbrel_protocol.dictionaries import Dictionary, join_content, pack_dictio
 from whimbrel_protocol.errors import ProtocolError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.lead import DICTIONARY_NAME_BYTES
+from whimbrel_protocol.limits import MAX_FORMULAS
+from whimbrel_protocol.shared import Shared
 
 SAMPLE_BYTES: Final = 96 * 1024
 """All samples together. A trial on them takes some 50 ms here and half a second on the slowest class
@@ -130,6 +133,7 @@ class Learner:
         self._samples: deque[bytes] = deque()
         self._recent: deque[tuple[bytes, Dictionary | None]] = deque(maxlen=RECENT_FRAMES)
         self._relations = Relations()
+        self._formulas = Formulas()
         self._size_bytes = 0
         self._next_try = FIRST_FRAMES
         self.frames = 0
@@ -138,8 +142,9 @@ class Learner:
     def saw(self, events: Sequence[Event], columns: bytes, present: Dictionary | None) -> None:
         """Take note of a frame that was sealed, with the dictionary that it may name."""
         self.frames += 1
-        self._relations.take_up(() if present is None else present.tables)
+        self._relations.take_up(() if present is None else present.shared.tables)
         self._relations.saw(events)
+        self._formulas.saw(events)
         self._recent.append((columns, present))
         while sum(len(one) for one, _ in self._recent) > RECENT_BYTES:
             self._recent.popleft()
@@ -173,9 +178,8 @@ class Learner:
             self._trial(len(judged), present_bytes, _packed_bytes(judged, learned), learned)
             for learned in (train(samples[:cut], size_bytes) for size_bytes in SIZES_BYTES)
         )
-        tables = self._relations.tables()
-        self._relations.look()
-        if not tables and (present is None or not present.tables):
+        shared = self._shared(present)
+        if not shared and (present is None or not present.shared):
             return Dictionary(alone) if alone else None
         kept = alone or (b"" if present is None else present.zstd)
         frames = [
@@ -183,12 +187,23 @@ class Learner:
             for columns, used in self._recent
         ]
         present_bytes = _sealed_bytes(frames, present)
-        contents = sorted({alone, join_content(kept, tables)} - {b""})
+        contents = sorted({alone, join_content(kept, shared)} - {b""})
         best = self._best(
             self._trial(len(frames), present_bytes, _sealed_bytes(frames, learned), learned)
             for learned in map(Dictionary, contents)
         )
         return Dictionary(best) if best else None
+
+    def _shared(self, present: Dictionary | None) -> Shared:
+        """Return what was found to be shared; formulas that the present one has stay beside."""
+        found = self._formulas.found()
+        kept = () if present is None else present.shared.formulas
+        fitted = {(one.type, one.key) for one in found}
+        formulas = [*found, *(one for one in kept if (one.type, one.key) not in fitted)]
+        beside = tuple(formulas[:MAX_FORMULAS])
+        tables = self._relations.tables(beside)
+        self._relations.look()
+        return Shared(tables, beside)
 
     def _trial(
         self, judged: int, present_bytes: int, learned_bytes: int, learned: Dictionary

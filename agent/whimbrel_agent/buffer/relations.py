@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from whimbrel_protocol.columns.following import is_same
 from whimbrel_protocol.event import Event
+from whimbrel_protocol.formulas import Formula
 from whimbrel_protocol.limits import (
     MAX_TABLE_COLUMNS,
     MAX_TABLE_ROWS,
@@ -22,7 +23,8 @@ from whimbrel_protocol.limits import (
     MAX_TABLES,
     MAX_TABLES_BYTES,
 )
-from whimbrel_protocol.tables import KNOWN_TYPES, Table, write_tables
+from whimbrel_protocol.shared import Shared, write_shared
+from whimbrel_protocol.tables import KNOWN_TYPES, Table
 
 MAX_KEPT: Final = 2_048
 """Rows of one candidate, the ones that came last. A table has room for about as many articles."""
@@ -178,14 +180,18 @@ class Relations:
                 following.add(end)
         return tables
 
-    def tables(self) -> list[Table]:
-        """Return the tables that would be made now, the most useful first."""
-        room_bytes = MAX_TABLES_BYTES
-        while len(write_tables(made := self._made(room_bytes))) > MAX_TABLES_BYTES:
+    def tables(self, beside: tuple[Formula, ...] = ()) -> tuple[Table, ...]:
+        """Return the tables that would be made now, the most useful first.
+
+        Args:
+            beside: formulas that share their room.
+        """
+        room_bytes = MAX_TABLES_BYTES - len(write_shared(Shared((), beside)))
+        while len(write_shared(Shared(made := self._made(room_bytes), beside))) > MAX_TABLES_BYTES:
             room_bytes -= MAX_TABLES_BYTES // 8
         return made
 
-    def _made(self, room_bytes: int) -> list[Table]:
+    def _made(self, room_bytes: int) -> tuple[Table, ...]:
         made: list[Table] = []
         values = MAX_TABLE_VALUES
         for (event_type, known), names in self._chosen().items():
@@ -195,7 +201,7 @@ class Relations:
             values -= len(rows) * (1 + len(names))
             if rows:
                 made.append(Table(event_type, known, tuple(name[2] for name in names), rows))
-        return made
+        return tuple(made)
 
 
 def _rows_of(

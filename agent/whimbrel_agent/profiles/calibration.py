@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from whimbrel_agent.profiles.leastsquares import AlikeColumnsError, Solution, solve
+from whimbrel_agent.leastsquares import AlikeColumnsError, Solution, solve
 from whimbrel_agent.profiles.measuredlog import LogError, Window
 from whimbrel_agent.profiles.reading import parse_profile
 from whimbrel_agent.profiles.showing import profile_json

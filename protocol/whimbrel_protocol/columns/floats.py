@@ -28,7 +28,17 @@ from whimbrel_protocol.columns.kinds import FLOAT, FLOAT_DECIMAL
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
 from whimbrel_protocol.errors import RemoteProtocolError
 
-__all__ = ["MAX_EXPONENT", "read_decimal_floats", "read_floats", "write_floats"]
+__all__ = [
+    "MAX_EXACT",
+    "MAX_EXPONENT",
+    "as_integers",
+    "decimals_of",
+    "from_bits",
+    "read_decimal_floats",
+    "read_floats",
+    "to_bits",
+    "write_floats",
+]
 
 BITS: Final = 0
 DECIMAL: Final = 1
@@ -36,7 +46,7 @@ RATIO: Final = 2
 MEAN: Final = 3
 
 _EXCEPTIONS: Final = 0x80
-_MAX_EXACT: Final = 2**53
+MAX_EXACT: Final = 2**53
 _MAX_MEAN: Final = 10**15
 """Below it every integer has at most the 15 digits that MEAN prints."""
 
@@ -75,7 +85,7 @@ def write_floats(out: BodyWriter, values: Sequence[float]) -> None:
     scale = _find_scale(pure) if pure else None
     if scale is None:
         out.head += bytes((FLOAT, BITS))
-        write_integers(out, _to_bits(values))
+        write_integers(out, to_bits(values))
         return
     numbers = scale.numbers
     if odd or len(numbers) < len(pure):
@@ -86,7 +96,7 @@ def write_floats(out: BodyWriter, values: Sequence[float]) -> None:
         ]
         if len(places) * 4 > len(values):
             out.head += bytes((FLOAT, BITS))
-            write_integers(out, _to_bits(values))
+            write_integers(out, to_bits(values))
             return
         kept = _fill(values, places, numbers)
     else:
@@ -105,7 +115,7 @@ def write_floats(out: BodyWriter, values: Sequence[float]) -> None:
     if places:
         put_varint(out.head, len(places))
         write_integers(out, places)
-        write_integers(out, _to_bits([values[place] for place in places]))
+        write_integers(out, to_bits([values[place] for place in places]))
 
 
 def read_floats(body: BodyReader, count: int) -> list[float]:
@@ -117,7 +127,7 @@ def read_floats(body: BodyReader, count: int) -> list[float]:
     form = body.head.byte()
     kind = form & 0x7F
     if form == BITS:
-        return _from_bits(read_integers(body, count))
+        return from_bits(read_integers(body, count))
     if kind == DECIMAL:
         exponent = body.head.byte()
         if exponent > MAX_EXPONENT:
@@ -152,7 +162,7 @@ def read_decimal_floats(body: BodyReader, count: int, exponent: int) -> list[flo
 
 def _read_exact(body: BodyReader, count: int) -> list[int]:
     numbers = read_integers(body, count)
-    if not (min(numbers) > -_MAX_EXACT and max(numbers) < _MAX_EXACT):
+    if not (min(numbers) > -MAX_EXACT and max(numbers) < MAX_EXACT):
         raise RemoteProtocolError("a scaled float is beyond 53 bits")
     return numbers
 
@@ -164,7 +174,7 @@ def _put_exceptions(body: BodyReader, values: list[float]) -> None:
     places = read_integers(body, size)
     if min(places) < 0 or max(places) >= len(values):
         raise RemoteProtocolError(f"an exception is outside its {len(values)} values")
-    for place, value in zip(places, _from_bits(read_integers(body, size)), strict=True):
+    for place, value in zip(places, from_bits(read_integers(body, size)), strict=True):
         values[place] = value
 
 
@@ -191,16 +201,16 @@ def _fill(values: Sequence[float], places: list[int], numbers: dict[float, int])
 def _find_scale(pure: list[float]) -> _Scale | None:
     """Find the cheapest exact scale for distinct finite values, or none."""
     top = max(map(abs, pure))
-    if top >= _MAX_EXACT:
+    if top >= MAX_EXACT:
         return None
-    decimals = sorted(map(_decimals, pure[:: max(1, len(pure) // _SAMPLE)]))
+    decimals = sorted(map(decimals_of, pure[:: max(1, len(pure) // _SAMPLE)]))
     short = [count for count in decimals if count <= _SHORT_DECIMALS]
     if len(short) * 2 < len(decimals):
         return _find_ratio(pure, pure, top, 2) or _find_decimal(pure, top, decimals[-1])
     left = pure
     for exponent in range(short[-1], _SHORT_DECIMALS + 1):
         power = 10**exponent
-        if top * power >= _MAX_EXACT:
+        if top * power >= MAX_EXACT:
             return None
         left = [value for value in left if round(value * power) / power != value]
         if not left:
@@ -211,7 +221,14 @@ def _find_scale(pure: list[float]) -> _Scale | None:
     return _find_ratio(pure, left, top, exponent) or _find_decimal(pure, top, decimals[-1])
 
 
-def _decimals(value: float) -> int:
+def as_integers(values: Sequence[float]) -> list[int]:
+    """Return what stands for floats in their stream, to judge its cost; 0 for an exception."""
+    pure = [value for value in dict.fromkeys(values) if isfinite(value)]
+    scale = _find_scale(pure) if pure else None
+    return to_bits(values) if scale is None else [scale.numbers.get(one, 0) for one in values]
+
+
+def decimals_of(value: float) -> int:
     """Give how many decimals the shortest decimal form of a value has."""
     digits, _, power = repr(value).partition("e")
     count = 0 if digits.endswith(".0") else len(digits.partition(".")[2])
@@ -219,7 +236,7 @@ def _decimals(value: float) -> int:
 
 
 def _find_decimal(pure: list[float], top: float, exponent: int) -> _Scale | None:
-    while exponent <= MAX_EXPONENT and top * 10**exponent < _MAX_EXACT:
+    while exponent <= MAX_EXPONENT and top * 10**exponent < MAX_EXACT:
         power = 10**exponent
         numbers = {value: round(value * power) for value in pure}
         missed = [value for value, number in numbers.items() if number / power != value]
@@ -269,9 +286,11 @@ def _find_ratio(pure: list[float], long: list[float], top: float, exponent: int)
     return _Scale(form, divisor, 0, numbers)
 
 
-def _to_bits(values: Sequence[float]) -> list[int]:
+def to_bits(values: Sequence[float]) -> list[int]:
+    """Return the bits of doubles as signed 64-bit numbers."""
     return list(struct.unpack(f"<{len(values)}q", struct.pack(f"<{len(values)}d", *values)))
 
 
-def _from_bits(numbers: list[int]) -> list[float]:
+def from_bits(numbers: list[int]) -> list[float]:
+    """Give back the doubles."""
     return list(struct.unpack(f"<{len(numbers)}d", struct.pack(f"<{len(numbers)}q", *numbers)))

@@ -110,14 +110,14 @@ class Following:
     wrong: Sequence[int]
     rest: Sequence[Any]
 
-    def resolve(self, columns: Sequence[Sequence[Any] | Following]) -> list[Any]:
+    def resolve(self, columns: Sequence[Any]) -> list[Any]:
         """Return the values, given what was read of all columns.
 
         Raises:
             RemoteProtocolError: the known column is of other values, or rows do not add up.
         """
         known, rows, column = columns[self.known], self.table.rows, self.column
-        if isinstance(known, Following) or not self.table.leads_from(known):
+        if not isinstance(known, list) or not self.table.leads_from(known):
             raise RemoteProtocolError("a column follows from one of other values than its table's")
         values = [rows[key][column] if key in rows else _NOTHING for key in known]
         for at in self.wrong:

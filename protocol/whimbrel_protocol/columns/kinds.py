@@ -28,4 +28,6 @@ FLOAT_DECIMAL: Final = 13
 the last of its row."""
 
 FOLLOWS: Final = 64
-"""A column of which most texts follow from another column; see ``following``. Only for keys of data."""
+COMPUTED: Final = 65
+"""Columns that follow from another column by a table (see ``following``), and from two others by a
+formula (see ``computing``). Only for keys of data."""

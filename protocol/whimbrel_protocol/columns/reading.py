@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
+from whimbrel_protocol.columns import kinds
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import read_column, read_column_of
+from whimbrel_protocol.columns.computing import Computed, read_computed
 from whimbrel_protocol.columns.following import Following, read_following
 from whimbrel_protocol.columns.integers import read_integers
-from whimbrel_protocol.columns.kinds import FOLLOWS
 from whimbrel_protocol.columns.names import NameReader
 from whimbrel_protocol.columns.regions import BodyReader
 from whimbrel_protocol.columns.series import (
@@ -30,15 +31,15 @@ from whimbrel_protocol.limits import (
     MAX_FRAME_EVENTS,
     MAX_FRAME_VALUES,
 )
-from whimbrel_protocol.tables import Table
+from whimbrel_protocol.shared import NOTHING_SHARED, Shared
 
 __all__ = ["read_body"]
 
 _Row = tuple[Any, Any, Any, Any]
 
 
-def read_body(raw: bytes, tables: Sequence[Table] = ()) -> list[Event]:
-    """Give back the events of a body, checked against every limit; ``tables`` are what it may use.
+def read_body(raw: bytes, shared: Shared = NOTHING_SHARED) -> list[Event]:
+    """Give back the events of a body, checked against every limit; ``shared`` is what it may use.
 
     Raises:
         RemoteProtocolError: malformed, or an event breaks a limit.
@@ -56,7 +57,7 @@ def read_body(raw: bytes, tables: Sequence[Table] = ()) -> list[Event]:
     times = read_times(body, places, count)
     events: dict[int, Event] = {}
     try:
-        rows = _read_shapes(body, shapes, series, list(map(len, places)), tables)
+        rows = _read_shapes(body, shapes, series, list(map(len, places)), shared)
         body.close()
         for one, part in zip(series, places, strict=True):
             _fill(events, one, LANES[lane], zip(part, rows[one.shape.number], strict=False), times)
@@ -145,7 +146,7 @@ def _read_shapes(
     shapes: list[Shape],
     series: list[Series],
     sizes: list[int],
-    tables: Sequence[Table],
+    shared: Shared,
 ) -> list[Iterator[_Row]]:
     for one, size in zip(series, sizes, strict=True):
         one.shape.size += size
@@ -154,17 +155,17 @@ def _read_shapes(
         raise RemoteProtocolError(f"frame has {cells} values: must be at most {MAX_FRAME_VALUES}")
     if not all(shape.size for shape in shapes):
         raise RemoteProtocolError("a shape is named but has no event")
-    return [_read_rows(body, shape, tables) for shape in shapes]
+    return [_read_rows(body, shape, shared) for shape in shapes]
 
 
-def _read_rows(body: BodyReader, shape: Shape, tables: Sequence[Table]) -> Iterator[_Row]:
+def _read_rows(body: BodyReader, shape: Shape, shared: Shared) -> Iterator[_Row]:
     size, flags = shape.size, shape.flags
     maps = bool(flags & MAPS)
     extension_columns = int(bool(flags & EXTENSIONS)) if maps else len(shape.extension_keys)
     columns = ShapeColumns(
         subjects=read_column(body, size) if flags & SUBJECT else (),
         dedup_keys=read_column(body, size) if flags & DEDUP_KEY else (),
-        data=[read_column(body, size)] if maps else _read_data(body, shape, tables),
+        data=[read_column(body, size)] if maps else _read_data(body, shape, shared),
         extensions=[read_column(body, size) for _ in range(extension_columns)],
     )
     shape.close_look = not check_columns(shape, columns, body.budget)
@@ -179,18 +180,20 @@ def _read_rows(body: BodyReader, shape: Shape, tables: Sequence[Table]) -> Itera
     return zip(subjects, dedup_keys, data, extensions, strict=True)
 
 
-def _read_data(body: BodyReader, shape: Shape, tables: Sequence[Table]) -> list[Sequence[Any]]:
-    """Give the columns of data; one that follows from another is told when all are read."""
-    keys = len(shape.keys)
-    columns: list[Sequence[Any] | Following] = []
+def _read_data(body: BodyReader, shape: Shape, shared: Shared) -> list[Sequence[Any]]:
+    """Give the columns of data; those that follow from others are told when all are read."""
+    keys, size = len(shape.keys), shape.size
+    columns: list[Sequence[Any] | Following | Computed] = []
     for place in range(keys):
-        kind = body.head.byte()
-        columns.append(
-            read_following(body, shape.size, place, keys, tables)
-            if kind == FOLLOWS
-            else read_column_of(body, shape.size, kind)
-        )
-    return [one.resolve(columns) if isinstance(one, Following) else one for one in columns]
+        match body.head.byte():
+            case kinds.FOLLOWS:
+                columns.append(read_following(body, size, place, keys, shared.tables))
+            case kinds.COMPUTED:
+                columns.append(read_computed(body, size, keys, shared.formulas))
+            case kind:
+                columns.append(read_column_of(body, size, kind))
+    told = [one.resolve(columns) if isinstance(one, Following) else one for one in columns]
+    return [one.resolve(told) if isinstance(one, Computed) else one for one in told]
 
 
 def _turn(

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import write_column
+from whimbrel_protocol.columns.computing import computations, write_computed
 from whimbrel_protocol.columns.following import followers, write_following
 from whimbrel_protocol.columns.integers import write_integers
 from whimbrel_protocol.columns.names import NameWriter
@@ -25,7 +26,7 @@ from whimbrel_protocol.columns.times import write_times
 from whimbrel_protocol.errors import LocalProtocolError
 from whimbrel_protocol.event import Event, validate_event
 from whimbrel_protocol.limits import MAX_FRAME_VALUES
-from whimbrel_protocol.tables import Table
+from whimbrel_protocol.shared import NOTHING_SHARED, Shared
 
 __all__ = ["Body", "write_body"]
 
@@ -33,7 +34,7 @@ _INT64: Final = 2**63
 
 
 class Body(NamedTuple):
-    """A body, where its regions other than the first start, and whether it needs the tables."""
+    """A body, where its regions other than the first start, and whether it needs what is shared."""
 
     raw: bytes
     cuts: list[int]
@@ -41,9 +42,9 @@ class Body(NamedTuple):
 
 
 def write_body(
-    events: Sequence[Event], lane: int, *, light: bool = False, tables: Sequence[Table] = ()
+    events: Sequence[Event], lane: int, *, light: bool = False, shared: Shared = NOTHING_SHARED
 ) -> Body:
-    """Lay out events of one lane; ``tables`` are those that the reader will have.
+    """Lay out events of one lane; ``shared`` is what the reader will have.
 
     Every limit is checked on the way, by columns. What is not even shaped like an event can
     end in TypeError, AttributeError or ValueError; ``validate_event`` then names the field.
@@ -76,7 +77,7 @@ def write_body(
             raise ValueError("a time is not an integer of 64 bits")
         write_times(out, accepted, [[event.time_ns for event in one.events] for one in series])
         for shape in shapes:
-            _write_shape(out, shape, tables)
+            _write_shape(out, shape, shared)
     return Body(*out.finish(), out.following)
 
 
@@ -100,7 +101,7 @@ def _write_tables(out: BodyWriter, series: list[Series], shapes: list[Shape]) ->
         names.put(one.zone)
 
 
-def _write_shape(out: BodyWriter, shape: Shape, tables: Sequence[Table]) -> None:
+def _write_shape(out: BodyWriter, shape: Shape, shared: Shared) -> None:
     events, flags = shape.events, shape.flags
     data = [event.data for event in events]
     extensions = [event.extensions for event in events] if flags & EXTENSIONS else []
@@ -119,15 +120,27 @@ def _write_shape(out: BodyWriter, shape: Shape, tables: Sequence[Table]) -> None
         write_column(out, columns.subjects)
     if columns.dedup_keys:
         write_column(out, columns.dedup_keys)
-    ways = followers(shape, columns.data, tables) if tables and not flags & MAPS else {}
-    for place, column in enumerate(columns.data):
-        if place in ways:
-            way = ways[place]
-            write_following(out, way, columns.data, place, tables[way.table])
-        else:
-            write_column(out, column)
+    _write_data(out, shape, columns.data, NOTHING_SHARED if flags & MAPS else shared)
     for column in columns.extensions:
         write_column(out, column)
+
+
+def _write_data(
+    out: BodyWriter, shape: Shape, columns: Sequence[Sequence[Any]], shared: Shared
+) -> None:
+    tables, formulas = shared.tables, shared.formulas
+    ways = followers(shape, columns, tables) if tables else {}
+    computed = (
+        computations(shape, columns, formulas, following=ways, light=out.light) if formulas else {}
+    )
+    for place, column in enumerate(columns):
+        if place in ways:
+            way = ways[place]
+            write_following(out, way, columns, place, tables[way.table])
+        elif place in computed:
+            write_computed(out, computed[place], column)
+        else:
+            write_column(out, column)
 
 
 def _turn(maps: list[dict[str, Any]]) -> list[tuple[Any, ...]]:

@@ -1,4 +1,7 @@
-"""What a till's lines say of an article: follows from its number, so that it can be checked later."""
+"""What a till's lines say of an article: follows from its number, so that it can be checked later.
+
+And what they come to: quantity times price, but for those that are reduced.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,11 @@ _FIRST: Final = 70_000
 _CHEAPER: Final = 97
 """Each so manieth line has another price than the article's."""
 
+_REDUCED: Final = 89
+"""Each so manieth line comes to less than it should."""
+
+_MOST: Final = 9
+
 
 def line_of(article: int, number: int) -> dict[str, object]:
     """Return the fields of a sender's line.
@@ -20,10 +28,15 @@ def line_of(article: int, number: int) -> dict[str, object]:
     """
     drawn = hashlib.sha256(b"%d" % article).digest()
     price = (1 + drawn[0]) / 4
+    if number % _CHEAPER == 0:
+        price /= 2
+    quantity = 1 + hashlib.sha256(b"%d %d" % (article, number)).digest()[0] % _MOST
     return {
         "article": f"{_FIRST + article}",
         "name": f"article {drawn[1:12].hex()}",
-        "price": price if number % _CHEAPER else price / 2,
+        "price": price,
+        "quantity": quantity,
+        "total": quantity * price - (0.0 if number % _REDUCED else 0.05),
     }
 
 

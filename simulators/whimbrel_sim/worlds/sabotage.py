@@ -8,7 +8,7 @@ time, its world's form is here; the others are taken as they are. A fault is put
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -38,7 +38,9 @@ from whimbrel_aggregator.ingest.receipts import Settled
 from whimbrel_aggregator.ingest.verdict import Candidate, Decision
 from whimbrel_aggregator.journal.port import NewFrame
 from whimbrel_protocol import epoch
-from whimbrel_protocol.columns import following
+from whimbrel_protocol.columns import computing, following, writing
+from whimbrel_protocol.columns.series import Shape
+from whimbrel_protocol.formulas import Formula
 from whimbrel_protocol.lanes import Order
 from whimbrel_protocol.sequences import RangeSet
 from whimbrel_sim import sabotage_agent, sabotage_aggregator
@@ -61,6 +63,24 @@ NEVER_S: Final = 1e6
 def tables_believed() -> None:
     """What a dictionary's tables say holds, whatever an event says."""
     put(following, "is_same", lambda *_: True)
+
+
+def formulas_believed() -> None:
+    """What a dictionary's formulas say holds, whatever an event says."""
+    computations = computing.computations
+
+    def as_computed(
+        shape: Shape,
+        columns: computing.Columns,
+        formulas: Sequence[Formula],
+        *,
+        following: Collection[int],
+        light: bool,
+    ) -> dict[int, computing.Computation]:
+        found = computations(shape, columns, formulas, following=following, light=light)
+        return {place: replace(one, left=[0] * len(one.left)) for place, one in found.items()}
+
+    put(writing, "computations", as_computed)
 
 
 # ---------------------------------------------------------------------- of the region
@@ -252,6 +272,7 @@ SABOTAGES: Final = (
     _fault("garbled-commits", garbled_commits, stories.CUTS, Invariant.READABLE, Invariant.RECEIPT),
     _fault("dictionaries-forgotten", sabotage_aggregator.dictionaries_forgotten, stories.LEARNING, Invariant.READABLE),
     _fault("tables-believed", tables_believed, stories.LEARNING, Invariant.FORGERY),
+    _fault("formulas-believed", formulas_believed, stories.LEARNING, Invariant.FORGERY),
     _fault("any-order", any_order, stories.LYING_BROKER, Invariant.ORDER),
     _fault("signatures-off", signatures_off, stories.NEIGHBOUR, Invariant.FORGERY),
     _fault("free-on-puback", free_on_puback, stories.LYING_BROKER, Invariant.KEPT),

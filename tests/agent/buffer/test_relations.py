@@ -19,7 +19,8 @@ from whimbrel_protocol.batch import columns_info, decode_events, encode_events
 from whimbrel_protocol.dictionaries import Dictionary, join_content
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.limits import MAX_TABLES_BYTES
-from whimbrel_protocol.tables import Table, write_tables
+from whimbrel_protocol.shared import NOTHING_SHARED, Shared, write_shared
+from whimbrel_protocol.tables import Table
 
 ARTICLES = 300
 
@@ -124,7 +125,7 @@ def test_memory_is_bounded_by_rows_and_a_table_by_its_bytes() -> None:
     assert max(len(one.rows) for one in relations._candidates.values()) == MAX_KEPT
     tables = relations.tables()
     assert len(tables) == 1
-    assert 0.8 * MAX_TABLES_BYTES < len(write_tables(tables)) <= MAX_TABLES_BYTES
+    assert 0.8 * MAX_TABLES_BYTES < len(write_shared(Shared(tables))) <= MAX_TABLES_BYTES
 
 
 def test_values_that_cannot_stand_in_a_table_are_passed_over() -> None:
@@ -140,7 +141,7 @@ def test_values_that_cannot_stand_in_a_table_are_passed_over() -> None:
         )
         relations.look()
     for table in relations.tables():
-        Dictionary(join_content(b"", [table]))
+        Dictionary(join_content(b"", Shared((table,))))
 
 
 def test_another_process_goes_on_from_the_tables_in_use() -> None:
@@ -168,7 +169,9 @@ def test_a_learner_s_dictionary_has_the_tables_when_they_pay_and_frames_use_them
         if learner.is_due:
             dictionary = learner.learn(dictionary) or dictionary
     assert dictionary is not None
-    assert ("article", ("name", "price")) in [(t.known, t.follows) for t in dictionary.tables]
+    assert ("article", ("name", "price")) in [
+        (t.known, t.follows) for t in dictionary.shared.tables
+    ]
     assert columns_info(columns)[0] == "zstd-tables"
     assert sum(sizes[-5:]) < 0.5 * sum(sizes[:5])
 
@@ -179,7 +182,7 @@ def test_a_restarted_learner_keeps_the_tables_that_its_frames_use() -> None:
         first.saw(events, encode_events(events), None)
     present = first.learn(None)
     assert present is not None
-    assert present.tables
+    assert present.shared.tables
     second = Learner()
     dictionary = present
     for events in frames(70, 40, seed=2):
@@ -187,7 +190,7 @@ def test_a_restarted_learner_keeps_the_tables_that_its_frames_use() -> None:
         second.saw(events, columns, dictionary)
         if second.is_due:
             dictionary = second.learn(dictionary) or dictionary
-            assert [(table.known, table.follows) for table in dictionary.tables] == [
+            assert [(table.known, table.follows) for table in dictionary.shared.tables] == [
                 ("article", ("name", "price"))
             ]
 
@@ -201,7 +204,7 @@ def test_where_nothing_goes_together_a_dictionary_has_no_tables() -> None:
         learner.saw(events, encode_events(events), None)
     learned = learner.learn(None)
     assert learned is not None
-    assert learned.tables == ()
+    assert learned.shared == NOTHING_SHARED
 
 
 def test_the_same_frames_give_the_same_tables() -> None:
@@ -210,5 +213,5 @@ def test_the_same_frames_give_the_same_tables() -> None:
         relations = Relations()
         for events in frames(30, 50):
             relations.saw(events)
-        both.append(write_tables(relations.tables()))
+        both.append(write_shared(Shared(relations.tables())))
     assert both[0] == both[1]

@@ -30,7 +30,9 @@ def test_a_line_says_what_its_article_has(number: int) -> None:
     line = {"n": number, **line_of(3, number)}
     assert is_true(line, number)
     assert is_true({"n": number}, number)
-    for field, other in (("name", "another"), ("price", 3.14), ("article", "70004")):
+    for field, other in (
+        ("name", "another"), ("price", 3.14), ("article", "70004"), ("quantity", 77), ("total", 0.5),
+    ):  # fmt: skip
         assert not is_true(line | {field: other}, number)
     assert not is_true(line | {"article": "none"}, number)
 
@@ -39,6 +41,16 @@ def test_a_price_is_another_now_and_then() -> None:
     prices = {number: line_of(3, number)["price"] for number in range(1, 200)}
     assert len(set(prices.values())) == 2
     assert [number for number, price in prices.items() if price != prices[1]] == [97, 194]
+
+
+def test_a_line_comes_to_its_quantity_times_its_price_but_for_reduced_ones() -> None:
+    lines = {number: line_of(number % 7, number) for number in range(1, 200)}
+    reduced = [
+        number
+        for number, line in lines.items()
+        if line["total"] != line["quantity"] * line["price"]  # type: ignore[operator]
+    ]
+    assert reduced == [89, 178]
 
 
 @in_virtual_time

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from whimbrel_agent.profiles.leastsquares import AlikeColumnsError, solve
+from whimbrel_agent.leastsquares import AlikeColumnsError, solve
 
 
 def test_an_exact_system_is_solved_exactly() -> None:

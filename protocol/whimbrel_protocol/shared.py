@@ -1,0 +1,74 @@
+"""What both sides know beside a frame: tables and formulas of one dictionary.
+
+A body like a frame's (``columns.regions``). In the head: ``varint`` number of tables, 0 to 16, and these
+(see ``tables``); rows times columns, over all of them, are at most 16,384. Then, where there are
+formulas, ``varint`` their number, 1 to 16, and these (see ``formulas``). Without formulas there is at
+least one table. Names are numbered over all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from whimbrel_protocol.columns.names import NameReader, NameWriter
+from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
+from whimbrel_protocol.errors import RemoteProtocolError
+from whimbrel_protocol.formulas import Formula, put_formula, read_formula
+from whimbrel_protocol.limits import MAX_FORMULAS, MAX_TABLE_VALUES, MAX_TABLES
+from whimbrel_protocol.tables import Table, put_table, read_table
+
+__all__ = ["NOTHING_SHARED", "Shared", "read_shared", "write_shared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Tables and formulas; columns name them by their places."""
+
+    tables: tuple[Table, ...] = ()
+    formulas: tuple[Formula, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.tables or self.formulas)
+
+
+NOTHING_SHARED: Final = Shared()
+
+
+def write_shared(shared: Shared) -> bytes:
+    """Return what is shared as bytes."""
+    out = BodyWriter()
+    names = NameWriter(out)
+    put_varint(out.head, len(shared.tables))
+    for table in shared.tables:
+        put_table(out, names, table)
+    if shared.formulas:
+        put_varint(out.head, len(shared.formulas))
+        for formula in shared.formulas:
+            put_formula(out, names, formula)
+    return out.finish()[0]
+
+
+def read_shared(data: bytes) -> Shared:
+    """Give back what is shared.
+
+    Raises:
+        RemoteProtocolError: malformed, or beyond a limit.
+    """
+    body = BodyReader(data)
+    names = NameReader(body)
+    tables: list[Table] = []
+    values = MAX_TABLE_VALUES
+    for _ in range(body.head.varint(MAX_TABLES, "number of tables")):
+        tables.append(read_table(body, names, values))
+        values -= len(tables[-1].rows) * (1 + len(tables[-1].follows))
+    formulas: tuple[Formula, ...] = ()
+    if body.head.left():
+        count = body.head.varint(MAX_FORMULAS, "number of formulas")
+        formulas = tuple(read_formula(body, names) for _ in range(count))
+        if not formulas:
+            raise RemoteProtocolError("dictionary says that it has formulas, and names none")
+    body.close()
+    if not (tables or formulas):
+        raise RemoteProtocolError(f"dictionary has no tables: must be 1 to {MAX_TABLES}")
+    return Shared(tuple(tables), formulas)
