@@ -100,6 +100,10 @@ MAX_FORMULAS: Final = 16
 MAX_FORMULA_DEGREE: Final = 6
 """Formulas in one dictionary, and the highest power in one: 28 products for each number."""
 
+MAX_FRAME_COMPUTED: Final = 1_024
+"""Computed columns in one frame: each is a hundred times the work of a constant one, however few its
+values."""
+
 MAX_DICTIONARIES_NAMED: Final = 64
 """Dictionaries named in one message of the region, and kept there for one device at most."""
 

@@ -313,3 +313,12 @@ def test_a_column_is_not_computed_from_a_computed_one() -> None:
 def test_an_older_reader_refuses_a_dictionary_with_formulas() -> None:
     lead = read_lead(pack_dictionary(BOTH.content))
     assert lead.codec == 7  # who knows no tables refuses it; who knows no formulas finds bytes left
+
+
+def test_computed_columns_of_a_frame_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = write_body(packs(40), 2, shared=BOTH.shared).raw
+    assert read_body(raw, BOTH.shared) == packs(40)
+    monkeypatch.setattr("whimbrel_protocol.columns.budget.MAX_FRAME_COMPUTED", 0)
+    with pytest.raises(RemoteProtocolError, match="more than 0 columns"):
+        read_body(raw, BOTH.shared)
+    assert not write_body(packs(40), 2, shared=BOTH.shared).following  # a writer keeps to it

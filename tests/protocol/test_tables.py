@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 
 from whimbrel_protocol.batch import columns_info, decode_events, encode_events, uncompressed
 from whimbrel_protocol.codecs import CODECS
-from whimbrel_protocol.columns.column import write_column
-from whimbrel_protocol.columns.following import is_same
+from whimbrel_protocol.columns.column import read_column, write_column
+from whimbrel_protocol.columns.following import is_same, leading
+from whimbrel_protocol.columns.integers import write_integers
+from whimbrel_protocol.columns.kinds import TEXT
 from whimbrel_protocol.columns.names import NameWriter
 from whimbrel_protocol.columns.reading import read_body
-from whimbrel_protocol.columns.regions import BodyWriter, put_varint
+from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
+from whimbrel_protocol.columns.series import Shape
+from whimbrel_protocol.columns.texts import ROWS
 from whimbrel_protocol.columns.writing import write_body
 from whimbrel_protocol.dictionaries import (
     MAX_CONTENT_BYTES,
@@ -363,3 +367,134 @@ def test_columns_that_follow_need_the_tables_at_hand() -> None:
     few = Table("sale", "article", TABLE.follows, {"4001": ARTICLES["4001"]})
     with pytest.raises(RemoteProtocolError, match=r"leaves .* open"):
         read_body(raw, Shared((few,)))
+
+
+# ------------------------------------------------------------------ texts that a table knows
+
+
+def moves(count: int, *, seed: int = 1, strange: int = 0) -> list[Event]:
+    """Stock moves: another type than the table's, and its key; some articles are in no table."""
+    chosen = random.Random(seed)
+    articles = [*ARTICLES, *(f"new {n}" for n in range(strange))]
+    return [
+        Event(
+            type="stock.move",
+            source="scanner",
+            time_ns=number * 10**9,
+            data={"article": chosen.choice(articles), "from": f"{chosen.randrange(3)}"},
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("strange", [0, 1, 20, 60, 500])
+@pytest.mark.parametrize("count", [1, 4, 20, 300])
+def test_texts_that_a_table_knows_are_told_by_their_rows(count: int, strange: int) -> None:
+    events = moves(count, strange=strange)
+    columns = encode_events(events, dictionary=BOTH)
+    assert decode_events(columns, {BOTH.name: BOTH}) == events
+    raw = write_body(events, 2, shared=BOTH.shared).raw
+    assert read_body(raw, BOTH.shared) == events
+
+
+def scans(keys: Sequence[str]) -> list[Event]:
+    chosen = random.Random(5)
+    return [
+        Event(type="scan", source="s", time_ns=n, data={"article": chosen.choice(keys)})
+        for n in range(100)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("of", "most"), [(lambda n: f"{n * 7_919_351 % 10**8}", 0.6), (lambda n: f"A{n:05}", 0.8)]
+)
+def test_rows_take_less_than_the_texts(of: Callable[[int], str], most: float) -> None:
+    keys = [of(n) for n in range(1, 400)]
+    table = Table("sale", "article", ("name",), {key: (f"article {key}",) for key in keys})
+    known = Dictionary(joined(b"", [table]))
+    plain = Dictionary("\x00".join(keys).encode())  # has each of them
+    events = scans(keys)
+    columns = encode_events(events, dictionary=known)
+    assert columns_info(columns)[0] == "zstd-tables"
+    assert len(columns) < most * len(encode_events(events, dictionary=plain))
+
+
+def test_numbers_that_are_as_short_as_rows_stay_numbers() -> None:
+    assert not write_body(moves(100), 2, shared=BOTH.shared).following  # 4000 to 4059
+
+
+def test_a_type_s_own_table_comes_before_another_s() -> None:
+    other = Table("stock.move", "article", ("shelf",), {key: (key[-1],) for key in ARTICLES})
+    both = Dictionary(joined(b"", [TABLE, other]))
+    shape = Shape("stock.move", 0, ("from", "article"), ())
+    leads = leading(shape, 1, both.shared.tables)
+    assert leads is not None
+    assert leads.table == 1
+    assert leading(shape, 0, both.shared.tables) is None
+    assert leading(shape, 1, (ROOMS,)) is None
+    sale = leading(Shape("other", 0, ("article",), ()), 0, both.shared.tables)
+    assert sale is not None
+    assert sale.table == 0
+
+
+def test_integers_are_no_texts_of_a_table() -> None:
+    rooms = Table("climate", "room", ("label",), {n: (f"room {n}",) for n in range(9)})
+    dictionary = Dictionary(joined(b"", [rooms]))
+    events = [
+        Event(type="climate", source="s", time_ns=n, data={"room": room})
+        for n, room in enumerate([1, "1", 2, "2", None, 3, 4, 5, 6])
+    ]
+    columns = encode_events(events, dictionary=dictionary)
+    assert decode_events(columns, {dictionary.name: dictionary}) == events
+
+
+@pytest.mark.parametrize(
+    ("tables", "numbers", "said"),
+    [
+        ([], (0,), "there are no tables"),
+        ([ROOMS], (0,), "knows no texts"),
+        ([TABLE], (1,), "number of a table"),
+        ([TABLE], (0, [0, 2], [1]), "neither known nor not"),
+        ([TABLE], (0, [1, 1], [1, 60]), "outside its table of 60"),
+        ([TABLE], (0, [1, 1], [1, -1]), "outside its table of 60"),
+        ([TABLE], (0, [0, 0], [ROWS]), "text form is 3"),
+    ],
+)
+def test_rows_that_no_table_has_are_refused(
+    tables: list[Table], numbers: tuple[Any, ...], said: str
+) -> None:
+    out = BodyWriter()
+    out.head.append(TEXT)
+    out.head.append(ROWS)
+    put_varint(out.head, 2)
+    put_varint(out.head, numbers[0])
+    for stream in numbers[1:]:
+        if stream == [ROWS]:
+            out.head.append(ROWS)
+        else:
+            write_integers(out, stream)
+    body = BodyReader(out.finish()[0], [table.rows for table in tables])
+    with pytest.raises(RemoteProtocolError, match=said):
+        read_column(body, 2)
+
+
+KNOWN_KEYS = [*(f"key {n * 7_919}" for n in range(50)), "x\0y", "é", "007", "0", ""]
+SCANS = Shared((Table("scan", "article", ("n",), dict.fromkeys(KNOWN_KEYS, (1,))),))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([*KNOWN_KEYS, "new", "y\0z", "12", "012", "ü"]), min_size=1))
+def test_whatever_texts_come_they_come_back(texts: list[str]) -> None:
+    events = [Event(type="t", source="s", time_ns=0, data={"article": text}) for text in texts]
+    raw = write_body(events, 2, shared=SCANS).raw
+    assert read_body(raw, SCANS) == events
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_damaged_rows_are_refused_or_are_other_events(data: st.DataObject) -> None:
+    raw = bytearray(write_body(scans(list(KNOWN_KEYS)), 2, shared=SCANS).raw)
+    for _ in range(data.draw(st.integers(1, 3))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(RemoteProtocolError):
+        read_body(bytes(raw), SCANS)

@@ -1,4 +1,4 @@
-"""What one frame may spend beyond its own bytes: nested CBOR, and its events as rows.
+"""What one frame may spend beyond its own bytes: nested CBOR, its events as rows, computed columns.
 
 The same limits hold for the writer, who made too big a frame, and for the reader, who was sent
 one; they differ in the error only.
@@ -7,7 +7,11 @@ one; they differ in the error only.
 from __future__ import annotations
 
 from whimbrel_protocol.errors import LocalProtocolError, RemoteProtocolError
-from whimbrel_protocol.limits import MAX_FRAME_CBOR_BYTES, MAX_FRAME_ROWS_BYTES
+from whimbrel_protocol.limits import (
+    MAX_FRAME_CBOR_BYTES,
+    MAX_FRAME_COMPUTED,
+    MAX_FRAME_ROWS_BYTES,
+)
 
 __all__ = ["Budget"]
 
@@ -19,12 +23,13 @@ class Budget:
         error: raised when a limit is passed.
     """
 
-    __slots__ = ("_cbor_bytes", "_error", "_rows_bytes")
+    __slots__ = ("_cbor_bytes", "_computed", "_error", "_rows_bytes")
 
     def __init__(self, error: type[LocalProtocolError | RemoteProtocolError]) -> None:
         self._error = error
         self._cbor_bytes = 0
         self._rows_bytes = 0
+        self._computed = 0
 
     def spend_cbor(self, size_bytes: int) -> None:
         """Count bytes of CBOR inside the columns."""
@@ -34,6 +39,17 @@ class Budget:
                 f"nested values are {self._cbor_bytes} bytes: must be at most"
                 f" {MAX_FRAME_CBOR_BYTES} in a frame, seal fewer events at once"
             )
+
+    @property
+    def computed_left(self) -> int:
+        """How many more columns may be computed."""
+        return MAX_FRAME_COMPUTED - self._computed
+
+    def spend_computed(self) -> None:
+        """Count a computed column."""
+        self._computed += 1
+        if self._computed > MAX_FRAME_COMPUTED:
+            raise self._error(f"more than {MAX_FRAME_COMPUTED} columns of a frame are computed")
 
     def spend_rows(self, size_bytes: int) -> None:
         """Count bytes that the events have when each is written on its own."""

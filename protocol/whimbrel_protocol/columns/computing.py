@@ -198,6 +198,7 @@ def _decimals(values: Sequence[float]) -> tuple[int, Sequence[int], list[int]] |
 def write_computed(out: BodyWriter, one: Computation, values: Sequence[Any]) -> None:
     """Append a column, with its kind byte."""
     out.following = True
+    out.budget.spend_computed()
     out.head.append(COMPUTED)
     for number in (one.formula, one.first, one.second):
         put_varint(out.head, number)
@@ -260,6 +261,7 @@ def read_computed(body: BodyReader, count: int, keys: int, formulas: Sequence[Fo
     Raises:
         RemoteProtocolError: malformed.
     """
+    body.budget.spend_computed()
     if not formulas:
         raise RemoteProtocolError("a column is computed, and there are no formulas")
     formula = formulas[body.head.varint(len(formulas) - 1, "number of a formula")]

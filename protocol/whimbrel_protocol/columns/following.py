@@ -20,10 +20,19 @@ from whimbrel_protocol.columns.integers import read_integers, write_integers
 from whimbrel_protocol.columns.kinds import FOLLOWS
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
 from whimbrel_protocol.columns.series import Shape
+from whimbrel_protocol.columns.texts import KnownTexts
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.tables import Table
 
-__all__ = ["Following", "Way", "followers", "is_same", "read_following", "write_following"]
+__all__ = [
+    "Following",
+    "Way",
+    "followers",
+    "is_same",
+    "leading",
+    "read_following",
+    "write_following",
+]
 
 _WORTH_IT: Final = 2
 """Different values that a table must say of a column: fewer are as short without it."""
@@ -65,6 +74,17 @@ def followers(shape: Shape, columns: Columns, tables: Sequence[Table]) -> dict[i
             if _is_worth_it(columns[known], columns[place], table, column):
                 found[place] = Way(number, column, known)
     return found
+
+
+def leading(shape: Shape, place: int, tables: Sequence[Table]) -> KnownTexts | None:
+    """Return the table that knows the texts of a key of data: one of this type before others."""
+    of_key = [
+        (number, table)
+        for number, table in enumerate(tables)
+        if table.known == shape.keys[place] and type(next(iter(table.rows))) is str
+    ]
+    own = [one for one in of_key if one[1].type == shape.type] or of_key
+    return KnownTexts(own[0][0], own[0][1].rows) if own else None
 
 
 def _is_worth_it(known: Sequence[Any], values: Sequence[Any], table: Table, column: int) -> bool:

@@ -7,6 +7,9 @@ no codec shrinks). Keeping like bytes together lets the codec use one entropy ta
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from whimbrel_protocol.columns.budget import Budget
 from whimbrel_protocol.errors import LocalProtocolError, RemoteProtocolError
 
@@ -113,11 +116,18 @@ class Region:
 
 
 class BodyReader:
-    """The four regions of one body, opened for reading within a budget."""
+    """The four regions of one body, opened for reading within a budget.
 
-    __slots__ = ("budget", "head", "noise", "planes", "text")
+    Args:
+        body: the bytes.
+        rows: of each table of the dictionary the rows, by their known values.
+    """
 
-    def __init__(self, body: bytes) -> None:
+    __slots__ = ("_rows", "_texts", "budget", "head", "noise", "planes", "text")
+
+    def __init__(self, body: bytes, rows: Sequence[Mapping[Any, Any]] = ()) -> None:
+        self._rows = rows
+        self._texts: dict[int, list[Any]] = {}
         lead = Region(body)
         sizes = [lead.varint(len(body), f"size of {name}") for name in ("head", "text", "planes")]
         self.head = Region(lead.take(sizes[0]))
@@ -125,6 +135,21 @@ class BodyReader:
         self.planes = Region(lead.take(sizes[2]))
         self.noise = Region(lead.take(lead.left()))
         self.budget = Budget(RemoteProtocolError)
+
+    def known_texts(self) -> list[Any]:
+        """Read the number of a table from the head, and give the texts that it knows, by row.
+
+        Raises:
+            RemoteProtocolError: there is no such table, or it knows no texts.
+        """
+        if not self._rows:
+            raise RemoteProtocolError("texts stand in a table, and there are no tables")
+        number = self.head.varint(len(self._rows) - 1, "number of a table")
+        if number not in self._texts:
+            self._texts[number] = list(self._rows[number])
+        if type(self._texts[number][0]) is not str:
+            raise RemoteProtocolError(f"texts stand in table {number}, which knows no texts")
+        return self._texts[number]
 
     def close(self) -> None:
         """Check that every region was read to its end.

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import write_column
 from whimbrel_protocol.columns.computing import computations, write_computed
-from whimbrel_protocol.columns.following import followers, write_following
+from whimbrel_protocol.columns.following import followers, leading, write_following
 from whimbrel_protocol.columns.integers import write_integers
 from whimbrel_protocol.columns.names import NameWriter
 from whimbrel_protocol.columns.regions import BodyWriter, put_varint
@@ -22,6 +22,7 @@ from whimbrel_protocol.columns.series import (
     Shape,
     group_events,
 )
+from whimbrel_protocol.columns.texts import write_texts
 from whimbrel_protocol.columns.times import write_times
 from whimbrel_protocol.errors import LocalProtocolError
 from whimbrel_protocol.event import Event, validate_event
@@ -131,7 +132,9 @@ def _write_data(
     tables, formulas = shared.tables, shared.formulas
     ways = followers(shape, columns, tables) if tables else {}
     computed = (
-        computations(shape, columns, formulas, following=ways, light=out.light) if formulas else {}
+        computations(shape, columns, formulas, following=ways, light=out.light)
+        if formulas and out.budget.computed_left >= len(columns)
+        else {}
     )
     for place, column in enumerate(columns):
         if place in ways:
@@ -139,6 +142,10 @@ def _write_data(
             write_following(out, way, columns, place, tables[way.table])
         elif place in computed:
             write_computed(out, computed[place], column)
+        elif (known := leading(shape, place, tables)) is not None and set(map(type, column)) == {
+            str
+        }:
+            write_texts(out, column, known=known)
         else:
             write_column(out, column)
 
