@@ -310,6 +310,23 @@ def test_a_column_is_not_computed_from_a_computed_one() -> None:
         twice.resolve([twice, [3]])
 
 
+def test_a_column_that_leads_to_another_is_not_computed() -> None:
+    labels = Table("pack", "pieces", ("label",), {n: (f"label {n}",) for n in range(1, 50)})
+    dictionary = Dictionary(join_content(b"", Shared((labels,), (COUNT,))))
+    events = [
+        Event(
+            type="pack",
+            source="s",
+            time_ns=0,
+            data={"boxes": n, "each": 1, "pieces": n, "label": f"label {n}"},
+        )
+        for n in random.Random(1).choices(range(1, 50), k=300)
+    ]
+    columns = encode_events(events, dictionary=dictionary)
+    assert columns_info(columns)[0] == "zstd-tables"
+    assert decode_events(columns, {dictionary.name: dictionary}) == events
+
+
 def test_an_older_reader_refuses_a_dictionary_with_formulas() -> None:
     lead = read_lead(pack_dictionary(BOTH.content))
     assert lead.codec == 7  # who knows no tables refuses it; who knows no formulas finds bytes left

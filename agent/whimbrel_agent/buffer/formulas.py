@@ -27,6 +27,9 @@ MAX_TYPES: Final = 4
 MAX_KEYS: Final = 8
 """Types that are looked at, and keys with numbers of each: some 80 KB a type."""
 
+MAX_SEEN: Final = 64
+"""Types that are remembered, with those that have not two keys with numbers."""
+
 SCREENED: Final = 48
 """Samples that decide which two keys are fitted further."""
 
@@ -95,12 +98,17 @@ class Formulas:
         for event in events:
             samples = self._samples.get(event.type)
             if samples is None:
-                if len(self._samples) >= MAX_TYPES:
+                if len(self._samples) >= MAX_SEEN:
                     continue
-                keys = tuple(key for key, value in event.data.items() if _is_number(value))
-                samples = self._samples[event.type] = _Samples(keys[:MAX_KEYS])
+                samples = self._samples[event.type] = _Samples(self._keys_of(event))
             if samples.keys:
                 samples.saw(event.data)
+
+    def _keys_of(self, event: Event) -> tuple[str, ...]:
+        """Return the keys that are looked at of a type that comes for the first time."""
+        keys = [key for key, value in event.data.items() if _is_number(value)]
+        looked_at = sum(bool(one.keys) for one in self._samples.values())
+        return tuple(keys[:MAX_KEYS]) if len(keys) > 1 and looked_at < MAX_TYPES else ()
 
     def found(self) -> list[Formula]:
         """Return the formulas that pay, as far as samples show."""

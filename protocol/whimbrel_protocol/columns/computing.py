@@ -94,7 +94,7 @@ def computations(
     columns: Columns,
     formulas: Sequence[Formula],
     *,
-    following: Collection[int],
+    taken: Collection[int],
     light: bool,
 ) -> dict[int, Computation]:
     """Return which columns of data are computed, by their places; the first formula that pays counts.
@@ -103,7 +103,7 @@ def computations(
         shape: of the events.
         columns: of their data.
         formulas: of the dictionary.
-        following: places of columns that follow from another one already.
+        taken: places of columns that follow from another one, or lead to one.
         light: as for the encoder.
     """
     found: dict[int, Computation] = {}
@@ -114,7 +114,7 @@ def computations(
         first, second = places.get(formula.first.key), places.get(formula.second.key)
         if formula.type != shape.type or place is None or first is None or second is None:
             continue
-        if place in following or place in found or place in known or {first, second} & found.keys():
+        if place in taken or place in found or place in known or {first, second} & found.keys():
             continue
         predicted = _predicted(formula, columns[first], columns[second])
         scaled = None if predicted is None else _scaled(columns[place])

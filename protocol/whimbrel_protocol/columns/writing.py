@@ -131,8 +131,9 @@ def _write_data(
 ) -> None:
     tables, formulas = shared.tables, shared.formulas
     ways = followers(shape, columns, tables) if tables else {}
+    taken = {*ways, *(way.known for way in ways.values())}
     computed = (
-        computations(shape, columns, formulas, following=ways, light=out.light)
+        computations(shape, columns, formulas, taken=taken, light=out.light)
         if formulas and out.budget.computed_left >= len(columns)
         else {}
     )

@@ -74,10 +74,10 @@ def formulas_believed() -> None:
         columns: computing.Columns,
         formulas: Sequence[Formula],
         *,
-        following: Collection[int],
+        taken: Collection[int],
         light: bool,
     ) -> dict[int, computing.Computation]:
-        found = computations(shape, columns, formulas, following=following, light=light)
+        found = computations(shape, columns, formulas, taken=taken, light=light)
         return {place: replace(one, left=[0] * len(one.left)) for place, one in found.items()}
 
     put(writing, "computations", as_computed)

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from whimbrel_agent.buffer.formulas import MAX_KEYS, MAX_ROWS, MAX_TYPES, Formulas
+from whimbrel_agent.buffer.formulas import MAX_KEYS, MAX_ROWS, MAX_SEEN, MAX_TYPES, Formulas
 from whimbrel_agent.buffer.learning import Learner
 from whimbrel_protocol.batch import decode_events, encode_events
 from whimbrel_protocol.dictionaries import Dictionaries, Dictionary
@@ -93,8 +95,9 @@ def test_samples_are_bounded_and_spread_over_all_that_came() -> None:
     formulas = Formulas()
     for kind in range(2 * MAX_TYPES):
         formulas.saw(readings(3_000, dew_point, kind=f"climate-{kind}"))
-    assert len(formulas._samples) == MAX_TYPES
-    for samples in formulas._samples.values():
+    looked_at = [samples for samples in formulas._samples.values() if samples.keys]
+    assert len(looked_at) == MAX_TYPES
+    for samples in looked_at:
         assert MAX_ROWS / 2 <= len(samples.rows) < MAX_ROWS
     wide = {f"k{n}": float(n) for n in range(3 * MAX_KEYS)}
     fresh = Formulas()
@@ -102,10 +105,31 @@ def test_samples_are_bounded_and_spread_over_all_that_came() -> None:
     assert len(fresh._samples["wide"].keys) == MAX_KEYS
 
 
-def test_a_type_without_numbers_is_passed_over() -> None:
+def test_types_without_numbers_are_passed_over() -> None:
     formulas = Formulas()
-    formulas.saw([Event(type="door", source="s", time_ns=0, data={"open": True})] * 100)
+    for kind in range(2 * MAX_TYPES):
+        data = {"open": True, "people": 7, "name": "front"}
+        formulas.saw([Event(type=f"door-{kind}", source="s", time_ns=0, data=data)] * 100)
     assert formulas.found() == []
+    formulas.saw(readings(600, dew_point))
+    assert [formula.key for formula in formulas.found()] == ["derived"]
+    for kind in range(2 * MAX_SEEN):
+        formulas.saw([Event(type=f"odd-{kind}", source="s", time_ns=0, data={})])
+    assert len(formulas._samples) == MAX_SEEN
+
+
+numbers = st.one_of(st.floats(), st.integers(-(2**80), 2**80), st.none(), st.booleans())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(numbers, numbers, numbers), min_size=24, max_size=80))
+def test_whatever_comes_is_borne(rows: list[tuple[Any, Any, Any]]) -> None:
+    formulas = Formulas()
+    first = (1.5, 2.5, 3.5)
+    for a, b, c in [first, *rows, *rows]:
+        formulas.saw([Event(type="t", source="s", time_ns=0, data={"a": a, "b": b, "c": c})])
+    for formula in formulas.found():
+        assert all(map(math.isfinite, formula.coefficients))
 
 
 def test_the_same_events_give_the_same_formulas() -> None:
