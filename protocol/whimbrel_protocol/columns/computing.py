@@ -154,7 +154,7 @@ def _predicted(
 def _wholes(predicted: Sequence[float], scale: int) -> list[int]:
     if scale == BITS:
         return to_bits([p if isfinite(p) else 0.0 for p in predicted])
-    power = 1.0 if scale == INTEGERS else 10.0**scale
+    power = 1.0 if scale == INTEGERS else float(10**scale)
     scaled = [p * power for p in predicted]
     return [round(w) if -_MAX_WHOLE < w < _MAX_WHOLE else 0 for w in scaled]
 
@@ -178,9 +178,9 @@ def _decimals(values: Sequence[float]) -> tuple[int, Sequence[int], list[int]] |
     top = max(map(abs, pure))
     most = sorted(map(decimals_of, pure))[len(pure) - 1 - len(pure) // (2 * _MOST_EXCEPTIONS)]
     exponent = min(MAX_EXPONENT, most)
-    while exponent and top * 10.0**exponent >= MAX_EXACT:
+    while exponent and top * float(10**exponent) >= MAX_EXACT:
         exponent -= 1
-    power = 10.0**exponent
+    power = float(10**exponent)
     if top * power >= MAX_EXACT:
         return None
     numbers = {value: round(value * power) for value in pure}
@@ -242,7 +242,7 @@ class Computed:
             return numbers
         if self.scale == BITS:
             return from_bits(numbers)
-        power = 10.0**self.scale
+        power = float(10**self.scale)
         values = [number / power for number in numbers]
         for at, value in self.odd:
             values[at] = value
