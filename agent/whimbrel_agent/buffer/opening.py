@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -226,6 +228,16 @@ def _raise_unless_damage(opening: Opening, error: Exception) -> None:
         raise _disk_error(opening.files.path.name, error, full=full) from error
 
 
+@contextmanager
+def _making_new(name: str) -> Iterator[None]:
+    """Take SQLite's errors inside the block for the disk's: new files have no damage."""
+    try:
+        yield
+    except SQL_ERRORS as error:
+        full = getattr(error, "sqlite_errorcode", None) in FULL_CODES
+        raise _disk_error(name, error, full=full) from error
+
+
 def _committed_frames(opening: Opening) -> int | None:
     """Return how many frames of the log were committed, if its index tells: within one boot."""
     if opening.numbers.before.boot_id != opening.clock.boot_id:
@@ -306,18 +318,15 @@ def _salvage(
     from whimbrel_agent.buffer.salvage import install, report_of, salvage  # noqa: PLC0415
 
     files = opening.files
-    try:
+    with _making_new(files.path.name):
         fresh = opening.state_on(files.building, page_bytes=PAGE_BYTES)
-    except SQL_ERRORS as error:
-        _raise_unless_damage(opening, error)
-        raise
-    clean = False
-    try:
-        fresh.load()
-        builder = salvage(files, fresh, scan, bounds, page_bytes=page_bytes, torn=torn)
-        clean = True
-    finally:
-        fresh.database.close(clean=clean)
+        clean = False
+        try:
+            fresh.load()
+            builder = salvage(files, fresh, scan, bounds, page_bytes=page_bytes, torn=torn)
+            clean = True
+        finally:
+            fresh.database.close(clean=clean)
     files.building.rename(files.rebuilt)
     kept_as = install(
         files, keep_bytes=_keep_bytes(opening.config), wall_ns=opening.clock.wall_ns()

@@ -38,6 +38,7 @@ PAST = [
     ("smoke", 227, "an accept after an agent's end came out as SQLite's raw error"),
     ("smoke", 290, "the audit judged receipts by a journal that it could not read"),
     ("smoke", 322, ROOM),  # a new numbering
+    ("smoke", 37940, "a failing disk while a buffer was salvaged came out as SQLite's raw error"),
     ("smoke", 487, ROOM),  # the log's room at a start
     ("smoke", 687, ROOM),
     ("smoke", 697, AGE),
