@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from buffers.harness import Shop, all_pending, assert_sound, kept_numbers, sales
 from whimbrel_agent.buffer import recent
 from whimbrel_agent.buffer.store import Buffer
-from whimbrel_agent.buffer.values import BufferBrokenError
+from whimbrel_agent.buffer.values import BufferBrokenError, BufferFullError
 
 
 @pytest.fixture
@@ -107,3 +108,29 @@ async def test_half_built_files_of_a_stopped_salvage_are_thrown_away(
     async with shop.buffer() as buffer:
         assert await kept_numbers(buffer) == list(range(500))
         assert not (tmp_path / "buffer.db.building").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(sqlite3.SQLITE_IOERR, BufferBrokenError), (sqlite3.SQLITE_FULL, BufferFullError)],
+)
+async def test_a_disk_that_fails_while_a_buffer_is_salvaged_is_named(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, code: int, error: type[Exception]
+) -> None:
+    async with shop.buffer() as buffer:
+        await fill(buffer)
+    first = bytearray(shop.path.read_bytes())
+    first[:1024] = b"damaged!" * 128
+    shop.path.write_bytes(first)
+
+    def fails(*_: object, **__: object) -> None:
+        failure = sqlite3.OperationalError("disk I/O error")
+        failure.sqlite_errorcode = code
+        raise failure
+
+    with monkeypatch.context() as broken:
+        broken.setattr("whimbrel_agent.buffer.image.connect", fails)
+        with pytest.raises(error, match=r"buffer buffer\.db"):
+            await shop.start()
+    async with shop.buffer() as buffer:  # nothing was done to the damaged file
+        assert await kept_numbers(buffer) == list(range(500))
