@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from damage.columns import read_damaged
 from whimbrel_protocol.batch import columns_info, decode_events, encode_events, uncompressed
 from whimbrel_protocol.columns import computing
 from whimbrel_protocol.columns.names import NameWriter
@@ -48,43 +50,43 @@ BOTH = Dictionary(join_content(b"", Shared((PRICES,), (TOTAL, COUNT))))
 HAND = {BOTH.name: BOTH}
 
 
+def events_of(event_type: str, rows: Iterable[dict[str, Any]], **changes: Any) -> list[Event]:
+    """Events with this data; a change replaces a field of each tenth."""
+    return [
+        Event(
+            type=event_type,
+            source="s",
+            time_ns=number * 10**9,
+            data=data | (changes if number % 10 == 3 else {}),
+        )
+        for number, data in enumerate(rows)
+    ]
+
+
 def sales(count: int, **changes: Any) -> list[Event]:
-    """Lines with their totals; a change replaces a field of each tenth."""
+    """Lines with their totals."""
     chosen = random.Random(count)
-    events = []
-    for number in range(count):
+
+    def line() -> dict[str, Any]:
         article = chosen.choice(sorted(PRICES.rows))
         (price,), quantity = PRICES.rows[article], chosen.randrange(1, 9)
-        data = {
+        return {
             "total": round(price * quantity, 2), "quantity": quantity, "price": price,
             "article": article,
         }  # fmt: skip
-        events.append(
-            Event(
-                type="sale",
-                source="till-1",
-                time_ns=number * 10**9,
-                data=data | (changes if number % 10 == 3 else {}),
-            )
-        )
-    return events
+
+    return events_of("sale", (line() for _ in range(count)), **changes)
 
 
 def packs(count: int, **changes: Any) -> list[Event]:
+    """Boxes of so many pieces each."""
     chosen = random.Random(count)
-    events = []
-    for number in range(count):
+
+    def pack() -> dict[str, Any]:
         boxes, each = chosen.randrange(1, 2_000), chosen.randrange(1, 5_000)
-        data = {"boxes": boxes, "each": each, "pieces": boxes * each}
-        events.append(
-            Event(
-                type="pack",
-                source="line-1",
-                time_ns=number * 10**9,
-                data=data | (changes if number % 10 == 3 else {}),
-            )
-        )
-    return events
+        return {"boxes": boxes, "each": each, "pieces": boxes * each}
+
+    return events_of("pack", (pack() for _ in range(count)), **changes)
 
 
 # ------------------------------------------------------------------ what a formula says
@@ -271,11 +273,8 @@ def test_whatever_numbers_come_they_come_back(
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_damaged_columns_are_refused_or_are_other_events(data: st.DataObject) -> None:
-    raw = bytearray(write_body(sales(12, total=9.75), 2, shared=BOTH.shared).raw)
-    for _ in range(data.draw(st.integers(1, 3))):
-        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    with suppress(RemoteProtocolError):
-        read_body(bytes(raw), BOTH.shared)
+    body = write_body(sales(12, total=9.75), 2, shared=BOTH.shared)
+    read_damaged(data, body.raw, BOTH.shared)
 
 
 def test_columns_that_are_computed_need_the_formula_and_numbers_at_hand() -> None:
@@ -291,6 +290,9 @@ def test_a_value_out_of_range_is_refused() -> None:
         one = computing.Computed(COUNT, 0, 1, scale, [most - 1], ())
         with pytest.raises(RemoteProtocolError, match="out of range"):
             one.resolve([[2], [3]])
+    least = computing.Computed(COUNT, 0, 1, 2, [-(2**53) - 600], ())
+    with pytest.raises(RemoteProtocolError, match="out of range"):
+        least.resolve([[2], [3]])  # a float's m is within 2^53 on both sides
 
 
 def test_far_from_where_it_was_fitted_a_formula_says_nothing() -> None:

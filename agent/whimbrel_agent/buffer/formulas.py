@@ -178,13 +178,12 @@ class _Fitting:
         us = first.scaled(self.values[first.key][rows])
         vs = second.scaled(self.values[second.key][rows])
         distinct = dict(zip(zip(us, vs, strict=True), self.column.values[rows], strict=True))
-        us, vs = [u for u, _ in distinct], [v for _, v in distinct]
-        terms = terms_of(us, vs, degree)
         # of a single key only its own powers: the others would say the same again
         powers = enumerate(powers_of(degree))
         used = [at for at, (_, j) in powers if first is not second or j == 0]
         if len(distinct) < 2 * len(used):
             return None
+        terms = terms_of([u for u, _ in distinct], [v for _, v in distinct], degree)
         products = [[u * v for u, v in zip(*terms[at], strict=True)] for at in used]
         try:
             solution = solve(list(zip(*products, strict=True)), list(distinct.values()))

@@ -145,13 +145,14 @@ def open_state(
             state.numbers.abandon()
         lock.release()
         if isinstance(error, OSError):
-            raise _disk_error(config.path.name, error, full=is_full(error)) from error
+            raise _disk_error(config.path.name, error) from error
         raise
     return state, lock
 
 
-def _disk_error(name: str, error: Exception, *, full: bool) -> DiskFullError | BufferBrokenError:
+def _disk_error(name: str, error: Exception) -> DiskFullError | BufferBrokenError:
     """Say what is the disk's or the system's trouble in the buffer's words."""
+    full = is_full(error) if isinstance(error, OSError) else _code_of(error) in FULL_CODES
     if full:
         return DiskFullError(f"no room to open buffer {name}: free some space beside it")
     return BufferBrokenError(
@@ -222,10 +223,15 @@ def _try(opening: Opening, page_bytes: int) -> BufferState | str:
 
 def _raise_unless_damage(opening: Opening, error: Exception) -> None:
     """Raise what is the disk's or the system's trouble: a sound file must not be rebuilt."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    full = code in FULL_CODES
-    if full or code & 0xFF in _NOT_DAMAGE:
-        raise _disk_error(opening.files.path.name, error, full=full) from error
+    code = _code_of(error)
+    if code in FULL_CODES or code & 0xFF in _NOT_DAMAGE:
+        raise _disk_error(opening.files.path.name, error) from error
+
+
+def _code_of(error: Exception) -> int:
+    """Return SQLite's code; what has none is damage that Python found."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return code
 
 
 @contextmanager
@@ -234,8 +240,7 @@ def _making_new(name: str) -> Iterator[None]:
     try:
         yield
     except SQL_ERRORS as error:
-        full = getattr(error, "sqlite_errorcode", None) in FULL_CODES
-        raise _disk_error(name, error, full=full) from error
+        raise _disk_error(name, error) from error
 
 
 def _committed_frames(opening: Opening) -> int | None:

@@ -191,11 +191,6 @@ class Buffer:
             await self.dictionaries.learn()
         return SealResult(frames, self._sealer.deadline_ns, urgent)
 
-    @property
-    def has_windows(self) -> bool:
-        """Whether some lane has a durability window."""
-        return any(lane.durability_s for lane in self._state.config.lanes.values())
-
     def look_out(self, *, sending: bool, asked: Detail = Detail.FULL) -> None:
         """Say whether frames can leave now, and what detail the region asks for."""
         self._sealer.sending = sending
@@ -224,8 +219,8 @@ class Buffer:
         """Take the region's word on every stream. Frame ids from before are void."""
         outcome = await self._run(lambda: resuming.apply_resume(self._state, self._sealer, answer))
         self._tell_freed(1)
-        if self.has_windows:  # frames can leave again: what waits for that is looked at
-            self._on_accept()
+        if any(lane.durability_s for lane in self._state.config.lanes.values()):
+            self._on_accept()  # frames can leave again: what waits for that is looked at
         return outcome
 
     async def pending(

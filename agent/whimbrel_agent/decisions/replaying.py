@@ -46,7 +46,8 @@ DECIDERS: Final[Mapping[str, _Function]] = {
 }
 """By the name that the journal has: what the power mode is, when sealing is looked after, whether the
 radio is used, which class a link is of, how long to wait after a failure, what gives way in a
-full buffer, what is thinned since the region asks for less, how a batch is compressed, whether a frame may go."""
+full buffer, what is thinned since the region asks for less, how a batch is compressed, whether a
+frame may go."""
 
 
 def decide_again(by: str, inputs: Any) -> Any:

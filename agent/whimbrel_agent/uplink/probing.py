@@ -42,15 +42,16 @@ class Credits:
 
     def left(self, now_s: float) -> int:
         """Return the credit in bytes; 0 when there is none or it has expired."""
-        if self.credit is None or now_s >= self._until_s:
-            return 0
-        return self.credit.size_bytes
+        credit = self._in_force(now_s)
+        return 0 if credit is None else credit.size_bytes
 
     def detail(self, now_s: float) -> Detail:
         """Return how much is asked for; everything where that was never said, or too long ago."""
-        if self.credit is None or now_s >= self._until_s:
-            return Detail.FULL
-        return self.credit.detail
+        credit = self._in_force(now_s)
+        return Detail.FULL if credit is None else credit.detail
+
+    def _in_force(self, now_s: float) -> Credit | None:
+        return None if now_s >= self._until_s else self.credit
 
     def probing(self, now_s: float) -> str:
         """Say why only single frames may go, or empty when they need not."""

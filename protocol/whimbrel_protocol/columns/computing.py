@@ -19,11 +19,9 @@ stream of their places, ascending, and one of their bits, as ``floats`` has them
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import copysign, isfinite
-from operator import lt
 from typing import Any, Final
 
 from whimbrel_protocol.columns.floats import (
@@ -33,8 +31,9 @@ from whimbrel_protocol.columns.floats import (
     decimals_of,
     from_bits,
     to_bits,
+    write_exceptions,
 )
-from whimbrel_protocol.columns.integers import read_integers, write_integers
+from whimbrel_protocol.columns.integers import read_integers, read_places, write_integers
 from whimbrel_protocol.columns.kinds import COMPUTED
 from whimbrel_protocol.columns.planning import plan_integers
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
@@ -205,10 +204,7 @@ def write_computed(out: BodyWriter, one: Computation, values: Sequence[Any]) -> 
     out.head.append(one.scale)
     write_integers(out, one.left)
     if one.scale <= MAX_EXPONENT:
-        put_varint(out.head, len(one.odd))
-        if one.odd:
-            write_integers(out, one.odd)
-            write_integers(out, to_bits([values[at] for at in one.odd]))
+        write_exceptions(out, one.odd, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +231,9 @@ class Computed:
             raise RemoteProtocolError("a column is computed from one that has not only numbers")
         wholes = _wholes(predicted, self.scale)
         numbers = [r + whole for r, whole in zip(self.left, wholes, strict=True)]
-        bound = MAX_EXACT if self.scale <= MAX_EXPONENT else _INT64
-        if min(numbers) < -bound or max(numbers) >= bound:
+        most = (MAX_EXACT if self.scale <= MAX_EXPONENT else _INT64) - 1
+        least = -most if self.scale <= MAX_EXPONENT else -_INT64
+        if min(numbers) < least or max(numbers) > most:
             raise RemoteProtocolError("a computed value is out of range")
         if self.scale == INTEGERS:
             return numbers
@@ -271,10 +268,7 @@ def read_computed(body: BodyReader, count: int, keys: int, formulas: Sequence[Fo
     if scale > MAX_EXPONENT and scale not in {BITS, INTEGERS}:
         raise RemoteProtocolError(f"a scale is {scale}: 0 to {MAX_EXPONENT}, {BITS} or {INTEGERS}")
     left = read_integers(body, count)
-    odd: Iterable[tuple[int, float]] = ()
-    if scale <= MAX_EXPONENT and (size := body.head.varint(count, "number of rows")):
-        at = read_integers(body, size)
-        if at[0] < 0 or at[-1] >= count or not all(lt(*pair) for pair in pairwise(at)):
-            raise RemoteProtocolError(f"places of rows are not ascending within {count}")
-        odd = zip(at, from_bits(read_integers(body, size)), strict=True)
-    return Computed(formula, first, second, scale, left, tuple(odd))
+    size = body.head.varint(count, "number of rows") if scale <= MAX_EXPONENT else 0
+    places = read_places(body, size, count)
+    values = from_bits(read_integers(body, size)) if size else []
+    return Computed(formula, first, second, scale, left, tuple(zip(places, values, strict=True)))

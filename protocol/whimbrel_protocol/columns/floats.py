@@ -37,6 +37,7 @@ __all__ = [
     "read_decimal_floats",
     "read_floats",
     "to_bits",
+    "write_exceptions",
     "write_floats",
 ]
 
@@ -113,7 +114,13 @@ def write_floats(out: BodyWriter, values: Sequence[float]) -> None:
         put_varint(out.head, scale.divisor)
     write_integers(out, kept)
     if places:
-        put_varint(out.head, len(places))
+        write_exceptions(out, places, values)
+
+
+def write_exceptions(out: BodyWriter, places: Sequence[int], values: Sequence[float]) -> None:
+    """Append how many values of a column are exceptions, and where there are any these."""
+    put_varint(out.head, len(places))
+    if places:
         write_integers(out, places)
         write_integers(out, to_bits([values[place] for place in places]))
 

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from operator import lt
 from typing import Any, Final
 
 from whimbrel_protocol.columns.column import read_column, write_column
-from whimbrel_protocol.columns.integers import read_integers, write_integers
+from whimbrel_protocol.columns.integers import read_places, write_integers
 from whimbrel_protocol.columns.kinds import FOLLOWS
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
 from whimbrel_protocol.columns.series import Shape
@@ -175,12 +173,7 @@ def read_following(
     known = body.head.varint(keys - 1, "place of a column")
     if known == place:
         raise RemoteProtocolError("a column follows from itself")
-    wrong_rows = body.head.varint(count, "number of rows")
-    wrong = read_integers(body, wrong_rows) if wrong_rows else []
-    if wrong and not (
-        wrong[0] >= 0 and wrong[-1] < count and all(lt(*pair) for pair in pairwise(wrong))
-    ):
-        raise RemoteProtocolError(f"places of rows are not ascending within {count}")
+    wrong = read_places(body, body.head.varint(count, "number of rows"), count)
     rest_rows = body.head.varint(count, "number of rows")
     rest = read_column(body, rest_rows) if rest_rows else []
     return Following(table, column, known, wrong, rest)

@@ -20,9 +20,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from functools import cache
-from itertools import accumulate, chain, repeat
+from itertools import accumulate, chain, pairwise, repeat
 from math import gcd
-from operator import ne, sub
+from operator import lt, ne, sub
 from typing import Final
 
 from whimbrel_protocol.columns.planning import (
@@ -107,6 +107,20 @@ def read_integers(body: BodyReader, count: int, nest: int = 0) -> list[int]:
     if kind not in (PLANES, PACKED, BYTES):
         raise RemoteProtocolError(f"integer form is {form}: not a known form")
     return _read_plan(body, count, form)
+
+
+def read_places(body: BodyReader, size: int, count: int) -> list[int]:
+    """Give back the places of ``size`` rows among ``count``, ascending; ``size`` may be 0.
+
+    Raises:
+        RemoteProtocolError: malformed, or not ascending within ``count``.
+    """
+    places = read_integers(body, size) if size else []
+    if places and not (
+        places[0] >= 0 and places[-1] < count and all(lt(*pair) for pair in pairwise(places))
+    ):
+        raise RemoteProtocolError(f"places of rows are not ascending within {count}")
+    return places
 
 
 def _write_const(head: bytearray, value: int) -> None:

@@ -8,9 +8,9 @@ time, its world's form is here; the others are taken as they are. A fault is put
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from whimbrel_agent.buffer import epochs, holding, opening, windows
 from whimbrel_agent.buffer.database import Limits
@@ -39,8 +39,6 @@ from whimbrel_aggregator.ingest.verdict import Candidate, Decision
 from whimbrel_aggregator.journal.port import NewFrame
 from whimbrel_protocol import epoch
 from whimbrel_protocol.columns import computing, following, writing
-from whimbrel_protocol.columns.series import Shape
-from whimbrel_protocol.formulas import Formula
 from whimbrel_protocol.lanes import Order
 from whimbrel_protocol.sequences import RangeSet
 from whimbrel_sim import sabotage_agent, sabotage_aggregator
@@ -69,15 +67,8 @@ def formulas_believed() -> None:
     """What a dictionary's formulas say holds, whatever an event says."""
     computations = computing.computations
 
-    def as_computed(
-        shape: Shape,
-        columns: computing.Columns,
-        formulas: Sequence[Formula],
-        *,
-        taken: Collection[int],
-        light: bool,
-    ) -> dict[int, computing.Computation]:
-        found = computations(shape, columns, formulas, taken=taken, light=light)
+    def as_computed(*given: Any, **named: Any) -> dict[int, computing.Computation]:
+        found = computations(*given, **named)
         return {place: replace(one, left=[0] * len(one.left)) for place, one in found.items()}
 
     put(writing, "computations", as_computed)

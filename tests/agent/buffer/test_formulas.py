@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from buffers.learning import learn_from
 from whimbrel_agent.buffer.formulas import MAX_KEYS, MAX_ROWS, MAX_SEEN, MAX_TYPES, Formulas
 from whimbrel_agent.buffer.learning import Learner
-from whimbrel_protocol.batch import decode_events, encode_events
-from whimbrel_protocol.dictionaries import Dictionaries, Dictionary
+from whimbrel_protocol.batch import encode_events
+from whimbrel_protocol.dictionaries import Dictionary
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.formulas import Formula
 from whimbrel_protocol.shared import Shared
@@ -137,21 +138,10 @@ def test_the_same_events_give_the_same_formulas() -> None:
 
 
 def test_a_learner_s_dictionary_has_the_formula_and_frames_use_it() -> None:
-    learner = Learner()
-    dictionary: Dictionary | None = None
-    sizes: list[int] = []
     events = readings(6_000, dew_point)
-    for at in range(0, len(events), 100):
-        run = events[at : at + 100]
-        columns = encode_events(run, dictionary=dictionary)
-        at_hand: Dictionaries = {} if dictionary is None else {dictionary.name: dictionary}
-        assert decode_events(columns, at_hand) == run
-        sizes.append(len(columns))
-        learner.saw(run, columns, dictionary)
-        if learner.is_due:
-            dictionary = learner.learn(dictionary) or dictionary
-    assert dictionary is not None
-    assert [formula.key for formula in dictionary.shared.formulas] == ["derived"]
+    learned = learn_from(events[at : at + 100] for at in range(0, len(events), 100))
+    assert [formula.key for formula in learned.dictionary.shared.formulas] == ["derived"]
+    sizes = list(map(len, learned.columns))
     assert sum(sizes[-4:]) < 0.9 * sum(sizes[:4])
 
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+from buffers.learning import learn_from
 from whimbrel_agent.buffer.learning import Learner
 from whimbrel_agent.buffer.relations import (
     LEAST_RIGHT,
@@ -15,7 +16,7 @@ from whimbrel_agent.buffer.relations import (
     NEAR,
     Relations,
 )
-from whimbrel_protocol.batch import columns_info, decode_events, encode_events
+from whimbrel_protocol.batch import columns_info, encode_events
 from whimbrel_protocol.dictionaries import Dictionary, join_content
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.limits import MAX_TABLES_BYTES
@@ -157,22 +158,12 @@ def test_another_process_goes_on_from_the_tables_in_use() -> None:
 
 
 def test_a_learner_s_dictionary_has_the_tables_when_they_pay_and_frames_use_them() -> None:
-    learner = Learner()
-    dictionary: Dictionary | None = None
-    sizes = []
-    for events in frames(70, 40):
-        columns = encode_events(events, dictionary=dictionary)
-        at_hand = {} if dictionary is None else {dictionary.name: dictionary}
-        assert decode_events(columns, at_hand) == events
-        sizes.append(len(columns))
-        learner.saw(events, columns, dictionary)
-        if learner.is_due:
-            dictionary = learner.learn(dictionary) or dictionary
-    assert dictionary is not None
+    learned = learn_from(frames(70, 40))
     assert ("article", ("name", "price")) in [
-        (t.known, t.follows) for t in dictionary.shared.tables
+        (t.known, t.follows) for t in learned.dictionary.shared.tables
     ]
-    assert columns_info(columns)[0] == "zstd-tables"
+    assert columns_info(learned.columns[-1])[0] == "zstd-tables"
+    sizes = list(map(len, learned.columns))
     assert sum(sizes[-5:]) < 0.5 * sum(sizes[:5])
 
 
