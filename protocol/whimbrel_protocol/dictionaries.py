@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
@@ -51,7 +52,6 @@ _VALUE_BYTES: Final = 80
 """About what a value of a table takes as an object, beside its text."""
 
 _PROBE: Final = b"a dictionary that cannot be loaded says so here" * 2
-_PROBE_PACKED: Final = zstdcodec.compress(_PROBE, ())
 
 
 class UnknownDictionaryError(RemoteProtocolError):
@@ -94,7 +94,7 @@ class Dictionary:
         self._loaded = zstandard.ZstdCompressionDict(self.zstd) if self.zstd else None
         self._compressors = zstdcodec.ByLevel(self._loaded)
         try:
-            whole = self.decompress(_PROBE_PACKED, len(_PROBE)) == _PROBE
+            whole = self.decompress(_packed_probe(), len(_PROBE)) == _PROBE
         except (zstandard.ZstdError, ValueError) as exc:
             raise RemoteProtocolError(f"dictionary of {len(content)} bytes: {exc}") from exc
         if not whole:
@@ -153,6 +153,12 @@ def join_content(zstd: bytes, shared: Shared) -> bytes:
     content = bytearray(_TABLES_MAGIC)
     put_varint(content, len(zstd))
     return bytes(content) + zstd + write_shared(shared)
+
+
+@cache
+def _packed_probe() -> bytes:
+    """Return the probe without a dictionary; its compressor takes half a megabyte."""
+    return zstdcodec.compress(_PROBE, ())
 
 
 def _split_content(content: bytes) -> tuple[bytes, Shared]:

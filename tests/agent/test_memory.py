@@ -140,3 +140,34 @@ def test_the_agent_starts_with_an_unknown_allocator_too() -> None:
         "keep_small(Path('/dev/null'))"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_frozen_value_has_one_class_and_refuses_in_the_words_of_dataclasses(
+    tmp_path: Path,
+) -> None:
+    check = (
+        "import gc\n"
+        "from dataclasses import FrozenInstanceError, dataclass, replace\n"
+        "from whimbrel_protocol.names import Address\n"
+        "def there(module):\n"
+        "    return [o.__qualname__ for o in gc.get_objects(None)\n"
+        "            if isinstance(o, type) and o.__module__ == module]\n"
+        "gc.unfreeze()\n"
+        "for module in ('whimbrel_protocol.names', 'whimbrel_agent.uplink.values'):\n"
+        "    names = there(module)\n"
+        "    assert len(names) == len(set(names)) > 0, names\n"
+        "@dataclass(frozen=True, slots=True)\n"
+        "class Plain:\n"
+        "    store: str\n"
+        "def words(action):\n"
+        "    try:\n"
+        "        action()\n"
+        "    except FrozenInstanceError as error:\n"
+        "        return str(error)\n"
+        "address, plain = Address(tenant='acme', region='eu-1', store='store-1', device='till-1'), Plain('store-1')\n"
+        "for act in (lambda o: setattr(o, 'store', 'x'), lambda o: delattr(o, 'store')):\n"
+        "    said = words(lambda: act(plain))\n"
+        "    assert said and said == words(lambda: act(address)), said\n"
+        "assert replace(address, store='store-2').store == 'store-2'"
+    )
+    loaded_by_run(tmp_path, "mqtt://127.0.0.1", check)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 
 from whimbrel_agent import exits
-from whimbrel_agent.memory import keep_small
+from whimbrel_agent.memory import all_is_loaded, keep_small
 
 
 def run(options: argparse.Namespace) -> int:
@@ -23,6 +23,7 @@ def _run(options: argparse.Namespace) -> int:
     from whimbrel_agent.configfile import load_config
     from whimbrel_agent.logs import start_logs
 
+    all_is_loaded()
     config = load_config(options.config)
     start_logs()
     return exits.POWER if run_agent(config) else exits.DONE
