@@ -91,7 +91,8 @@ async def serve(
     platform = SystemPlatform() if platform is None else platform
     key = read_key(config.device.key_file)
     notifier = Notifier(environment)
-    power = PowerTask(platform.power_source(config.power), config.power.rules, platform.clock)
+    source = platform.power_source(config.power)
+    power = PowerTask(source, config.power.rules, platform.clock, config.power.modes)
     if not await power.wait_for_charge(stop, notifier.waiting, tell_s=notifier.ping_s):
         return ""
     runner = platform.sql_runner()

@@ -21,6 +21,7 @@ from whimbrel_agent.logs import facts
 from whimbrel_agent.pacing import pace
 from whimbrel_agent.parts import Parts
 from whimbrel_agent.platform import Platform
+from whimbrel_agent.power.modes import Mode, ModeSettings
 from whimbrel_agent.power.task import PowerTask
 from whimbrel_agent.profiles.choosing import choose_profile
 from whimbrel_agent.reporting import Reporter
@@ -95,11 +96,13 @@ class Builder:
         buffer.note_in(self._journal)
         keepalive_s = config.uplink.access.keepalive_s
         metered = self._budgets is not None
-        power.present.on_mode(
-            lambda _mode, settings, _reason: pace(
-                parts, settings, keepalive_s=keepalive_s, metered=metered
-            )
-        )
+
+        def paced(_mode: Mode, settings: ModeSettings, _reason: str) -> None:
+            pace(parts, settings, keepalive_s=keepalive_s, metered=metered)
+
+        present = power.present
+        present.on_mode(paced)
+        paced(present.mode, present.settings, present.reason)
         parts.listening |= {
             "address": str(config.device.address),
             "key_id": self._key.public.key_id.hex(),

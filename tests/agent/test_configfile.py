@@ -8,6 +8,7 @@ import pytest
 
 from whimbrel_agent.config import AgentConfig, TopicRule
 from whimbrel_agent.configfile import MAX_FILE_BYTES, load_config
+from whimbrel_agent.power.modes import Mode
 from whimbrel_agent.power.settings import PowerConfig
 from whimbrel_agent.profiles.library import load_profile, names
 from whimbrel_agent.settings import ConfigError
@@ -213,7 +214,11 @@ def test_a_named_profile_fills_in_what_the_file_leaves_open(tmp_path: Path) -> N
     config = load(tmp_path, text + "[lanes.bulk]\nlinger_s = 7\n")
     assert config.buffer.max_bytes == 256 * 1024 * 1024
     lingers = {name: lane.linger_s for name, lane in config.buffer.lanes.items()}
-    assert lingers == {"critical": 0.05, "high": 0.25, "normal": 30.0, "bulk": 7.0}
+    assert lingers == {"critical": 0.05, "high": 60.0, "normal": 300.0, "bulk": 7.0}
+    assert config.buffer.dictionaries
+    assert config.uplink.access.keepalive_s == 1200
+    assert config.power.modes[Mode.MAINS].sessions_per_h == 15
+    assert config.power.modes[Mode.BATTERY].sessions_per_h == 12
     assert problem(tmp_path, text + "[lanes.bulk]\ncolor = 1").startswith("[lanes.bulk] color is")
 
 

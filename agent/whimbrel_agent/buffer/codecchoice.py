@@ -103,7 +103,7 @@ def choose_codec(inputs: CodecInputs) -> CodecDecision:
     if bits >= NOISE_BITS:
         return CodecDecision("lz4", Level.FAST, "noise: only long repeats could make it smaller")
     if terms.effort is CodecEffort.FULL:
-        return CodecDecision("auto", Level.FULL, "on mains: the fewest bytes")
+        return CodecDecision("auto", Level.FULL, "full effort: the fewest bytes")
     if terms.metered:
         return CodecDecision("auto", Level.LIGHT, "light effort: bytes of a metered link count")
     # where no costs are known both are 0, and the first one stands: fewer bytes

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,9 +64,16 @@ class PowerMachine:
     Args:
         rules: where the lines are.
         journal: where decisions are noted.
+        modes: what each mode asks for.
     """
 
-    def __init__(self, rules: ModeRules, journal: DecisionJournal | None = None) -> None:
+    def __init__(
+        self,
+        rules: ModeRules,
+        journal: DecisionJournal | None = None,
+        modes: Mapping[Mode, ModeSettings] = SETTINGS,
+    ) -> None:
+        self._modes = modes
         self._journal = journal or DecisionJournal()
         self._rules = rules
         self._plausibility = Plausibility(rules.shortest_runtime_s)
@@ -86,13 +94,14 @@ class PowerMachine:
     @property
     def settings(self) -> ModeSettings:
         """What the present mode asks for."""
-        return SETTINGS[self.mode]
+        return self._modes[self.mode]
 
     @property
     def poll_s(self) -> float:
         """How long until the next look: soon near the critical line, sooner to confirm something."""
         near = self._is_critical(self._reading, within=HYSTERESIS_PERCENT)
-        wait_s = min((SETTINGS[Mode.CRITICAL] if near else self.settings).poll_s, self._max_poll_s)
+        settings = self._modes[Mode.CRITICAL] if near else self.settings
+        wait_s = min(settings.poll_s, self._max_poll_s)
         stop_near = self._rules.stop_at_critical and self._critical_count > 0 and not self._stopped
         return min(wait_s, CONFIRM_S) if self._row or stop_near else wait_s
 

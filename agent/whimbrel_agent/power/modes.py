@@ -7,12 +7,12 @@ encoder tries, and how often figures are read. The ``critical`` lane is never de
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["SETTINGS", "CodecEffort", "Mode", "ModeSettings"]
+__all__ = ["SETTINGS", "CodecEffort", "Mode", "ModeSettings", "frugal_settings"]
 
 
 class Mode(Enum):
@@ -123,3 +123,29 @@ SETTINGS: Final[Mapping[Mode, ModeSettings]] = MappingProxyType(
 )
 """By mode. The figures behind them are from the energy model's sources: published power of radios
 and boards, and simulated schedules of a mixed load."""
+
+
+def frugal_settings(
+    sessions_per_h: float | None, effort: CodecEffort | None
+) -> Mapping[Mode, ModeSettings]:
+    """Return the modes' settings for hardware that must always be frugal, on mains too.
+
+    Args:
+        sessions_per_h: radio sessions at most, whatever the mode allows; None: as it says.
+        effort: of sealing in every mode; None: as it says.
+    """
+    return MappingProxyType(
+        {
+            mode: replace(
+                settings,
+                sessions_per_h=_fewer(settings.sessions_per_h, sessions_per_h),
+                codec_effort=effort or settings.codec_effort,
+            )
+            for mode, settings in SETTINGS.items()
+        }
+    )
+
+
+def _fewer(one: float | None, other: float | None) -> float | None:
+    known = [limit for limit in (one, other) if limit is not None]
+    return min(known, default=None)

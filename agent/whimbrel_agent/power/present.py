@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from whimbrel_agent.power.modes import SETTINGS, Mode, ModeSettings
@@ -16,9 +16,14 @@ _START_REASON: Final = "nothing was read yet: mains is assumed"
 
 
 class PresentPower:
-    """Holds the present mode and tells listeners of each change; mains until told otherwise."""
+    """Holds the present mode and tells listeners of each change; mains until told otherwise.
 
-    def __init__(self) -> None:
+    Args:
+        modes: what each mode asks for.
+    """
+
+    def __init__(self, modes: Mapping[Mode, ModeSettings] = SETTINGS) -> None:
+        self._modes = modes
         self.mode = Mode.MAINS
         self.reason = _START_REASON
         self._listeners: list[ModeListener] = []
@@ -26,7 +31,7 @@ class PresentPower:
     @property
     def settings(self) -> ModeSettings:
         """What the present mode asks for."""
-        return SETTINGS[self.mode]
+        return self._modes[self.mode]
 
     def on_mode(self, listener: ModeListener) -> None:
         """Have ``listener`` called on every change; it learns the present state from here."""

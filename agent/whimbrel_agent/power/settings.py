@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from whimbrel_agent.power.modes import (
+    SETTINGS,
+    CodecEffort,
+    Mode,
+    ModeSettings,
+    frugal_settings,
+)
 from whimbrel_agent.power.rules import HYSTERESIS_PERCENT, ModeRules
 from whimbrel_agent.settings import Table
 
 if TYPE_CHECKING:
     from whimbrel_agent.power.ups import UpsConfig
 
-__all__ = ["SOURCES", "PowerConfig", "power_config"]
+__all__ = ["EFFORTS", "MAX_SESSIONS_PER_H", "SOURCES", "PowerConfig", "power_config"]
 
 SOURCES: Final = ("auto", "sysfs", "psutil", "ups", "none")
+
+EFFORTS: Final[Mapping[str, CodecEffort | None]] = {
+    "default": None,
+    "fast": CodecEffort.LIGHT,
+    "best": CodecEffort.FULL,
+}
+"""What ``codec_effort`` may be, and what every mode then does; None: each as it says."""
+
+MAX_SESSIONS_PER_H: Final = 3600
 
 _MIN_CELL_V: Final = 0.5  # lithium cells end at 2.5, a lead cell at 1.75, nickel at 0.9
 _MAX_CELL_V: Final = 20.0  # a pack that is sold as one cell
@@ -30,12 +47,14 @@ class PowerConfig:
         rules: the lines.
         ups: the UPS HAT's chip; None without one.
         sys: where sysfs is mounted.
+        modes: what each mode asks for.
     """
 
     source: str = "auto"
     rules: ModeRules = field(default_factory=ModeRules)
     ups: UpsConfig | None = None
     sys: Path = Path("/sys")
+    modes: Mapping[Mode, ModeSettings] = field(default_factory=lambda: SETTINGS)
 
 
 def power_config(table: Table | None) -> PowerConfig:
@@ -52,6 +71,7 @@ def power_config(table: Table | None) -> PowerConfig:
         rules=_rules(table),
         ups=ups,
         sys=table.optional_path("sys") or PowerConfig().sys,
+        modes=_modes(table),
     )
     if config.source == "ups" and ups is None:
         raise table.error(
@@ -63,6 +83,12 @@ def power_config(table: Table | None) -> PowerConfig:
         )
     table.finish()
     return config
+
+
+def _modes(table: Table) -> Mapping[Mode, ModeSettings]:
+    sessions_per_h = table.number("sessions_per_h", 0, 0, MAX_SESSIONS_PER_H)
+    effort = EFFORTS[table.choice("codec_effort", "default", tuple(EFFORTS))]
+    return frugal_settings(sessions_per_h or None, effort)
 
 
 def _rules(table: Table) -> ModeRules:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from whimbrel_agent.decisions.journal import DecisionJournal
@@ -16,7 +16,7 @@ from whimbrel_agent.plain import plain
 from whimbrel_agent.ports import Clock
 from whimbrel_agent.power.figures import PowerFigures
 from whimbrel_agent.power.machine import ModeChanged, PowerMachine, StopNow
-from whimbrel_agent.power.modes import Mode
+from whimbrel_agent.power.modes import SETTINGS, Mode, ModeSettings
 from whimbrel_agent.power.present import PresentPower
 from whimbrel_agent.power.reading import PowerReadError, PowerSource
 from whimbrel_agent.power.rules import NO_BATTERY, ModeRules
@@ -38,20 +38,27 @@ class PowerTask:
     Args:
         source: what is read.
         rules: where the modes' lines are.
+        modes: what each mode asks for.
         clock: gives monotonic time.
     """
 
-    def __init__(self, source: PowerSource, rules: ModeRules, clock: Clock) -> None:
+    def __init__(
+        self,
+        source: PowerSource,
+        rules: ModeRules,
+        clock: Clock,
+        modes: Mapping[Mode, ModeSettings] = SETTINGS,
+    ) -> None:
         self._source = source
         self._clock = clock
         self._rules = rules
         self.journal = DecisionJournal()
         """Of the whole agent: the power task is there before everything else."""
-        self._machine = PowerMachine(rules, self.journal)
+        self._machine = PowerMachine(rules, self.journal, modes)
         self._streak = Streak(_log)
         self._failing = False
         self._stop_listeners: list[StopListener] = []
-        self.present = PresentPower()
+        self.present = PresentPower(modes)
         self.stopped_for = ""
         """Why the charge stopped the agent; empty while it did not."""
         if source.silent:

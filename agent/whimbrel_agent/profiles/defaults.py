@@ -21,26 +21,34 @@ LOW_LANES: Final = ("normal", "bulk")
 def with_defaults(values: Mapping[str, Any], profile: Profile) -> dict[str, Any]:
     """Return the settings file's values with the profile's where there were none.
 
-    Filled in: ``[buffer] max_bytes``, ``[lanes.*] linger_s`` and ``batch_events``, the durability
-    window of low lanes, and, where there is an HTTP intake, its limits. A table of a wrong kind is
-    left for the reader to refuse.
+    Filled in: ``[buffer] max_bytes`` and ``dictionaries``, ``[uplink] keepalive_s``, ``[power]
+    sessions_per_h`` and ``codec_effort``, ``[lanes.*] linger_s`` and ``batch_events``, the
+    durability window of low lanes, and, where there is an HTTP intake, its limits. A table of a
+    wrong kind is left for the reader to refuse.
 
     Args:
         values: of ``agent.toml``; they are not changed.
         profile: the one that it names.
     """
     filled = dict(values)
-    _fill(filled, "buffer", {"max_bytes": profile.defaults.buffer_bytes})
+    defaults = profile.defaults
+    buffer = {"max_bytes": defaults.buffer_bytes, "dictionaries": defaults.dictionaries}
+    _fill(filled, "buffer", buffer)
+    _fill(filled, "uplink", {"keepalive_s": defaults.keepalive_s})
+    if defaults.sessions_per_hour or defaults.codec_effort != "default":
+        filled.setdefault("power", {})
+    frugal = {"sessions_per_h": defaults.sessions_per_hour, "codec_effort": defaults.codec_effort}
+    _fill(filled, "power", frugal)
     lanes = filled.get("lanes", {})
     if isinstance(lanes, Mapping):
         filled["lanes"] = dict(lanes)
         for name, lane in profile.lanes.items():
             filled["lanes"].setdefault(name, {})
             _fill(filled["lanes"], name, _settings(lane))
-        if profile.defaults.durability is Durability.WINDOW:
+        if defaults.durability is Durability.WINDOW:
             for name in LOW_LANES:
                 filled["lanes"].setdefault(name, {})
-                _fill(filled["lanes"], name, {"durability_s": profile.defaults.window_s})
+                _fill(filled["lanes"], name, {"durability_s": defaults.window_s})
     intake = filled.get("intake")
     if isinstance(intake, Mapping):
         filled["intake"] = dict(intake)

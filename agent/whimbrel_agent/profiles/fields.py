@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from whimbrel_agent.buffer.held import MAX_WINDOW_S
+from whimbrel_agent.power.settings import EFFORTS, MAX_SESSIONS_PER_H
 from whimbrel_agent.profiles.values import Basis, Durability
 from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.limits import MAX_SEAL_EVENTS
@@ -165,8 +166,9 @@ _DEFAULTS: Final = TableSpec(
             "codec_effort",
             Kind.CHOICE,
             "how hard frames are compressed",
-            choices=("fast", "default", "best"),
+            choices=tuple(EFFORTS),
         ),
+        Field("dictionaries", Kind.FLAG, "learn dictionaries of what repeats", required=False),
         Field("buffer_bytes", Kind.INTEGER, "cap of the buffer", 2**20, 1024 * _GIB),
         Field("keepalive_s", Kind.INTEGER, "MQTT keep-alive", 5, 3600),
         Field(
@@ -174,7 +176,7 @@ _DEFAULTS: Final = TableSpec(
             Kind.INTEGER,
             "radio sessions for lanes that can wait; 0: no limit",
             0,
-            3600,
+            MAX_SESSIONS_PER_H,
         ),
     ),
 )
@@ -189,7 +191,6 @@ _INTAKE: Final = TableSpec(
 
 LANE_FIELDS: Final = (
     Field("linger_s", Kind.NUMBER, "wait for company before sealing", 0, 3600, required=False),
-    Field("deadline_s", Kind.NUMBER, "wait on this device at most", 0, 604_800, required=False),
     Field("batch_events", Kind.INTEGER, "seal at so many", 1, MAX_SEAL_EVENTS, required=False),
 )
 

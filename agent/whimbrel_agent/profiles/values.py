@@ -141,15 +141,18 @@ class Defaults:
     Attributes:
         durability: what an intake's answer promises.
         window_s: the window of ``durability = "window"``; 0 with ``full``.
-        codec_effort: fast, default or best.
+        codec_effort: fast, default (by the power mode) or best.
+        dictionaries: learn dictionaries: 3 MB more memory, fewer bytes.
         buffer_bytes: cap of the buffer.
         keepalive_s: MQTT keep-alive.
-        sessions_per_hour: radio sessions that are opened for lanes which can wait; 0: no limit.
+        sessions_per_hour: radio sessions that are opened for lanes which can wait, in any power
+            mode; 0: as the mode says.
     """
 
     durability: Durability
     window_s: float = 0.0
     codec_effort: str = "default"
+    dictionaries: bool = False
     buffer_bytes: int = 64 * 1024 * 1024
     keepalive_s: int = 60
     sessions_per_hour: int = 0
@@ -169,12 +172,10 @@ class LaneDefaults:
 
     Attributes:
         linger_s: how long an event waits for company before it is sealed.
-        deadline_s: how long an event may wait on this device before it is sent.
         batch_events: so many waiting events are sealed at once.
     """
 
     linger_s: float | None = None
-    deadline_s: float | None = None
     batch_events: int | None = None
 
 

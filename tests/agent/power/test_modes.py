@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from whimbrel_agent.power.modes import SETTINGS, CodecEffort, Mode
+from whimbrel_agent.power.modes import SETTINGS, CodecEffort, Mode, frugal_settings
 from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.limits import MAX_SEAL_EVENTS
 
@@ -56,3 +56,16 @@ def test_looks_are_at_most_one_a_minute_while_nothing_presses() -> None:
 
 def test_the_operator_s_longer_linger_stands() -> None:
     assert SETTINGS[Mode.BATTERY].lingers("normal", 600) == 600
+
+
+def test_frugal_hardware_has_few_sessions_in_every_mode_and_fewer_where_the_mode_says_so() -> None:
+    few = frugal_settings(8, None)
+    assert [few[mode].sessions_per_h for mode in Mode] == [8, 8, 4, 1]
+    assert [few[mode].codec_effort for mode in Mode] == [SETTINGS[m].codec_effort for m in Mode]
+    assert few[Mode.MAINS].stay_connected
+
+
+def test_an_effort_that_was_asked_for_is_made_in_every_mode() -> None:
+    for effort in CodecEffort:
+        assert {s.codec_effort for s in frugal_settings(None, effort).values()} == {effort}
+    assert frugal_settings(None, None) == SETTINGS

@@ -146,6 +146,48 @@ async def test_from_mains_to_critical_everything_reaches_the_region(
     assert ledger.returncode == 0, ledger.stdout.decode()
 
 
+async def test_where_nobody_knows_the_supply_sessions_are_as_few_as_the_hardware_asks(
+    mosquitto: MosquittoServer, tmp_path: Path
+) -> None:
+    few = '[power]\nsource = "none"\nsessions_per_h = 2\n[lanes.normal]\nlinger_s = 0\n'
+    agent = AgentServer(
+        tmp_path, uplink=mosquitto.url, region_key=REGION_KEY.public.to_text(), more=few
+    )
+    region = BrokerRegion(REGION_KEY, read_key(tmp_path / "device.key").public)
+
+    async with region.attached(mosquitto.host, mosquitto.port):
+        try:
+            await asyncio.to_thread(agent.start)
+            power = await asyncio.to_thread(in_mode, agent, "mains")
+            assert power["settings"]["sessions_per_h"] == 2
+            for some in (range(5), range(5, 10)):  # what is under way at the start is no session
+                await asyncio.to_thread(sell, agent, "normal", some)
+                all_of_it = partial(has_arrived, region, some.stop)
+                await eventually(all_of_it, timeout_s=30, what="a session")
+                await asyncio.to_thread(resting_linked, agent, "nothing waits")
+            await asyncio.to_thread(sell, agent, "normal", range(10, 15))
+            await asyncio.to_thread(resting_linked, agent, "the next of 2 sessions an hour")
+            assert has_arrived(region, 10)
+            await asyncio.to_thread(sell, agent, "critical", range(15, 17))
+            await eventually(partial(has_arrived, region, 17), timeout_s=30, what="all of it")
+        finally:
+            agent.kill()
+
+
+def has_arrived(region: BrokerRegion, events: int) -> bool:
+    return len(region.events) == events
+
+
+def resting_linked(agent: AgentServer, why: str) -> None:
+    """Wait until the radio rests for that reason, with the connection held."""
+
+    def is_so() -> bool:
+        uplink = agent.status()["uplink"]
+        return bool(uplink["link"] == "up" and f"rests: {why}" in uplink["doing"])
+
+    wait_until(is_so, timeout_s=30, what=f"a rest: {why}")
+
+
 def test_without_a_link_everything_is_sealed_and_kept(agent: AgentServer, tree: SysfsTree) -> None:
     agent.start()
     sell(agent, "bulk", range(50))

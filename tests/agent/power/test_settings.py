@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from whimbrel_agent.power.modes import CodecEffort, frugal_settings
 from whimbrel_agent.power.rules import ModeRules
 from whimbrel_agent.power.settings import PowerConfig, power_config
 from whimbrel_agent.power.ups import UpsConfig
@@ -33,6 +34,8 @@ def test_everything_can_be_set() -> None:
         max_poll_s = 15
         shortest_runtime_s = 600
         sys = "sys"
+        sessions_per_h = 8
+        codec_effort = "best"
         [ups]
         chip = "ina219"
         bus = 3
@@ -53,6 +56,7 @@ def test_everything_can_be_set() -> None:
         reverse_current=True,
     )  # fmt: skip
     assert config.sys == Path("/etc/sys")
+    assert config.modes == frugal_settings(8, CodecEffort.FULL)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +77,11 @@ def test_everything_can_be_set() -> None:
         ("low_percent = 9", "[power] low_percent is 9, must be at least 5 above critical_percent"),
         ("critical_percent = 60", "[power] critical_percent is 60, must be a number from 0 to 50"),
         ("confirm = 1", "[power] confirm is 1, must be a whole number from 2 to 20"),
+        ("sessions_per_h = -1", "[power] sessions_per_h is -1, must be a number from 0 to 3600"),
+        (
+            'codec_effort = "hard"',
+            "[power] codec_effort is 'hard', must be one of default, fast, best",
+        ),
         ("max_poll_s = 0", "[power] max_poll_s is 0, must be a number from 0.05 to 600"),
         ("colour = 1", "[power] colour is not a known setting"),
         ('[ups]\nchip = "bq27441"', "[power.ups] chip is 'bq27441', must be one of max17040,"),

@@ -20,7 +20,7 @@ def test_what_the_file_says_stands() -> None:
     before = copy.deepcopy(said)
     filled = with_defaults(said, HUB)
     assert said == before
-    assert filled["buffer"] == {"path": "b", "max_bytes": 5}
+    assert filled["buffer"] == {"path": "b", "max_bytes": 5, "dictionaries": True}
     assert filled["lanes"]["normal"] == {"linger_s": 1, "durability_s": 5.0}
     assert filled["lanes"]["critical"] == {"linger_s": 0}
     http = filled["intake"]["http"]
@@ -30,14 +30,15 @@ def test_what_the_file_says_stands() -> None:
 def test_silence_is_filled_in() -> None:
     filled = with_defaults({"buffer": {"path": "b"}}, HUB)
     assert filled["buffer"]["max_bytes"] == 256 * 1024 * 1024
-    assert filled["lanes"]["bulk"] == {"linger_s": 300.0, "durability_s": 5.0}
-    assert filled["lanes"]["high"] == {}
+    assert filled["lanes"]["bulk"] == {"linger_s": 3600.0, "durability_s": 5.0}
+    assert filled["lanes"]["high"] == {"linger_s": 60.0}
+    assert filled["power"] == {"sessions_per_h": 15, "codec_effort": "best"}
     assert "critical" not in filled["lanes"]
     assert "intake" not in filled
 
 
 def test_no_intake_is_opened_and_nothing_wrong_is_hidden() -> None:
-    said = {"buffer": 5, "lanes": [], "intake": {"mqtt": {}}}
+    said = {"buffer": 5, "lanes": [], "intake": {"mqtt": {}}, "uplink": "x", "power": 7}
     assert with_defaults(said, HUB) == said
     assert with_defaults({"lanes": {"bulk": 7}}, HUB)["lanes"]["bulk"] == 7
 
@@ -47,3 +48,13 @@ def test_a_window_is_filled_in_only_where_the_file_has_none() -> None:
     assert (lanes["bulk"]["durability_s"], lanes["normal"]["durability_s"]) == (0, 5.0)
     full = with_defaults({}, load_profile("pi-4"))
     assert not any("durability_s" in lane for lane in full["lanes"].values())
+
+
+def test_a_profile_that_asks_for_nothing_special_leaves_power_alone() -> None:
+    filled = with_defaults({"uplink": {"keepalive_s": 30}}, load_profile("pi-4"))
+    assert "power" not in filled
+    assert filled["uplink"] == {"keepalive_s": 30}
+    said = {"power": {"sessions_per_h": 2}, "uplink": {}}
+    filled = with_defaults(said, HUB)
+    assert filled["power"] == {"sessions_per_h": 2, "codec_effort": "best"}
+    assert filled["uplink"] == {"keepalive_s": 1200}

@@ -69,6 +69,7 @@ def changed(path: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 OPTIONAL = {("battery",), ("lanes",), *(("lanes", lane) for lane in SOUND["lanes"])}
 OPTIONAL |= {("lanes", lane, key) for lane, keys in SOUND["lanes"].items() for key in keys}
+OPTIONAL |= {("defaults", "dictionaries")}
 # Rules that join keys are the loader's alone.
 JOINED = {("defaults", "window_s")}
 

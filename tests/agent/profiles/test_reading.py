@@ -33,8 +33,8 @@ def test_a_profile_is_read_with_its_sources(tmp_path: Path) -> None:
     assert profile.battery is not None
     assert profile.battery.capacity_wh.value == 74.0
     assert profile.defaults.durability is Durability.WINDOW
-    assert profile.lanes["bulk"].deadline_s == 3600.0
-    assert profile.lanes["high"].linger_s is None
+    assert profile.lanes["bulk"].linger_s == 3600.0
+    assert profile.lanes["high"].batch_events is None
 
 
 @pytest.mark.parametrize(
