@@ -87,7 +87,7 @@ MAX_TABLES_BYTES: Final = 64 * 1024
 """The tables in one dictionary: about 2,000 articles with their descriptions and prices. Packed they are
 a third of that, which one message carries with the rest; as objects of a reader half a megabyte."""
 
-MAX_TABLES: Final = 16
+MAX_TABLES: Final = 64
 MAX_TABLE_COLUMNS: Final = 16
 MAX_TABLE_ROWS: Final = 4_096
 """Tables in one dictionary, and columns that follow and rows in one table."""
@@ -99,6 +99,9 @@ costs a few bytes for any number of rows, so bytes alone would let 1 kB become 6
 MAX_FORMULAS: Final = 16
 MAX_FORMULA_DEGREE: Final = 6
 """Formulas in one dictionary, and the highest power in one: 28 products for each number."""
+
+MAX_ROSTER: Final = 512
+"""Series in one dictionary: a small frame says in a byte or so of each four whether it has events."""
 
 MAX_FRAME_COMPUTED: Final = 1_024
 """Computed columns in one frame: each is a hundred times the work of a constant one, however few its

@@ -1,6 +1,6 @@
-"""What both sides know beside a frame: tables and formulas of one dictionary.
+"""What both sides know beside a frame: tables, formulas and the roster of one dictionary.
 
-A body like a frame's (``columns.regions``). In the head: ``varint`` number of tables, 0 to 16, and these
+A body like a frame's (``columns.regions``). In the head: ``varint`` number of tables, 0 to 64, and these
 (see ``tables``); rows times columns, over all of them, are at most 16,384. Then, where there are
 formulas, ``varint`` their number, 1 to 16, and these (see ``formulas``). Without formulas there is at
 least one table. Names are numbered over all.
@@ -13,6 +13,7 @@ from typing import Final
 
 from whimbrel_protocol.columns.names import NameReader, NameWriter
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
+from whimbrel_protocol.columns.roster import NO_ROSTER, Roster, put_roster, read_roster
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.formulas import Formula, put_formula, read_formula
 from whimbrel_protocol.limits import MAX_FORMULAS, MAX_TABLE_VALUES, MAX_TABLES
@@ -23,13 +24,14 @@ __all__ = ["NOTHING_SHARED", "Shared", "read_shared", "write_shared"]
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Tables and formulas; columns name them by their places."""
+    """Tables, formulas and series; columns name them by their places."""
 
     tables: tuple[Table, ...] = ()
     formulas: tuple[Formula, ...] = ()
+    roster: Roster = NO_ROSTER
 
     def __bool__(self) -> bool:
-        return bool(self.tables or self.formulas)
+        return bool(self.tables or self.formulas or self.roster)
 
 
 NOTHING_SHARED: Final = Shared()
@@ -42,10 +44,12 @@ def write_shared(shared: Shared) -> bytes:
     put_varint(out.head, len(shared.tables))
     for table in shared.tables:
         put_table(out, names, table)
-    if shared.formulas:
+    if shared.formulas or shared.roster:
         put_varint(out.head, len(shared.formulas))
         for formula in shared.formulas:
             put_formula(out, names, formula)
+    if shared.roster:
+        put_roster(out, names, shared.roster)
     return out.finish()[0]
 
 
@@ -66,9 +70,11 @@ def read_shared(data: bytes) -> Shared:
     if body.head.left():
         count = body.head.varint(MAX_FORMULAS, "number of formulas")
         formulas = tuple(read_formula(body, names) for _ in range(count))
-        if not formulas:
+        if not formulas and not body.head.left():
             raise RemoteProtocolError("dictionary says that it has formulas, and names none")
+    roster = read_roster(body, names) if body.head.left() else NO_ROSTER
     body.close()
-    if not (tables or formulas):
+    shared = Shared(tuple(tables), formulas, roster)
+    if not shared:
         raise RemoteProtocolError(f"dictionary has no tables: must be 1 to {MAX_TABLES}")
-    return Shared(tuple(tables), formulas)
+    return shared

@@ -5,15 +5,17 @@ of a whole column that it follows from another one, and give what does not (see 
 what repeats from frame to frame costs nothing, where a match of zstd costs three bytes each time.
 
 In the head of a body: the names of the events' type, of the key of data that is known and, after
-``varint`` their number, 1 to 16, of the keys that follow; ``varint`` number of rows, 1 to 4,096; the known
+``varint`` their number, 0 to 16, of the keys that follow; ``varint`` number of rows, 1 to 4,096; the known
 column, all texts or all integers, no value twice; the columns that follow, of texts, integers, floats,
-booleans and nulls.
+booleans and nulls. Where nothing follows, the texts themselves are what is shared (see
+``columns.knowntexts``): places, reasons, states.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from types import NoneType
 from typing import Any, Final
 
@@ -65,7 +67,7 @@ def put_table(out: BodyWriter, names: NameWriter, table: Table) -> None:
         names.put(key)
     put_varint(out.head, len(table.rows))
     write_column(out, list(table.rows))
-    for column in zip(*table.rows.values(), strict=True):
+    for column in zip(*table.rows.values(), strict=True):  # none where nothing follows
         write_column(out, column)
 
 
@@ -78,8 +80,8 @@ def read_table(body: BodyReader, names: NameReader, values: int) -> Table:
     event_type, known = names.name(), names.name()
     width = body.head.varint(MAX_TABLE_COLUMNS, "number of columns that follow")
     follows = tuple(names.name() for _ in range(width))
-    if not follows or len({known, *follows}) != 1 + width:
-        raise RemoteProtocolError("a table names no key that follows, or a key twice")
+    if len({known, *follows}) != 1 + width:
+        raise RemoteProtocolError("a table names a key twice")
     size = body.head.varint(MAX_TABLE_ROWS, "number of rows")
     if size == 0:
         raise RemoteProtocolError(f"a table has no rows: must be 1 to {MAX_TABLE_ROWS}")
@@ -91,7 +93,8 @@ def read_table(body: BodyReader, names: NameReader, values: int) -> Table:
         raise RemoteProtocolError(
             "a table has lists, maps, bytes or decimals: no such value follows"
         )
-    rows = dict(zip(keys, zip(*columns, strict=True), strict=True)) if _are_known(keys) else {}
+    following = zip(*columns, strict=True) if columns else repeat((), size)
+    rows = dict(zip(keys, following, strict=True)) if _are_known(keys) else {}
     if len(rows) != size:
         raise RemoteProtocolError("a table's known values are not texts or integers, each once")
     return Table(event_type, known, follows, rows)

@@ -104,7 +104,7 @@ class Chain:
                 await self.buffer.reserve_published(ref.id)
                 data = await self.buffer.load(ref.id)
                 assert data is not None
-                self.used += columns_of(data) == "zstd-dictionary"
+                self.used += columns_of(data) in {"zstd-dictionary", "zstd-tables"}
                 await self.take(await self.send(frame_topic(ADDRESS, lane), data, chance), chance)
         self.shop.clock.advance(200.0)
 

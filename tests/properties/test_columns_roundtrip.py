@@ -15,10 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from whimbrel_protocol.batch import columns_info, decode_events, encode_events
+from whimbrel_protocol.columns.reading import read_body
+from whimbrel_protocol.columns.roster import KnownSeries, KnownShape, Roster, series_of
+from whimbrel_protocol.columns.writing import write_body
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.limits import MAX_DECIMAL_EXPONENT, MAX_FRAME_EVENTS
 from whimbrel_protocol.rows import pack_event, pack_events, unpack_event, unpack_events
+from whimbrel_protocol.shared import Shared
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 _keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
@@ -115,6 +119,21 @@ def _columns(draw: st.DrawFn) -> list[Event]:
         Event(type="t", source="s", time_ns=at * step, data={"v": value})
         for at, value in enumerate(value for value in values for _ in range(repeats))
     ]
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(_frames(), st.randoms(use_true_random=False), st.integers(0, 8))
+def test_frames_come_back_whatever_a_dictionary_knows_of_their_series(
+    events: list[Event], chosen: random.Random, strangers: int
+) -> None:
+    series = {series_of(event) for event in events}
+    known = [one for one in sorted(series, key=repr) if chosen.random() < 0.7]
+    shape = KnownShape("stranger", 0, ("a",), ())
+    known += [KnownSeries(shape, f"s{number}", None) for number in range(strangers)]
+    chosen.shuffle(known)
+    shared = Shared(roster=Roster(tuple(known)))
+    lane = LANES.index(events[0].lane) if events else 0
+    assert repr(read_body(write_body(events, lane, shared=shared).raw, shared)) == repr(events)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)

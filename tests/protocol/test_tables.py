@@ -19,11 +19,11 @@ from whimbrel_protocol.columns.column import read_column, write_column
 from whimbrel_protocol.columns.following import is_same, leading
 from whimbrel_protocol.columns.integers import write_integers
 from whimbrel_protocol.columns.kinds import TEXT
+from whimbrel_protocol.columns.knowntexts import ROWS
 from whimbrel_protocol.columns.names import NameWriter
 from whimbrel_protocol.columns.reading import read_body
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
 from whimbrel_protocol.columns.series import Shape
-from whimbrel_protocol.columns.texts import ROWS
 from whimbrel_protocol.columns.writing import write_body
 from whimbrel_protocol.dictionaries import (
     MAX_CONTENT_BYTES,
@@ -94,7 +94,7 @@ def tables(draw: st.DrawFn) -> Table:
     names = draw(
         st.lists(
             st.text(st.characters(codec="utf-8"), min_size=1, max_size=20),
-            min_size=2, max_size=5, unique=True,
+            min_size=1, max_size=5, unique=True,
         )
     )  # fmt: skip
     known = draw(KNOWN)
@@ -145,7 +145,6 @@ def test_a_table_may_be_as_large_as_the_limit_on_values() -> None:
         (written([True], [2]), "texts or integers"),
         (written([1, "x"], [2, 3]), "texts or integers"),
         (written(), "no rows"),
-        (written(["x"], follows=()), "no key that follows"),
         (written(["x"], [1], follows=("a",)), "a key twice"),
         (written(["x"], [1]) + b"\0", "left over"),
         (written(["x"], [[1]]), "no such value follows"),
@@ -395,12 +394,16 @@ def test_texts_that_a_table_knows_are_told_by_their_rows(count: int, strange: in
     assert read_body(raw, BOTH.shared) == events
 
 
+def scans_of(keys: Sequence[str]) -> list[Event]:
+    return [
+        Event(type="scan", source="s", time_ns=n, data={"article": key})
+        for n, key in enumerate(keys)
+    ]
+
+
 def scans(keys: Sequence[str]) -> list[Event]:
     chosen = random.Random(5)
-    return [
-        Event(type="scan", source="s", time_ns=n, data={"article": chosen.choice(keys)})
-        for n in range(100)
-    ]
+    return scans_of([chosen.choice(keys) for _ in range(100)])
 
 
 @pytest.mark.parametrize(
@@ -417,22 +420,33 @@ def test_rows_take_less_than_the_texts(of: Callable[[int], str], most: float) ->
     assert len(columns) < most * len(encode_events(events, dictionary=plain))
 
 
-def test_numbers_that_are_as_short_as_rows_stay_numbers() -> None:
-    assert not write_body(moves(100), 2, shared=BOTH.shared).following  # 4000 to 4059
+def test_numbers_that_are_shorter_than_rows_stay_numbers() -> None:
+    keys = [f"{n}" for n in range(4_000, 4_100)]
+    shuffled = random.Random(3).sample(keys, len(keys))
+    table = Table("sale", "article", ("name",), {key: (f"article {key}",) for key in shuffled})
+    events = scans_of(keys)
+    assert not write_body(events, 2, shared=Shared((table,))).following
+    mixed = scans_of(shuffled)
+    assert write_body(mixed, 2, shared=Shared((table,))).following
 
 
-def test_a_type_s_own_table_comes_before_another_s() -> None:
-    other = Table("stock.move", "article", ("shelf",), {key: (key[-1],) for key in ARTICLES})
-    both = Dictionary(joined(b"", [TABLE, other]))
+def test_the_table_that_knows_most_leads_and_a_type_s_own_before_others() -> None:
+    keys = list(ARTICLES)
+    other = Table("stock.move", "article", ("shelf",), {key: (key[-1],) for key in keys})
+    few = Table("stock.move", "article", ("shelf",), {key: (key[-1],) for key in keys[:3]})
     shape = Shape("stock.move", 0, ("from", "article"), ())
-    leads = leading(shape, 1, both.shared.tables)
-    assert leads is not None
-    assert leads.table == 1
-    assert leading(shape, 0, both.shared.tables) is None
-    assert leading(shape, 1, (ROOMS,)) is None
-    sale = leading(Shape("other", 0, ("article",), ()), 0, both.shared.tables)
-    assert sale is not None
-    assert sale.table == 0
+
+    def leads(place: int, column: Sequence[Any], *tables: Table) -> int | None:
+        found = leading(shape, place, column, tables)
+        return None if found is None else found.table
+
+    assert leads(1, keys, TABLE, other) == 1
+    assert leads(1, keys, TABLE, few) == 0
+    assert leads(1, keys[:3], TABLE, few) == 1
+    assert leads(0, keys, TABLE, other) is None
+    assert leads(1, ["strange"], TABLE, other) is None
+    assert leads(1, [*keys, 4], TABLE, other) is None
+    assert leads(1, keys, ROOMS) is None
 
 
 def test_integers_are_no_texts_of_a_table() -> None:

@@ -4,29 +4,36 @@ Samples are the newest bodies of frames, in bounded memory. After 4, 8, 16, ... 
 process dictionaries of three sizes are made from the older samples and judged on the newer ones:
 the best must save, over as many frames as were seen (1,024 at least), twice what it costs to send
 and keep. What has become useless is replaced the same way, since the present one is the measure.
-Beside it go tables of values that follow from others, and formulas of those that are computed (see
-``relations``, ``formulas``); with those it is judged by sealing the newest frames again. Pure but for the library that trains.
+Beside it go tables of values that follow from others, formulas of those that are computed, the words of keys
+that take few, and the series that come regularly (see ``relations``, ``formulas``, ``wordlists``, ``regulars``); with those it is judged by sealing the newest frames again. Pure but for the library that trains.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import zstandard
 
 from whimbrel_agent.buffer.formulas import Formulas
+from whimbrel_agent.buffer.regulars import Regulars
 from whimbrel_agent.buffer.relations import Relations
+from whimbrel_agent.buffer.wordlists import WordLists
 from whimbrel_protocol import zstdcodec
 from whimbrel_protocol.batch import decode_events, encode_events, uncompressed
 from whimbrel_protocol.dictionaries import Dictionary, join_content, pack_dictionary
 from whimbrel_protocol.errors import ProtocolError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.lead import DICTIONARY_NAME_BYTES
-from whimbrel_protocol.limits import MAX_FORMULAS
-from whimbrel_protocol.shared import Shared
+from whimbrel_protocol.limits import (
+    MAX_FORMULAS,
+    MAX_TABLE_VALUES,
+    MAX_TABLES,
+    MAX_TABLES_BYTES,
+)
+from whimbrel_protocol.shared import Shared, write_shared
 
 SAMPLE_BYTES: Final = 96 * 1024
 """All samples together. A trial on them takes some 50 ms here and half a second on the slowest class
@@ -134,6 +141,8 @@ class Learner:
         self._recent: deque[tuple[bytes, Dictionary | None]] = deque(maxlen=RECENT_FRAMES)
         self._relations = Relations()
         self._formulas = Formulas()
+        self._regulars = Regulars()
+        self._words = WordLists()
         self._size_bytes = 0
         self._next_try = FIRST_FRAMES
         self.frames = 0
@@ -142,9 +151,14 @@ class Learner:
     def saw(self, events: Sequence[Event], columns: bytes, present: Dictionary | None) -> None:
         """Take note of a frame that was sealed, with the dictionary that it may name."""
         self.frames += 1
-        self._relations.take_up(() if present is None else present.shared.tables)
+        if present is not None:
+            self._relations.take_up(present.shared.tables)
+            self._regulars.take_up(present.shared.roster)
+            self._words.take_up(present.shared.tables)
         self._relations.saw(events)
         self._formulas.saw(events)
+        self._regulars.saw(events)
+        self._words.saw(events)
         self._recent.append((columns, present))
         while sum(len(one) for one, _ in self._recent) > RECENT_BYTES:
             self._recent.popleft()
@@ -170,7 +184,7 @@ class Learner:
         """Make a dictionary and return it if it pays against the present one, if any."""
         self._next_try = 2 * self.frames
         samples = list(self._samples)
-        cut = len(samples) - max(1, len(samples) // JUDGED_SHARE)
+        cut = _cut(len(samples))
         judged = [(one, _plain_bytes(one)) for one in samples[cut:]]
         present_bytes = _packed_bytes(judged, present)
         # contents only: a dictionary that has compressed holds a megabyte of the library's
@@ -186,11 +200,15 @@ class Learner:
             decode_events(columns, {} if used is None else {used.name: used})
             for columns, used in self._recent
         ]
+        contents = {alone, join_content(kept, shared)} - {b""}
+        if shared.roster and (present is None or not present.shared.roster):
+            cut = _cut(len(frames))
+            frames, older = frames[cut:], frames[:cut]
+            contents |= {join_content(_laid_out(older, shared), shared)}
         present_bytes = _sealed_bytes(frames, present)
-        contents = sorted({alone, join_content(kept, shared)} - {b""})
         best = self._best(
             self._trial(len(frames), present_bytes, _sealed_bytes(frames, learned), learned)
-            for learned in map(Dictionary, contents)
+            for learned in map(Dictionary, sorted(contents))
         )
         return Dictionary(best) if best else None
 
@@ -200,10 +218,12 @@ class Learner:
         kept = () if present is None else present.shared.formulas
         fitted = {(one.type, one.key) for one in found}
         formulas = [*found, *(one for one in kept if (one.type, one.key) not in fitted)]
-        beside = tuple(formulas[:MAX_FORMULAS])
+        beside = Shared((), tuple(formulas[:MAX_FORMULAS]), self._regulars.found())
         tables = self._relations.tables(beside)
         self._relations.look()
-        return Shared(tables, beside)
+        told = {(one.type, key) for one in tables for key in (one.known, *one.follows)}
+        lists = self._words.found(told, MAX_TABLES - len(tables))
+        return _within(replace(beside, tables=(*tables, *lists)), len(tables))
 
     def _trial(
         self, judged: int, present_bytes: int, learned_bytes: int, learned: Dictionary
@@ -225,6 +245,39 @@ class Learner:
             return b""
         self.last = judge(best[0])
         return best[1] if self.last.take else b""
+
+
+def _cut(samples: int) -> int:
+    """Return how many of some samples are learned from."""
+    return samples - max(1, samples // JUDGED_SHARE)
+
+
+def _laid_out(frames: Sequence[Sequence[Event]], shared: Shared) -> bytes:
+    """Return what zstd learns of frames as they will be; bodies so far say who is in them by name."""
+    if not frames:
+        return b""
+    only = Dictionary(join_content(b"", shared))
+    at_hand = {only.name: only}
+    bodies = [uncompressed(encode_events(one, dictionary=only), at_hand) for one in frames]
+    return train(bodies).content
+
+
+def _within(shared: Shared, kept: int) -> Shared:
+    """Return what is shared without the last word lists for which there is no room.
+
+    Args:
+        shared: with the lists.
+        kept: so many tables, the first ones, have room.
+    """
+    tables = shared.tables
+    while len(tables) > kept and not _fits(replace(shared, tables=tables)):
+        tables = tables[:-1]
+    return replace(shared, tables=tables)
+
+
+def _fits(shared: Shared) -> bool:
+    values = sum(len(table.rows) * (1 + len(table.follows)) for table in shared.tables)
+    return values <= MAX_TABLE_VALUES and len(write_shared(shared)) <= MAX_TABLES_BYTES
 
 
 def train(samples: Sequence[bytes], size_bytes: int = LEARNED_BYTES) -> Dictionary:

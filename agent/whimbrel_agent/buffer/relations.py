@@ -10,21 +10,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import permutations
 from typing import Any, Final
 
 from whimbrel_protocol.columns.following import is_same
 from whimbrel_protocol.event import Event
-from whimbrel_protocol.formulas import Formula
 from whimbrel_protocol.limits import (
     MAX_TABLE_COLUMNS,
     MAX_TABLE_ROWS,
     MAX_TABLE_VALUES,
-    MAX_TABLES,
     MAX_TABLES_BYTES,
 )
-from whimbrel_protocol.shared import Shared, write_shared
+from whimbrel_protocol.shared import NOTHING_SHARED, Shared, write_shared
 from whimbrel_protocol.tables import KNOWN_TYPES, Table
+
+MAX_MADE: Final = 16
+"""Tables at most; a dictionary has room for more, of which less is saved."""
 
 MAX_KEPT: Final = 2_048
 """Rows of one candidate, the ones that came last. A table has room for about as many articles."""
@@ -172,7 +174,7 @@ class Relations:
             lead, end = (event_type, known), (event_type, follows)
             if not candidate.holds or lead in following or end in following or end in tables:
                 continue
-            if lead not in tables and len(tables) >= MAX_TABLES:
+            if lead not in tables and len(tables) >= MAX_MADE:
                 continue
             names = tables.setdefault(lead, [])
             if len(names) < MAX_TABLE_COLUMNS:
@@ -180,16 +182,18 @@ class Relations:
                 following.add(end)
         return tables
 
-    def tables(self, beside: tuple[Formula, ...] = ()) -> tuple[Table, ...]:
+    def tables(self, beside: Shared = NOTHING_SHARED) -> tuple[Table, ...]:
         """Return the tables that would be made now, the most useful first.
 
         Args:
-            beside: formulas that share their room.
+            beside: formulas and a roster that share their room.
         """
-        room_bytes = MAX_TABLES_BYTES - len(write_shared(Shared((), beside)))
-        while len(write_shared(Shared(made := self._made(room_bytes), beside))) > MAX_TABLES_BYTES:
+        room_bytes = MAX_TABLES_BYTES - len(write_shared(beside))
+        while True:
+            made = self._made(room_bytes)
+            if len(write_shared(replace(beside, tables=made))) <= MAX_TABLES_BYTES:
+                return made
             room_bytes -= MAX_TABLES_BYTES // 8
-        return made
 
     def _made(self, room_bytes: int) -> tuple[Table, ...]:
         made: list[Table] = []

@@ -47,12 +47,12 @@ from whimbrel_protocol.columns.kinds import (
     TEXT_NEW,
     TEXT_ONE,
 )
+from whimbrel_protocol.columns.knowntexts import read_texts
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
 from whimbrel_protocol.columns.texts import (
     read_few_texts,
     read_new_texts,
     read_one_text,
-    read_texts,
     write_texts,
 )
 from whimbrel_protocol.errors import RemoteProtocolError

@@ -16,9 +16,9 @@ from typing import Any, Final
 from whimbrel_protocol.columns.column import read_column, write_column
 from whimbrel_protocol.columns.integers import read_places, write_integers
 from whimbrel_protocol.columns.kinds import FOLLOWS
+from whimbrel_protocol.columns.knowntexts import KnownTexts
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
 from whimbrel_protocol.columns.series import Shape
-from whimbrel_protocol.columns.texts import KnownTexts
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.tables import Table
 
@@ -74,15 +74,20 @@ def followers(shape: Shape, columns: Columns, tables: Sequence[Table]) -> dict[i
     return found
 
 
-def leading(shape: Shape, place: int, tables: Sequence[Table]) -> KnownTexts | None:
-    """Return the table that knows the texts of a key of data: one of this type before others."""
-    of_key = [
-        (number, table)
-        for number, table in enumerate(tables)
-        if table.known == shape.keys[place] and type(next(iter(table.rows))) is str
-    ]
-    own = [one for one in of_key if one[1].type == shape.type] or of_key
-    return KnownTexts(own[0][0], own[0][1].rows) if own else None
+def leading(
+    shape: Shape, place: int, column: Sequence[Any], tables: Sequence[Table]
+) -> KnownTexts | None:
+    """Return the table that knows most texts of a column of data; one of its type before others."""
+    if set(map(type, column)) != {str}:
+        return None
+    key, texts = shape.keys[place], set(column)
+    best, most = None, (0, False)
+    for number, table in enumerate(tables):
+        if table.known == key and type(next(iter(table.rows))) is str:
+            knows = (len(texts & table.rows.keys()), table.type == shape.type)
+            if knows > most and knows[0]:
+                best, most = KnownTexts(number, table.rows), knows
+    return best
 
 
 def _is_worth_it(known: Sequence[Any], values: Sequence[Any], table: Table, column: int) -> bool:

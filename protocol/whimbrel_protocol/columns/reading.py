@@ -7,6 +7,7 @@ from itertools import repeat
 from typing import Any
 
 from whimbrel_protocol.columns import kinds
+from whimbrel_protocol.columns.calling import CALLED, NAMED, Calling, read_calling
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import read_column, read_column_of
 from whimbrel_protocol.columns.computing import Computed, read_computed
@@ -14,6 +15,7 @@ from whimbrel_protocol.columns.following import Following, read_following
 from whimbrel_protocol.columns.integers import read_integers
 from whimbrel_protocol.columns.names import NameReader
 from whimbrel_protocol.columns.regions import BodyReader
+from whimbrel_protocol.columns.roster import Roster, read_series, read_shapes
 from whimbrel_protocol.columns.series import (
     DEDUP_KEY,
     EXTENSIONS,
@@ -27,7 +29,6 @@ from whimbrel_protocol.errors import FieldError, RemoteProtocolError
 from whimbrel_protocol.event import Event, make_event, validate_event
 from whimbrel_protocol.lanes import LANES
 from whimbrel_protocol.limits import (
-    MAX_DATA_KEYS,
     MAX_FRAME_EVENTS,
     MAX_FRAME_VALUES,
 )
@@ -52,12 +53,10 @@ def read_body(raw: bytes, shared: Shared = NOTHING_SHARED) -> list[Event]:
     if count == 0:
         body.close()
         return []
-    shapes, series = _read_tables(body, count)
-    places = _read_places(body, count, len(series))
-    times = read_times(body, places, count)
+    series, shapes, places, times = _read_head(body, count, shared.roster)
     events: dict[int, Event] = {}
     try:
-        rows = _read_shapes(body, shapes, series, list(map(len, places)), shared)
+        rows = _read_shapes(body, shapes, shared)
         body.close()
         for one, part in zip(series, places, strict=True):
             _fill(events, one, LANES[lane], zip(part, rows[one.shape.number], strict=False), times)
@@ -86,6 +85,29 @@ def _fill(
     validate_event(event)
 
 
+def _read_head(body: BodyReader, count: int, roster: Roster) -> Calling:
+    """Give who is in the frame, and the places and times of the events."""
+    if roster:
+        how = body.head.byte()
+        if how == CALLED:
+            return read_calling(body, roster, count)
+        if how != NAMED:
+            raise RemoteProtocolError(f"head of a frame is of kind {how}: must be 0 or 1")
+    names = NameReader(body)
+    shapes = read_shapes(body, names, count)
+    series = read_series(body, names, shapes, count)
+    if not series:
+        raise RemoteProtocolError(f"{count} events have no series")
+    for number, shape in enumerate(shapes):
+        shape.number = number
+    places = _read_places(body, count, len(series))
+    for one, part in zip(series, places, strict=True):
+        one.shape.size += len(part)
+    if not all(shape.size for shape in shapes):
+        raise RemoteProtocolError("a shape is named but has no event")
+    return Calling(series, shapes, places, read_times(body, places, count))
+
+
 def _read_places(body: BodyReader, count: int, series: int) -> list[list[int]]:
     """Give, for each series, the places of its events among all."""
     if series == 1:
@@ -101,60 +123,10 @@ def _read_places(body: BodyReader, count: int, series: int) -> list[list[int]]:
     return places
 
 
-def _read_tables(body: BodyReader, count: int) -> tuple[list[Shape], list[Series]]:
-    head = body.head
-    names = NameReader(body)
-    shapes = [_read_shape(body, names) for _ in range(head.varint(count, "shape count"))]
-    series = []
-    for number in range(head.varint(count, "series count")):
-        shape = _entry(shapes, head.varint(len(shapes), "shape number"))
-        series.append(Series(shape, names.name(), names.name_or_none(), number))
-    if not series:
-        raise RemoteProtocolError(f"{count} events have no series")
-    for number, shape in enumerate(shapes):
-        shape.number = number
-    return shapes, series
-
-
-def _read_shape(body: BodyReader, names: NameReader) -> Shape:
-    name = names.name()
-    flags = body.head.byte()
-    if flags > SUBJECT | DEDUP_KEY | EXTENSIONS | MAPS:
-        raise RemoteProtocolError(f"shape flags are {flags:#04x}: not known")
-    if flags & MAPS:
-        return Shape(name, flags, (), ())
-    keys = _read_keys(body, names)
-    return Shape(name, flags, keys, _read_keys(body, names) if flags & EXTENSIONS else ())
-
-
-def _read_keys(body: BodyReader, names: NameReader) -> tuple[str, ...]:
-    size = body.head.varint(MAX_DATA_KEYS, "key count")
-    keys = tuple(names.name() for _ in range(size))
-    if len(set(keys)) != size:
-        raise RemoteProtocolError("a shape names a key twice")
-    return keys
-
-
-def _entry(table: list[Any], place: int) -> Any:
-    if place >= len(table):
-        raise RemoteProtocolError(f"an index is {place}: its table has {len(table)} entries")
-    return table[place]
-
-
-def _read_shapes(
-    body: BodyReader,
-    shapes: list[Shape],
-    series: list[Series],
-    sizes: list[int],
-    shared: Shared,
-) -> list[Iterator[_Row]]:
-    for one, size in zip(series, sizes, strict=True):
-        one.shape.size += size
+def _read_shapes(body: BodyReader, shapes: list[Shape], shared: Shared) -> list[Iterator[_Row]]:
     cells = sum(shape.cells() for shape in shapes)
     if cells > MAX_FRAME_VALUES:
         raise RemoteProtocolError(f"frame has {cells} values: must be at most {MAX_FRAME_VALUES}")
-    if not all(shape.size for shape in shapes):
-        raise RemoteProtocolError("a shape is named but has no event")
     return [_read_rows(body, shape, shared) for shape in shapes]
 
 

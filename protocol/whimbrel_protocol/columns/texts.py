@@ -5,18 +5,17 @@ appearance, and, when there is more than one, a stream of codes: 0 means "the ne
 seen yet", ``k`` means the text with number ``k - 1``. So a column of texts that are all new
 costs nothing for its codes, and two columns whose texts go together have equal codes.
 
-Form bits: 0x0F how the texts lie (SPLIT, SIZED, NUMBERS, ROWS), 0x10 codes are given per run of
-equal neighbours, with a stream of run lengths after them (and ``varint runs`` before). ROWS are texts
-that a table of the dictionary knows: ``varint`` its number, a stream of 1 (known) or 0 for each distinct
-text, a stream of the rows of the known ones, and where there are others a byte how these lie, and these.
+Form bits: 0x0F how the texts lie (SPLIT, SIZED, NUMBERS), 0x10 codes are given per run of
+equal neighbours, with a stream of run lengths after them (and ``varint runs`` before). Two more forms are
+for texts that a dictionary knows (see ``knowntexts``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain, repeat
 from operator import ne
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from whimbrel_protocol.columns.integers import (
     read_integers,
@@ -25,23 +24,29 @@ from whimbrel_protocol.columns.integers import (
     write_integers,
 )
 from whimbrel_protocol.columns.kinds import TEXT, TEXT_FEW, TEXT_NEW, TEXT_ONE
-from whimbrel_protocol.columns.planning import plan_integers
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
 from whimbrel_protocol.errors import RemoteProtocolError
 
 __all__ = [
-    "KnownTexts",
+    "NUMBERS",
+    "number_texts",
+    "read_coded",
+    "read_codes",
     "read_few_texts",
     "read_new_texts",
     "read_one_text",
-    "read_texts",
+    "read_size",
+    "read_table",
+    "table_form",
+    "to_codes",
+    "write_coded",
+    "write_pieces",
     "write_texts",
 ]
 
 SPLIT: Final = 0
 SIZED: Final = 1
 NUMBERS: Final = 2
-ROWS: Final = 3
 
 _BY_RUNS: Final = 0x10
 _END: Final = b"\x00"
@@ -52,99 +57,80 @@ _MAX_DIGITS: Final = 18
 _FEW_NUMBERS: Final = 4
 """Fewer numbers than this are as short as text."""
 
-_SPELT_BYTES: Final = 5.0
-"""About what a text takes that comes for the first time: measured on frames of 20 till lines, where 3
-for a match of zstd gave frames 1 to 2 per cent longer."""
 
-_ROWS_HEAD_BYTES: Final = 2
-
-
-class KnownTexts(NamedTuple):
-    """A table's number, and what it knows, by row."""
-
-    table: int
-    texts: Iterable[Any]
-
-
-def write_texts(out: BodyWriter, values: Sequence[str], *, known: KnownTexts | None = None) -> None:
-    """Append a column of texts, with its kind byte; ``known`` are those that a table knows."""
-    places = {text: place for place, text in enumerate(dict.fromkeys(values), 1)}
-    table = list(places)
-    form, width = _form(table)
-    split = form == SPLIT
-    rows = {} if known is None else _rows_of(places, known.texts)
-    if known is not None and rows and _rows_pay(table, rows, form, light=out.light):
-        _write_rows(out, list(map(places.__getitem__, values)), table, known.table, rows)
-        return
-    if len(table) == 1:
-        if split:
-            out.head.append(TEXT_ONE)
-            _write_split(out, table)
-        else:
-            _write_table(out, table, form, width)
-        return
-    if split and len(table) == len(values):
-        out.head.append(TEXT_NEW)
+def write_texts(out: BodyWriter, values: Sequence[str]) -> None:
+    """Append a column of texts, with its kind byte."""
+    numbers, table = number_texts(values)
+    form, _ = table_form(table)
+    if form == SPLIT and len(table) in {1, len(values)}:
+        out.head.append(TEXT_ONE if len(table) == 1 else TEXT_NEW)
         _write_split(out, table)
-        return
-    numbers = list(map(places.__getitem__, values))
-    if sum(map(ne, numbers, numbers[1:])) * 3 < len(numbers):
-        starts = run_starts(numbers)
-        _write_table(out, table, form | _BY_RUNS, width)
-        put_varint(out.head, len(starts))
-        write_integers(out, _to_codes([numbers[start] for start in starts]))
-        write_integers(out, run_lengths(starts, len(numbers)))
-        return
-    if split:
+    elif form == SPLIT and not _has_runs(numbers):
         out.head.append(TEXT_FEW)
         put_varint(out.head, len(table))
         _write_split(out, table)
+        write_integers(out, to_codes(numbers))
     else:
-        _write_table(out, table, form, width)
-    write_integers(out, _to_codes(numbers))
+        out.head.append(TEXT)
+        write_coded(out, numbers, table)
 
 
-def _rows_of(places: Collection[str], known: Iterable[Any]) -> dict[str, int]:
-    return {text: row for row, text in enumerate(known) if text in places}
+def number_texts(values: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Return for each value the number of its text, from 1, and the distinct texts."""
+    places = {text: place for place, text in enumerate(dict.fromkeys(values), 1)}
+    return list(map(places.__getitem__, values)), list(places)
 
 
-def _rows_pay(table: list[str], rows: dict[str, int], form: int, *, light: bool) -> bool:
-    """Say whether rows take less than the texts that they stand for; estimated."""
-    cost = plan_integers(list(rows.values()), light=light).cost + len(table) / 8 + _ROWS_HEAD_BYTES
-    spelt = len(rows) * _SPELT_BYTES
-    if form == NUMBERS:
-        spelt = plan_integers(list(map(int, rows)), light=light).cost
-    return cost < spelt
-
-
-def _write_rows(
-    out: BodyWriter, numbers: list[int], table: list[str], number: int, rows: dict[str, int]
-) -> None:
-    out.following = True
-    out.head += bytes((TEXT, ROWS))
+def write_coded(out: BodyWriter, numbers: list[int], table: list[str]) -> None:
+    """Append distinct texts and which comes where, without a kind byte."""
+    form, width = table_form(table)
+    runs = len(table) > 1 and _has_runs(numbers)
+    out.head.append(form | (_BY_RUNS if runs else 0))
     put_varint(out.head, len(table))
-    put_varint(out.head, number)
-    write_integers(out, [int(text in rows) for text in table])
-    write_integers(out, [rows[text] for text in table if text in rows])
-    if left := [text for text in table if text not in rows]:
-        form, width = _form(left)
-        out.head.append(form)
-        _write_pieces(out, left, form, width)
-    write_integers(out, _to_codes(numbers))
+    write_pieces(out, table, form, width)
+    if runs:
+        starts = run_starts(numbers)
+        put_varint(out.head, len(starts))
+        write_integers(out, to_codes([numbers[start] for start in starts]))
+        write_integers(out, run_lengths(starts, len(numbers)))
+    elif len(table) > 1:
+        write_integers(out, to_codes(numbers))
 
 
-def read_texts(body: BodyReader, count: int) -> list[str]:
-    """Give back a column of ``count`` texts.
+def _has_runs(numbers: list[int]) -> bool:
+    changes: int = sum(map(ne, numbers, numbers[1:]))
+    return changes * 3 < len(numbers)
+
+
+def read_coded(body: BodyReader, count: int, form: int) -> list[str]:
+    """Give back ``count`` texts of a form that stands by itself.
+
+    Raises:
+        RemoteProtocolError: malformed, or of another form.
+    """
+    size = read_size(body, count, form)
+    return read_codes(body, count, form, read_table(body, size, form & ~_BY_RUNS))
+
+
+def read_size(body: BodyReader, count: int, form: int) -> int:
+    """Give how many distinct texts there are.
 
     Raises:
         RemoteProtocolError: malformed.
     """
-    form = body.head.byte()
     size = body.head.varint(count, "distinct texts")
     if size < 1 or form & ~(_BY_RUNS | 0x0F):
         raise RemoteProtocolError(f"text form is {form} with {size} texts: not possible")
-    how = form & 0x0F
-    table = _read_rows(body, size) if how == ROWS else _read_table(body, size, how)
+    return size
+
+
+def read_codes(body: BodyReader, count: int, form: int, table: list[str]) -> list[str]:
+    """Give back ``count`` texts of a table, by codes.
+
+    Raises:
+        RemoteProtocolError: malformed.
+    """
+    size = len(table)
     if size == 1:
         return table * count
     if not form & _BY_RUNS:
@@ -165,7 +151,7 @@ def read_one_text(body: BodyReader, count: int) -> list[str]:
     Raises:
         RemoteProtocolError: malformed.
     """
-    return _read_table(body, 1, SPLIT) * count
+    return read_table(body, 1, SPLIT) * count
 
 
 def read_new_texts(body: BodyReader, count: int) -> list[str]:
@@ -174,7 +160,7 @@ def read_new_texts(body: BodyReader, count: int) -> list[str]:
     Raises:
         RemoteProtocolError: malformed.
     """
-    return _read_table(body, count, SPLIT)
+    return read_table(body, count, SPLIT)
 
 
 def read_few_texts(body: BodyReader, count: int) -> list[str]:
@@ -186,10 +172,10 @@ def read_few_texts(body: BodyReader, count: int) -> list[str]:
     size = body.head.varint(count, "distinct texts")
     if size < 2:
         raise RemoteProtocolError(f"distinct texts are {size}: a few must be at least 2")
-    return _from_codes(_read_table(body, size, SPLIT), read_integers(body, count))
+    return _from_codes(read_table(body, size, SPLIT), read_integers(body, count))
 
 
-def _to_codes(numbers: list[int]) -> list[int]:
+def to_codes(numbers: list[int]) -> list[int]:
     """Turn numbers from 1 by first appearance into codes: 0 at each first appearance."""
     codes = numbers.copy()
     last = len(numbers) - 1
@@ -220,13 +206,7 @@ def _write_split(out: BodyWriter, table: list[str]) -> None:
     out.text += _END
 
 
-def _write_table(out: BodyWriter, table: list[str], form: int, width: int) -> None:
-    out.head += bytes((TEXT, form))
-    put_varint(out.head, len(table))
-    _write_pieces(out, table, form & ~_BY_RUNS, width)
-
-
-def _write_pieces(out: BodyWriter, table: list[str], how: int, width: int) -> None:
+def write_pieces(out: BodyWriter, table: list[str], how: int, width: int) -> None:
     if how == SPLIT:
         _write_split(out, table)
     elif how == SIZED:
@@ -238,7 +218,7 @@ def _write_pieces(out: BodyWriter, table: list[str], how: int, width: int) -> No
         write_integers(out, list(map(int, table)))
 
 
-def _form(table: list[str]) -> tuple[int, int]:
+def table_form(table: list[str]) -> tuple[int, int]:
     """Choose how the texts lie; the number is the fixed width of decimal numbers (0: of none)."""
     joined = "".join(table)
     if "\x00" in joined:
@@ -253,22 +233,7 @@ def _form(table: list[str]) -> tuple[int, int]:
     return (NUMBERS, lengths.pop()) if len(lengths) == 1 else (SPLIT, 0)
 
 
-def _read_rows(body: BodyReader, size: int) -> list[str]:
-    known = body.known_texts()
-    flags = read_integers(body, size)
-    if not set(flags) <= {0, 1}:
-        raise RemoteProtocolError("a text is neither known nor not")
-    ones = sum(flags)
-    rows = read_integers(body, ones) if ones else []
-    if rows and not (min(rows) >= 0 and max(rows) < len(known)):
-        raise RemoteProtocolError(f"a row is outside its table of {len(known)}")
-    others = size - ones
-    left = iter(_read_table(body, others, body.head.byte()) if others else ())
-    at = iter(rows)
-    return [known[next(at)] if flag else next(left) for flag in flags]
-
-
-def _read_table(body: BodyReader, size: int, form: int) -> list[str]:
+def read_table(body: BodyReader, size: int, form: int) -> list[str]:
     try:
         if form == SPLIT:
             return [str(piece, "utf-8") for piece in body.text.until(_END, size)]

@@ -4,11 +4,16 @@ AS_ACCEPTED: one stream of all times, in the order of the events. BY_SERIES: a s
 first time of each series, then (when any series has more than one event) a stream of the
 differences inside the series, series by series; a sensor's steady period then vanishes,
 whatever the others do. The writer takes whichever has the shorter differences.
+
+Where a dictionary knows the series (see ``calling``), one stream of all times when there is one series;
+else a stream of first times, and when any series has more than one event, a byte for the differences: TOGETHER in one stream, or BY_SHAPE, one stream
+for each shape of which a series has more than one. Tills that sell at random and sensors that keep a
+period then have bytes of their own kinds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from operator import ne, sub
 from typing import Final
@@ -25,10 +30,13 @@ from whimbrel_protocol.columns.planning import (
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter
 from whimbrel_protocol.errors import RemoteProtocolError
 
-__all__ = ["read_times", "write_times"]
+__all__ = ["read_series_times", "read_times", "write_series_times", "write_times"]
 
 AS_ACCEPTED: Final = 0
 BY_SERIES: Final = 1
+
+TOGETHER: Final = 0
+BY_SHAPE: Final = 1
 
 _INT64: Final = 2**63
 
@@ -81,6 +89,97 @@ def read_times(body: BodyReader, places: list[list[int]], count: int) -> list[in
         for at, time_ns in zip(part, accumulate(inside, initial=first), strict=True):
             times[at] = time_ns
     return fold(times)
+
+
+def write_series_times(
+    out: BodyWriter, by_series: Sequence[Sequence[int]], shapes: Sequence[int]
+) -> None:
+    """Append times series by series.
+
+    Args:
+        out: the body.
+        by_series: times in nanoseconds, signed 64 bits, a sequence for each series.
+        shapes: the number of each series' shape.
+    """
+    steps = [_deltas(times) for times in by_series]
+    if len(by_series) == 1:
+        write_planned(out, by_series[0], _plan(by_series[0], steps[0]))
+        return
+    firsts = [times[0] for times in by_series]
+    write_planned(out, firsts, _plan(firsts, _deltas(firsts)))
+    together = [step for inside in steps for step in inside]
+    if not together:
+        return
+    parts = [
+        [
+            step
+            for inside, shape in zip(steps, shapes, strict=True)
+            if shape == one
+            for step in inside
+        ]
+        for one in sorted(set(shapes))
+    ]
+    streams = [fold(part) for part in parts if part]
+    plans = [plan_integers(stream, light=out.light) for stream in streams]
+    folded = fold(together)
+    plan = plan_integers(folded, light=out.light)
+    if plan.cost <= sum(one.cost for one in plans):
+        out.head.append(TOGETHER)
+        write_planned(out, folded, plan)
+        return
+    out.head.append(BY_SHAPE)
+    for stream, one in zip(streams, plans, strict=True):
+        write_planned(out, stream, one)
+
+
+def read_series_times(body: BodyReader, sizes: Sequence[int], shapes: Sequence[int]) -> list[int]:
+    """Give back times, series by series.
+
+    Args:
+        body: the body.
+        sizes: events of each series, at least 1 each.
+        shapes: the number of each series' shape.
+
+    Raises:
+        RemoteProtocolError: malformed.
+    """
+    if len(sizes) == 1:
+        return read_integers(body, sizes[0])
+    firsts = read_integers(body, len(sizes))
+    steps = _read_steps(body, sizes, shapes)
+    times: list[int] = []
+    for first, inside in zip(firsts, steps, strict=True):
+        times += accumulate(inside, initial=first)
+    return fold(times)
+
+
+def _read_steps(body: BodyReader, sizes: Sequence[int], shapes: Sequence[int]) -> list[list[int]]:
+    """Give the differences inside each series."""
+    lengths = [size - 1 for size in sizes]
+    if not any(lengths):
+        return [[] for _ in sizes]
+    how = body.head.byte()
+    if how == TOGETHER:
+        return list(_split(read_integers(body, sum(lengths)), lengths))
+    if how != BY_SHAPE:
+        raise RemoteProtocolError(f"differences of times are {how}: must be 0 or 1")
+    found: list[list[int]] = [[] for _ in sizes]
+    for one in sorted(set(shapes)):
+        members = [at for at, shape in enumerate(shapes) if shape == one]
+        inside = [lengths[at] for at in members]
+        if any(inside):
+            for at, part in zip(
+                members, _split(read_integers(body, sum(inside)), inside), strict=True
+            ):
+                found[at] = part
+    return found
+
+
+def _split(values: list[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    start = 0
+    for length in lengths:
+        yield values[start : start + length]
+        start += length
 
 
 def _plan(values: Sequence[int], deltas: list[int]) -> Plan:

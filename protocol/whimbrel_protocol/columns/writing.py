@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
+from whimbrel_protocol.columns.calling import CALLED, NAMED, call, write_calling
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import write_column
 from whimbrel_protocol.columns.computing import computations, write_computed
 from whimbrel_protocol.columns.following import followers, leading, write_following
 from whimbrel_protocol.columns.integers import write_integers
+from whimbrel_protocol.columns.knowntexts import write_known_texts
 from whimbrel_protocol.columns.names import NameWriter
 from whimbrel_protocol.columns.regions import BodyWriter, put_varint
+from whimbrel_protocol.columns.roster import Roster, put_series, put_shapes
 from whimbrel_protocol.columns.series import (
     DEDUP_KEY,
     EXTENSIONS,
@@ -22,7 +25,6 @@ from whimbrel_protocol.columns.series import (
     Shape,
     group_events,
 )
-from whimbrel_protocol.columns.texts import write_texts
 from whimbrel_protocol.columns.times import write_times
 from whimbrel_protocol.errors import LocalProtocolError
 from whimbrel_protocol.event import Event, validate_event
@@ -58,48 +60,46 @@ def write_body(
     out.head.append(lane)
     put_varint(out.head, len(events))
     if events:
-        order, series, shapes = group_events(events)
-        cells = sum(shape.cells() for shape in shapes)
-        if cells > MAX_FRAME_VALUES:
-            raise LocalProtocolError(
-                f"frame has {cells} values: must be at most {MAX_FRAME_VALUES},"
-                " seal fewer events at once"
-            )
+        series, shapes = _write_head(out, events, shared.roster)
         for one in series:
-            validate_event(one.events[0])
             one.shape.events += one.events
-        _write_tables(out, series, shapes)
-        if len(series) > 1:
-            write_integers(out, order)
-        accepted = [event.time_ns for event in events]
-        if set(map(type, accepted)) != {int} or not (
-            min(accepted) >= -_INT64 and max(accepted) < _INT64
-        ):
-            raise ValueError("a time is not an integer of 64 bits")
-        write_times(out, accepted, [[event.time_ns for event in one.events] for one in series])
         for shape in shapes:
             _write_shape(out, shape, shared)
     return Body(*out.finish(), out.following)
 
 
-def _write_tables(out: BodyWriter, series: list[Series], shapes: list[Shape]) -> None:
-    head = out.head
-    names = NameWriter(out)
-    put_varint(head, len(shapes))
-    for shape in shapes:
-        names.put(shape.type)
-        head.append(shape.flags)
-        if shape.flags & MAPS:
-            continue
-        for keys in (shape.keys, shape.extension_keys)[: 2 if shape.flags & EXTENSIONS else 1]:
-            put_varint(head, len(keys))
-            for key in keys:
-                names.put(key)
-    put_varint(head, len(series))
+def _write_head(
+    out: BodyWriter, events: Sequence[Event], roster: Roster
+) -> tuple[list[Series], list[Shape]]:
+    """Append who is in the frame, times and order; give series and shapes as their columns lie."""
+    order, series, shapes = group_events(events)
+    cells = sum(shape.cells() for shape in shapes)
+    if cells > MAX_FRAME_VALUES:
+        raise LocalProtocolError(
+            f"frame has {cells} values: must be at most {MAX_FRAME_VALUES},"
+            " seal fewer events at once"
+        )
     for one in series:
-        put_varint(head, one.shape.number)
-        names.put(one.source)
-        names.put(one.zone)
+        validate_event(one.events[0])
+    accepted = [event.time_ns for event in events]
+    if set(map(type, accepted)) != {int} or not (
+        min(accepted) >= -_INT64 and max(accepted) < _INT64
+    ):
+        raise ValueError("a time is not an integer of 64 bits")
+    called = call(series, shapes, roster) if roster else None
+    if roster:
+        out.following = True
+        out.head.append(NAMED if called is None else CALLED)
+    if called is not None:
+        write_calling(out, called, roster, order)
+        return called.series, called.shapes
+    names = NameWriter(out)
+    put_shapes(out, names, shapes)
+    put_series(out, names, series)
+    if len(series) > 1:
+        write_integers(out, order)
+    write_times(out, accepted, [[event.time_ns for event in one.events] for one in series])
+    return series, shapes
 
 
 def _write_shape(out: BodyWriter, shape: Shape, shared: Shared) -> None:
@@ -143,10 +143,8 @@ def _write_data(
             write_following(out, way, columns, place, tables[way.table])
         elif place in computed:
             write_computed(out, computed[place], column)
-        elif (known := leading(shape, place, tables)) is not None and set(map(type, column)) == {
-            str
-        }:
-            write_texts(out, column, known=known)
+        elif tables and (known := leading(shape, place, column, tables)) is not None:
+            write_known_texts(out, column, known)
         else:
             write_column(out, column)
 

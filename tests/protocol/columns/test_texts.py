@@ -2,6 +2,7 @@ import pytest
 
 from whimbrel_protocol.columns import kinds, texts
 from whimbrel_protocol.columns.column import read_column
+from whimbrel_protocol.columns.knowntexts import read_texts
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter
 from whimbrel_protocol.errors import RemoteProtocolError
 
@@ -63,4 +64,4 @@ def test_texts_seen_first_have_no_codes() -> None:
 )
 def test_a_text_column_that_breaks_a_rule_is_refused(head: bytes, text: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
-        texts.read_texts(BodyReader(bytes([len(head), len(text), 0]) + head + text), 4)
+        read_texts(BodyReader(bytes([len(head), len(text), 0]) + head + text), 4)
