@@ -20,6 +20,9 @@ ANSWER_TIMEOUT_S: Final = 20.0
 
 AGAIN_S: Final = 1.0
 
+COUPON_EVERY: Final = 7
+"""Each so manieth line has a field more, so that series of one time take turns in a frame."""
+
 
 class Producer:
     """Posts one sender's events to a device until it is told to stop."""
@@ -100,6 +103,8 @@ class Producer:
         data |= {f"w{place}": self._random.random() for place in range(self.load.numbers)}
         if self.load.articles:
             data |= line_of(self._random.randrange(self.load.articles), number)
+            if number % COUPON_EVERY == 0:
+                data["coupon"] = True
         if self.load.padding_bytes:
             padding = self._random.randbytes(self._random.randrange(self.load.padding_bytes) // 2)
             data["note"] = padding.hex()

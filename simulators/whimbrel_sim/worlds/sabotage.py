@@ -38,7 +38,7 @@ from whimbrel_aggregator.ingest.receipts import Settled
 from whimbrel_aggregator.ingest.verdict import Candidate, Decision
 from whimbrel_aggregator.journal.port import NewFrame
 from whimbrel_protocol import epoch
-from whimbrel_protocol.columns import computing, following, writing
+from whimbrel_protocol.columns import computing, following, ordering, writing
 from whimbrel_protocol.lanes import Order
 from whimbrel_protocol.sequences import RangeSet
 from whimbrel_sim import sabotage_agent, sabotage_aggregator
@@ -72,6 +72,11 @@ def formulas_believed() -> None:
         return {place: replace(one, left=[0] * len(one.left)) for place, one in found.items()}
 
     put(writing, "computations", as_computed)
+
+
+def times_believed() -> None:
+    """Events come in the order of their times, whatever the order in which they were accepted."""
+    put(ordering, "_swaps", lambda *_: [])
 
 
 # ---------------------------------------------------------------------- of the region
@@ -264,6 +269,7 @@ SABOTAGES: Final = (
     _fault("dictionaries-forgotten", sabotage_aggregator.dictionaries_forgotten, stories.LEARNING, Invariant.READABLE),
     _fault("tables-believed", tables_believed, stories.LEARNING, Invariant.FORGERY),
     _fault("formulas-believed", formulas_believed, stories.LEARNING, Invariant.FORGERY),
+    _fault("times-believed", times_believed, stories.LEARNING, Invariant.ORDER),
     _fault("any-order", any_order, stories.LYING_BROKER, Invariant.ORDER),
     _fault("signatures-off", signatures_off, stories.NEIGHBOUR, Invariant.FORGERY),
     _fault("free-on-puback", free_on_puback, stories.LYING_BROKER, Invariant.KEPT),
