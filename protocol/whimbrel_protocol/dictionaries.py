@@ -3,8 +3,8 @@
 A dictionary is named by its content and never changes; whoever has the content has the
 dictionary, wherever it came from. It is a zstd dictionary (RFC 8878, section 5) where it begins
 with that format's magic number, else raw content. Or it begins with a magic number of ours: then come the
-size of such a dictionary, which may be 0 for none, the dictionary, and what else is shared: tables and
-formulas (see ``shared``).
+size of such a dictionary, which may be 0 for none, the dictionary, and what else is shared: tables, formulas
+and a roster (see ``shared``).
 It travels packed like columns: a lead, then the content, as it is or compressed (see ``lead``).
 Nobody here knows who keeps which.
 """
@@ -103,7 +103,10 @@ class Dictionary:
     @property
     def memory_bytes(self) -> int:
         """About how much memory it takes: zstd's own tables, texts, and what objects take beside."""
-        values = sum(len(table.rows) * (2 + len(table.follows)) for table in self.shared.tables)
+        shared = self.shared
+        values = sum(len(table.rows) * (2 + len(table.follows)) for table in shared.tables)
+        values += 4 * len(shared.roster.series)
+        values += sum(2 + len(one.keys) + len(one.extension_keys) for one in shared.roster.shapes)
         return 2 * MAX_DICTIONARY_BYTES + len(self.content) + _VALUE_BYTES * values
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -12,12 +13,12 @@ from hypothesis import strategies as st
 
 from damage.columns import read_damaged
 from whimbrel_protocol.batch import columns_info, decode_events, encode_events
-from whimbrel_protocol.columns.calling import CALLED, NAMED
 from whimbrel_protocol.columns.integers import write_integers
 from whimbrel_protocol.columns.names import NameWriter
 from whimbrel_protocol.columns.ordering import AS_GIVEN, BY_TIME, read_order, write_order
 from whimbrel_protocol.columns.reading import read_body
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
+from whimbrel_protocol.columns.rollcall import BY_NAME, BY_ROSTER
 from whimbrel_protocol.columns.roster import (
     KnownSeries,
     KnownShape,
@@ -92,7 +93,7 @@ def head_of(events: Sequence[Event], shared: Shared = SHARED) -> int:
 @pytest.mark.parametrize("count", [1, 2, 5, 60, 400])
 def test_series_that_a_dictionary_knows_are_not_named(count: int) -> None:
     events = readings(count)
-    assert head_of(events) == CALLED
+    assert head_of(events) == BY_ROSTER
     body = write_body(events, 2, shared=SHARED)
     assert body.following
     assert b"source-" not in body.raw
@@ -103,7 +104,9 @@ def test_series_that_a_dictionary_knows_are_not_named(count: int) -> None:
         assert len(columns) < len(encode_events(events))
 
 
-@pytest.mark.parametrize(("new", "how"), [(1, CALLED), (3, CALLED), (5, CALLED), (30, NAMED)])
+@pytest.mark.parametrize(
+    ("new", "how"), [(1, BY_ROSTER), (3, BY_ROSTER), (5, BY_ROSTER), (30, BY_NAME)]
+)
 def test_new_series_are_named_beside_them_or_all_are(new: int, how: int) -> None:
     assert head_of(readings(60, new=new)) == how
 
@@ -112,14 +115,14 @@ def test_a_new_shape_and_a_new_source_of_a_known_one() -> None:
     events = readings(30)
     strange = Event(type="door", source="door-1", time_ns=0, data={"open": True})
     again = Event(type="climate", source="elsewhere", time_ns=1, data={"value": 3})
-    assert head_of([strange, again, *events]) == CALLED
-    assert head_of([*events, again, strange, again]) == CALLED
+    assert head_of([strange, again, *events]) == BY_ROSTER
+    assert head_of([*events, again, strange, again]) == BY_ROSTER
 
 
 def test_a_known_shape_of_which_only_new_series_have_events() -> None:
     sales = [event for event in readings(60) if event.type == "sale"]
     elsewhere = Event(type="climate", source="elsewhere", time_ns=1, data={"value": 3})
-    assert head_of([*sales, elsewhere]) == CALLED
+    assert head_of([*sales, elsewhere]) == BY_ROSTER
 
 
 def test_few_of_many_series_are_listed() -> None:
@@ -127,7 +130,7 @@ def test_few_of_many_series_are_listed() -> None:
     assert len(many.series) > 300
     few = [event for event in readings(4_000, sensors=400) if event.source.endswith("7")][:20]
     shared = Shared(roster=many)
-    assert head_of(few, shared) == CALLED
+    assert head_of(few, shared) == BY_ROSTER
     assert len(write_body(few, 2, shared=shared).raw) < 2 * len(few) * 8
 
 
@@ -136,9 +139,9 @@ def test_rare_shapes_that_are_told_as_maps_are_new() -> None:
         Event(type="odd", source="s", time_ns=n * S, data={f"k{n}": n, f"l{n}": 1})
         for n in range(40)
     ]
-    assert head_of(odd) == NAMED
+    assert head_of(odd) == BY_NAME
     both = [*odd, *readings(400)]
-    assert head_of(both, Shared(roster=roster_of(readings(400)))) == CALLED
+    assert head_of(both, Shared(roster=roster_of(readings(400)))) == BY_ROSTER
 
 
 def test_subjects_keys_and_extensions_make_series() -> None:
@@ -152,7 +155,7 @@ def test_subjects_keys_and_extensions_make_series() -> None:
     ]  # fmt: skip
     known = roster_of(events)
     assert len(known.series) == 8
-    assert head_of(events, Shared(roster=known)) == CALLED
+    assert head_of(events, Shared(roster=known)) == BY_ROSTER
 
 
 @settings(max_examples=300, deadline=None)
@@ -175,7 +178,7 @@ def body_of(*head: int | list[int]) -> bytes:
 
 def called(*head: int | list[int]) -> bytes:
     """A body of two events whose head goes on so."""
-    return body_of(2, 2, CALLED, *head)
+    return body_of(2, 2, BY_ROSTER, *head)
 
 
 TWO = Shared(roster=Roster(KNOWN.series[:1]))
@@ -218,7 +221,7 @@ def test_a_list_of_series_that_does_not_add_up_is_refused(body: bytes, said: str
 
 def test_a_shape_that_is_named_and_has_no_event_is_refused() -> None:
     out = BodyWriter()
-    out.head += bytes([2, 2, CALLED, 1])
+    out.head += bytes([2, 2, BY_ROSTER, 1])
     write_integers(out, [2])
     put_shapes(out, NameWriter(out), [Shape("door", 0, (), ())])
     out.head += bytes(1)
@@ -228,7 +231,7 @@ def test_a_shape_that_is_named_and_has_no_event_is_refused() -> None:
 
 def test_another_kind_of_head_is_refused() -> None:
     raw = bytearray(write_body(readings(5), 2, shared=SHARED).raw)
-    raw[raw.index(bytes([2, 5, CALLED])) + 2] = 2
+    raw[raw.index(bytes([2, 5, BY_ROSTER])) + 2] = 2
     with pytest.raises(RemoteProtocolError, match="kind 2"):
         read_body(bytes(raw), SHARED)
 
@@ -338,6 +341,20 @@ def test_a_roster_travels() -> None:
     packed = pack_dictionary(DICTIONARY.content)
     assert unpack_dictionary(packed).shared == SHARED
     assert read_shared(write_shared(SHARED)).roster == KNOWN
+
+
+@pytest.mark.parametrize("keys", [1, 6, 80])
+def test_memory_for_a_roster_is_stated(keys: int) -> None:
+    series = [
+        KnownSeries(KnownShape(f"t{n}", 0, tuple(f"k{k}" for k in range(keys)), ()), f"s{n}", None)
+        for n in range(MAX_ROSTER)
+    ]
+    content = join_content(b"", Shared(roster=Roster(tuple(series))))
+    tracemalloc.start()
+    dictionary = Dictionary(content)
+    taken_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken_bytes <= dictionary.memory_bytes
 
 
 def roster_bytes(change: Callable[[list[Shape], list[Series]], None], count: int = 0) -> bytes:

@@ -7,7 +7,6 @@ from itertools import repeat
 from typing import Any
 
 from whimbrel_protocol.columns import kinds
-from whimbrel_protocol.columns.calling import CALLED, NAMED, Calling, read_calling
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import read_column, read_column_of
 from whimbrel_protocol.columns.computing import Computed, read_computed
@@ -15,6 +14,7 @@ from whimbrel_protocol.columns.following import Following, read_following
 from whimbrel_protocol.columns.integers import read_integers
 from whimbrel_protocol.columns.names import NameReader
 from whimbrel_protocol.columns.regions import BodyReader
+from whimbrel_protocol.columns.rollcall import BY_NAME, BY_ROSTER, Head, read_roll_call
 from whimbrel_protocol.columns.roster import Roster, read_series, read_shapes
 from whimbrel_protocol.columns.series import (
     DEDUP_KEY,
@@ -85,13 +85,13 @@ def _fill(
     validate_event(event)
 
 
-def _read_head(body: BodyReader, count: int, roster: Roster) -> Calling:
+def _read_head(body: BodyReader, count: int, roster: Roster) -> Head:
     """Give who is in the frame, and the places and times of the events."""
     if roster:
         how = body.head.byte()
-        if how == CALLED:
-            return read_calling(body, roster, count)
-        if how != NAMED:
+        if how == BY_ROSTER:
+            return read_roll_call(body, roster, count)
+        if how != BY_NAME:
             raise RemoteProtocolError(f"head of a frame is of kind {how}: must be 0 or 1")
     names = NameReader(body)
     shapes = read_shapes(body, names, count)
@@ -105,7 +105,7 @@ def _read_head(body: BodyReader, count: int, roster: Roster) -> Calling:
         one.shape.size += len(part)
     if not all(shape.size for shape in shapes):
         raise RemoteProtocolError("a shape is named but has no event")
-    return Calling(series, shapes, places, read_times(body, places, count))
+    return Head(series, shapes, places, read_times(body, places, count))
 
 
 def _read_places(body: BodyReader, count: int, series: int) -> list[list[int]]:

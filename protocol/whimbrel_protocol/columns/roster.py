@@ -60,6 +60,11 @@ class KnownSeries(NamedTuple):
     source: str
     zone: str | None
 
+    @staticmethod
+    def of(one: Series) -> KnownSeries:
+        """Return what makes this one."""
+        return KnownSeries(KnownShape.of(one.shape), one.source, one.zone)
+
 
 def series_of(event: Event) -> KnownSeries:
     """Return the series that an event is of."""
@@ -120,7 +125,7 @@ def read_roster(body: BodyReader, names: NameReader) -> Roster:
     """
     shapes = read_shapes(body, names, MAX_ROSTER)
     series = read_series(body, names, shapes, MAX_ROSTER)
-    known = tuple(KnownSeries(KnownShape.of(one.shape), one.source, one.zone) for one in series)
+    known = tuple(map(KnownSeries.of, series))
     roster = Roster(known)
     if not known or len(roster.numbers) != len(known):
         raise RemoteProtocolError("a dictionary's roster names no series, or one twice")

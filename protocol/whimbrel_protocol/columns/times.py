@@ -5,7 +5,7 @@ first time of each series, then (when any series has more than one event) a stre
 differences inside the series, series by series; a sensor's steady period then vanishes,
 whatever the others do. The writer takes whichever has the shorter differences.
 
-Where a dictionary knows the series (see ``calling``), one stream of all times when there is one series;
+Where a dictionary knows the series (see ``rollcall``), one stream of all times when there is one series;
 else a stream of first times, and when any series has more than one event, a byte for the differences: TOGETHER in one stream, or BY_SHAPE, one stream
 for each shape of which a series has more than one. Tills that sell at random and sensors that keep a
 period then have bytes of their own kinds.

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from whimbrel_protocol.columns.calling import CALLED, NAMED, call, write_calling
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import write_column
 from whimbrel_protocol.columns.computing import computations, write_computed
@@ -15,6 +14,7 @@ from whimbrel_protocol.columns.integers import write_integers
 from whimbrel_protocol.columns.knowntexts import write_known_texts
 from whimbrel_protocol.columns.names import NameWriter
 from whimbrel_protocol.columns.regions import BodyWriter, put_varint
+from whimbrel_protocol.columns.rollcall import BY_NAME, BY_ROSTER, call_roll, write_roll_call
 from whimbrel_protocol.columns.roster import Roster, put_series, put_shapes
 from whimbrel_protocol.columns.series import (
     DEDUP_KEY,
@@ -86,13 +86,13 @@ def _write_head(
         min(accepted) >= -_INT64 and max(accepted) < _INT64
     ):
         raise ValueError("a time is not an integer of 64 bits")
-    called = call(series, shapes, roster) if roster else None
+    roll = call_roll(series, shapes, roster) if roster else None
     if roster:
         out.following = True
-        out.head.append(NAMED if called is None else CALLED)
-    if called is not None:
-        write_calling(out, called, roster, order)
-        return called.series, called.shapes
+        out.head.append(BY_NAME if roll is None else BY_ROSTER)
+    if roll is not None:
+        write_roll_call(out, roll, roster, order)
+        return roll.series, roll.shapes
     names = NameWriter(out)
     put_shapes(out, names, shapes)
     put_series(out, names, series)

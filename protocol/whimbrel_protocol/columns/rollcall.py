@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
 
 from whimbrel_protocol.columns.integers import read_integers, read_places, write_integers
@@ -34,20 +35,31 @@ from whimbrel_protocol.columns.series import Series, Shape
 from whimbrel_protocol.columns.times import read_series_times, write_series_times
 from whimbrel_protocol.errors import RemoteProtocolError
 
-__all__ = ["CALLED", "NAMED", "Called", "Calling", "call", "read_calling", "write_calling"]
+__all__ = [
+    "BY_NAME",
+    "BY_ROSTER",
+    "Head",
+    "RollCall",
+    "call_roll",
+    "read_roll_call",
+    "write_roll_call",
+]
 
-NAMED: Final = 0
-CALLED: Final = 1
+BY_NAME: Final = 0
+BY_ROSTER: Final = 1
 """How a frame says who is in it, where its dictionary has a roster: by names as always, or so."""
 
 _SPARSE: Final = 4
 """Where fewer than one in so many series of the roster have events, these are listed."""
 
 
-class Called(NamedTuple):
-    """A frame's series in the order of the roster, then the new ones.
+class RollCall(NamedTuple):
+    """A frame's series as its dictionary's roster has them.
 
-    ``known`` are the places in the roster of the first ones.
+    Attributes:
+        known: places in the roster of those that it knows.
+        series: these, then the new ones.
+        shapes: in the order in which their columns lie, numbered as the roster does.
     """
 
     known: list[int]
@@ -55,7 +67,7 @@ class Called(NamedTuple):
     shapes: list[Shape]
 
 
-class Calling(NamedTuple):
+class Head(NamedTuple):
     """What a reader learns: series and shapes with events, places of each series' events, times."""
 
     series: list[Series]
@@ -64,34 +76,36 @@ class Calling(NamedTuple):
     times: list[int]
 
 
-def call(series: Sequence[Series], shapes: Sequence[Shape], roster: Roster) -> Called | None:
-    """Return the series of a frame by a roster; None where it knows less than half of them."""
-    numbers = {
-        one.number: roster.numbers.get(KnownSeries(KnownShape.of(one.shape), one.source, one.zone))
-        for one in series
-    }
-    known = [one for one in series if numbers[one.number] is not None]
+def call_roll(series: Sequence[Series], shapes: Sequence[Shape], roster: Roster) -> RollCall | None:
+    """Number a frame's series and shapes by a roster; None where it knows less than half of them."""
+    numbers = ((roster.numbers.get(KnownSeries.of(one)), one) for one in series)
+    known = sorted(((place, one) for place, one in numbers if place is not None), key=itemgetter(0))
     if 2 * len(known) < len(series):
         return None
-    known.sort(key=lambda one: numbers[one.number] or 0)
-    new = [one for one in series if numbers[one.number] is None]
-    places = [place for one in known if (place := numbers[one.number]) is not None]
-    old = [shape for shape in shapes if KnownShape.of(shape) in roster.shapes]
-    old.sort(key=lambda shape: roster.shapes[KnownShape.of(shape)])
-    further = [shape for shape in shapes if KnownShape.of(shape) not in roster.shapes]
-    return Called(places, [*known, *new], [*old, *further])
+    for shape in shapes:
+        shape.number = roster.shapes.get(KnownShape.of(shape), -1)
+    further = (shape for shape in shapes if shape.number < 0)
+    for number, shape in enumerate(further, len(roster.shapes)):
+        shape.number = number
+    present = {one.number for _, one in known}
+    new = [one for one in series if one.number not in present]
+    return RollCall(
+        [place for place, _ in known],
+        [*(one for _, one in known), *new],
+        sorted(shapes, key=attrgetter("number")),
+    )
 
 
-def write_calling(out: BodyWriter, called: Called, roster: Roster, order: Sequence[int]) -> None:
+def write_roll_call(out: BodyWriter, roll: RollCall, roster: Roster, order: Sequence[int]) -> None:
     """Append the head of a frame.
 
     Args:
         out: the body.
-        called: the frame's series.
+        roll: the frame's series.
         roster: the dictionary's.
         order: the number of each event's series, in the order of the frame.
     """
-    known, series, _ = called
+    known, series, _ = roll
     counts = [len(one.events) for one in series]
     put_varint(out.head, len(known))
     if _SPARSE * len(known) < len(roster.series):
@@ -103,7 +117,7 @@ def write_calling(out: BodyWriter, called: Called, roster: Roster, order: Sequen
         for place, count in zip(known, counts, strict=False):
             all_counts[place] = count
         write_integers(out, all_counts)
-    _write_new(out, called, roster)
+    _write_new(out, roll, roster)
     times = [[event.time_ns for event in one.events] for one in series]
     write_series_times(out, times, [one.shape.number for one in series])
     if len(series) > 1:
@@ -111,23 +125,16 @@ def write_calling(out: BodyWriter, called: Called, roster: Roster, order: Sequen
         write_order(out, [numbers[one] for one in order], counts, [*chain.from_iterable(times)])
 
 
-def _write_new(out: BodyWriter, called: Called, roster: Roster) -> None:
+def _write_new(out: BodyWriter, roll: RollCall, roster: Roster) -> None:
     names = NameWriter(out)
-    number = len(roster.shapes)
-    further: list[Shape] = []
-    for shape in called.shapes:
-        known = roster.shapes.get(KnownShape.of(shape))
-        shape.number = number + len(further) if known is None else known
-        if known is None:
-            further.append(shape)
-    put_shapes(out, names, further)
-    new = called.series[len(called.known) :]
+    new = roll.series[len(roll.known) :]
+    put_shapes(out, names, [one for one in roll.shapes if one.number >= len(roster.shapes)])
     put_series(out, names, new)
     if new:
         write_integers(out, [len(one.events) for one in new])
 
 
-def read_calling(body: BodyReader, roster: Roster, count: int) -> Calling:
+def read_roll_call(body: BodyReader, roster: Roster, count: int) -> Head:
     """Give back the head of a frame of so many events.
 
     Raises:
@@ -164,7 +171,7 @@ def read_calling(body: BodyReader, roster: Roster, count: int) -> Calling:
     for part in places:
         for place in part:
             ordered[place] = next(at)
-    return Calling(series, shapes, places, ordered)
+    return Head(series, shapes, places, ordered)
 
 
 def _read_counts(body: BodyReader, roster: Roster, count: int) -> dict[int, int]:
