@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from servers.mosquitto import MosquittoServer
-from whimbrel_sim.bench import catalogue, disk, drain, httpintake, regionmemory
+from whimbrel_sim.bench import agentmemory, catalogue, disk, drain, httpintake, regionmemory
 from whimbrel_sim.bench.cli import main
 from whimbrel_sim.bench.figures import Bench, Better, Key, Measurement, Reading, middle
 from whimbrel_sim.bench.report import compare, document, table, this_machine
@@ -74,7 +74,7 @@ def test_a_drain_by_real_processes_gives_its_figures(tmp_path: Path) -> None:
         assert (readings[key].value or 0) > 0
 
 
-@pytest.mark.parametrize("module", [disk, httpintake, regionmemory])
+@pytest.mark.parametrize("module", [agentmemory, disk, httpintake, regionmemory])
 def test_other_figures_of_real_processes_are_positive(module: object, tmp_path: Path) -> None:
     measurements: Sequence[Measurement] = module.MEASUREMENTS  # type: ignore[attr-defined]
     for reading in take(tmp_path, measurements).values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from . import (
+    agentmemory,
     disk,
     drain,
     energy,
@@ -25,6 +26,7 @@ MEASUREMENTS: Final[tuple[Measurement, ...]] = (
     *httpintake.MEASUREMENTS,
     *ingest.MEASUREMENTS,
     *drain.MEASUREMENTS,
+    *agentmemory.MEASUREMENTS,
     *idle.MEASUREMENTS,
     *disk.MEASUREMENTS,
     *regionmemory.MEASUREMENTS,

@@ -20,7 +20,6 @@ from whimbrel_protocol.envelope import open_message
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.messages import Receipt
 from whimbrel_protocol.topics import down_topic, resume_topic
-from whimbrel_sim.fleet import Settings
 from whimbrel_sim.journalfile import count_events
 from whimbrel_sim.storemix import store_events
 from whimbrel_sim.world import Broker
@@ -30,7 +29,7 @@ from .corpora import MIX_SEED, intake_line
 from .figures import Bench, Better, Key, Measurement, Reading
 from .kernel import MEBIBYTE, cpu_s_of, memory_of
 from .mqttclient import MqttClient
-from .plant import LANE, Plant
+from .plant import LANE, Plant, every_intake
 from .posting import bodies_of, by_socket, by_tcp, post_all
 
 BODY: Final = 200
@@ -68,14 +67,9 @@ def measure(bench: Bench) -> list[Reading]:
     """Build the backlog, drain it, leave the agent idle; then drain the reference."""
     assert bench.mosquitto is not None
     local = bench.mosquitto(bench.folder / "local", {"log_type": "error", "max_queued_messages": 0})
-    settings: Settings = {
-        "intake.http": {"socket": "intake.sock"},
-        "intake.mqtt": {"broker": f"mqtt://{local.host}:{local.port}", "topics": ["shop/#"]},
-        "intake.machine": {"every_s": 60.0},
-    }
     try:
         local.start()
-        with Plant(bench.folder, bench.mosquitto, settings=settings) as plant:
+        with Plant(bench.folder, bench.mosquitto, settings=every_intake(local)) as plant:
             built_s = _build(bench, plant, local, bench.size(1_000_000, 5_000))
             before = memory_of(plant.agent.program.pid)
             drain = _drain(plant)

@@ -28,6 +28,15 @@ LINGER: Final[Settings] = {"lanes.normal": {"linger_s": 1.0}}
 """The agent's default, which the fleet shortens for tests."""
 
 
+def every_intake(local: Broker) -> Settings:
+    """Return the settings of an agent with every intake on, topics of a local broker among them."""
+    return {
+        "intake.http": {"socket": "intake.sock"},
+        "intake.mqtt": {"broker": f"mqtt://{local.host}:{local.port}", "topics": ["shop/#"]},
+        "intake.machine": {"every_s": 60.0},
+    }
+
+
 class PlantError(Exception):
     """Something did not happen in time."""
 
