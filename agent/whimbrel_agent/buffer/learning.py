@@ -4,36 +4,26 @@ Samples are the newest bodies of frames, in bounded memory. After 4, 8, 16, ... 
 process dictionaries of three sizes are made from the older samples and judged on the newer ones:
 the best must save, over as many frames as were seen (1,024 at least), twice what it costs to send
 and keep. What has become useless is replaced the same way, since the present one is the measure.
-Beside it go tables of values that follow from others, formulas of those that are computed, the words of keys
-that take few, and the series that come regularly (see ``relations``, ``formulas``, ``wordlists``, ``regulars``); with those it is judged by sealing the newest frames again. Pure but for the library that trains.
+Beside it goes what is shared (see ``sharing``); with those it is judged by sealing the newest frames again. Pure but for the library that trains.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import zstandard
 
-from whimbrel_agent.buffer.formulas import Formulas
-from whimbrel_agent.buffer.regulars import Regulars
-from whimbrel_agent.buffer.relations import Relations
-from whimbrel_agent.buffer.wordlists import WordLists
+from whimbrel_agent.buffer.sharing import Sharing
 from whimbrel_protocol import zstdcodec
 from whimbrel_protocol.batch import decode_events, encode_events, uncompressed
 from whimbrel_protocol.dictionaries import Dictionary, join_content, pack_dictionary
 from whimbrel_protocol.errors import ProtocolError
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.lead import DICTIONARY_NAME_BYTES
-from whimbrel_protocol.limits import (
-    MAX_FORMULAS,
-    MAX_TABLE_VALUES,
-    MAX_TABLES,
-    MAX_TABLES_BYTES,
-)
-from whimbrel_protocol.shared import Shared, write_shared
+from whimbrel_protocol.shared import NOTHING_SHARED, Shared
 
 SAMPLE_BYTES: Final = 96 * 1024
 """All samples together. A trial on them takes some 50 ms here and half a second on the slowest class
@@ -139,10 +129,7 @@ class Learner:
     def __init__(self) -> None:
         self._samples: deque[bytes] = deque()
         self._recent: deque[tuple[bytes, Dictionary | None]] = deque(maxlen=RECENT_FRAMES)
-        self._relations = Relations()
-        self._formulas = Formulas()
-        self._regulars = Regulars()
-        self._words = WordLists()
+        self._sharing = Sharing()
         self._size_bytes = 0
         self._next_try = FIRST_FRAMES
         self.frames = 0
@@ -151,14 +138,7 @@ class Learner:
     def saw(self, events: Sequence[Event], columns: bytes, present: Dictionary | None) -> None:
         """Take note of a frame that was sealed, with the dictionary that it may name."""
         self.frames += 1
-        if present is not None:
-            self._relations.take_up(present.shared.tables)
-            self._regulars.take_up(present.shared.roster)
-            self._words.take_up(present.shared.tables)
-        self._relations.saw(events)
-        self._formulas.saw(events)
-        self._regulars.saw(events)
-        self._words.saw(events)
+        self._sharing.saw(events, NOTHING_SHARED if present is None else present.shared)
         self._recent.append((columns, present))
         while sum(len(one) for one, _ in self._recent) > RECENT_BYTES:
             self._recent.popleft()
@@ -192,7 +172,7 @@ class Learner:
             self._trial(len(judged), present_bytes, _packed_bytes(judged, learned), learned)
             for learned in (train(samples[:cut], size_bytes) for size_bytes in SIZES_BYTES)
         )
-        shared = self._shared(present)
+        shared = self._sharing.found(NOTHING_SHARED if present is None else present.shared)
         if not shared and (present is None or not present.shared):
             return Dictionary(alone) if alone else None
         kept = alone or (b"" if present is None else present.zstd)
@@ -211,19 +191,6 @@ class Learner:
             for learned in map(Dictionary, sorted(contents))
         )
         return Dictionary(best) if best else None
-
-    def _shared(self, present: Dictionary | None) -> Shared:
-        """Return what was found to be shared; formulas that the present one has stay beside."""
-        found = self._formulas.found()
-        kept = () if present is None else present.shared.formulas
-        fitted = {(one.type, one.key) for one in found}
-        formulas = [*found, *(one for one in kept if (one.type, one.key) not in fitted)]
-        beside = Shared((), tuple(formulas[:MAX_FORMULAS]), self._regulars.found())
-        tables = self._relations.tables(beside)
-        self._relations.look()
-        told = {(one.type, key) for one in tables for key in (one.known, *one.follows)}
-        lists = self._words.found(told, MAX_TABLES - len(tables))
-        return _within(replace(beside, tables=(*tables, *lists)), len(tables))
 
     def _trial(
         self, judged: int, present_bytes: int, learned_bytes: int, learned: Dictionary
@@ -260,24 +227,6 @@ def _laid_out(frames: Sequence[Sequence[Event]], shared: Shared) -> bytes:
     at_hand = {only.name: only}
     bodies = [uncompressed(encode_events(one, dictionary=only), at_hand) for one in frames]
     return train(bodies).content
-
-
-def _within(shared: Shared, kept: int) -> Shared:
-    """Return what is shared without the last word lists for which there is no room.
-
-    Args:
-        shared: with the lists.
-        kept: so many tables, the first ones, have room.
-    """
-    tables = shared.tables
-    while len(tables) > kept and not _fits(replace(shared, tables=tables)):
-        tables = tables[:-1]
-    return replace(shared, tables=tables)
-
-
-def _fits(shared: Shared) -> bool:
-    values = sum(len(table.rows) * (1 + len(table.follows)) for table in shared.tables)
-    return values <= MAX_TABLE_VALUES and len(write_shared(shared)) <= MAX_TABLES_BYTES
 
 
 def train(samples: Sequence[bytes], size_bytes: int = LEARNED_BYTES) -> Dictionary:

@@ -110,15 +110,7 @@ def write_series_times(
     together = [step for inside in steps for step in inside]
     if not together:
         return
-    parts = [
-        [
-            step
-            for inside, shape in zip(steps, shapes, strict=True)
-            if shape == one
-            for step in inside
-        ]
-        for one in sorted(set(shapes))
-    ]
+    parts = [[step for at in members for step in steps[at]] for members in _by_shape(shapes)]
     streams = [fold(part) for part in parts if part]
     plans = [plan_integers(stream, light=out.light) for stream in streams]
     folded = fold(together)
@@ -164,15 +156,21 @@ def _read_steps(body: BodyReader, sizes: Sequence[int], shapes: Sequence[int]) -
     if how != BY_SHAPE:
         raise RemoteProtocolError(f"differences of times are {how}: must be 0 or 1")
     found: list[list[int]] = [[] for _ in sizes]
-    for one in sorted(set(shapes)):
-        members = [at for at, shape in enumerate(shapes) if shape == one]
+    for members in _by_shape(shapes):
         inside = [lengths[at] for at in members]
         if any(inside):
-            for at, part in zip(
-                members, _split(read_integers(body, sum(inside)), inside), strict=True
-            ):
+            parts = _split(read_integers(body, sum(inside)), inside)
+            for at, part in zip(members, parts, strict=True):
                 found[at] = part
     return found
+
+
+def _by_shape(shapes: Sequence[int]) -> list[list[int]]:
+    """Return the places of the series of each shape, in the order of the shapes' numbers."""
+    members: dict[int, list[int]] = {}
+    for at, shape in enumerate(shapes):
+        members.setdefault(shape, []).append(at)
+    return [members[shape] for shape in sorted(members)]
 
 
 def _split(values: list[int], lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from buffers.learning import learn_from
 from whimbrel_agent.buffer.formulas import MAX_KEYS, MAX_ROWS, MAX_SEEN, MAX_TYPES, Formulas
 from whimbrel_agent.buffer.learning import Learner
+from whimbrel_agent.buffer.sharing import Sharing
 from whimbrel_protocol.batch import encode_events
 from whimbrel_protocol.dictionaries import Dictionary
 from whimbrel_protocol.event import Event
@@ -153,12 +154,11 @@ def test_a_restarted_learner_keeps_the_formulas_of_before_until_it_has_its_own()
     present = first.learn(None)
     assert isinstance(present, Dictionary)
     assert present.shared.formulas
-    restarted = Learner()
-    assert restarted._shared(present) == Shared((), present.shared.formulas)
+    restarted = Sharing()
+    assert restarted.found(present.shared) == Shared((), present.shared.formulas)
     events = readings(3_000, dew_point, seed=2)
     for at in range(0, 3_000, 100):  # a new fit takes the place of the old one
-        run = events[at : at + 100]
-        restarted.saw(run, encode_events(run, dictionary=present), present)
-    [formula] = restarted._shared(present).formulas
+        restarted.saw(events[at : at + 100], present.shared)
+    [formula] = restarted.found(present.shared).formulas
     assert formula.key == "derived"
     assert formula not in present.shared.formulas
