@@ -4,7 +4,8 @@ Samples are the newest bodies of frames, in bounded memory. After 4, 8, 16, ... 
 process dictionaries of three sizes are made from the older samples and judged on the newer ones:
 the best must save, over as many frames as were seen (1,024 at least), twice what it costs to send
 and keep. What has become useless is replaced the same way, since the present one is the measure.
-Beside it goes what is shared (see ``sharing``); with those it is judged by sealing the newest frames again. Pure but for the library that trains.
+Beside it goes what is shared (see ``sharing``); with that it is judged by sealing the newest
+frames again. Pure but for the library that trains.
 """
 
 from __future__ import annotations
