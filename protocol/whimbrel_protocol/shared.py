@@ -65,7 +65,7 @@ def read_shared(data: bytes) -> Shared:
     values = MAX_TABLE_VALUES
     for _ in range(body.head.varint(MAX_TABLES, "number of tables")):
         tables.append(read_table(body, names, values))
-        values -= len(tables[-1].rows) * (1 + len(tables[-1].follows))
+        values -= tables[-1].value_count
     formulas: tuple[Formula, ...] = ()
     if body.head.left():
         count = body.head.varint(MAX_FORMULAS, "number of formulas")

@@ -53,6 +53,11 @@ class Table:
     follows: tuple[str, ...]
     rows: Mapping[Any, Sequence[Any]]
 
+    @property
+    def value_count(self) -> int:
+        """How many values it has, the known ones included."""
+        return len(self.rows) * (1 + len(self.follows))
+
     def leads_from(self, known: Sequence[Any]) -> bool:
         """Say whether values are all of the one type that its known ones are."""
         return set(map(type, known)) == {type(next(iter(self.rows)))}

@@ -139,7 +139,7 @@ class Learner:
     def saw(self, events: Sequence[Event], columns: bytes, present: Dictionary | None) -> None:
         """Take note of a frame that was sealed, with the dictionary that it may name."""
         self.frames += 1
-        self._sharing.saw(events, NOTHING_SHARED if present is None else present.shared)
+        self._sharing.saw(events, _shared_by(present))
         self._recent.append((columns, present))
         while sum(len(one) for one, _ in self._recent) > RECENT_BYTES:
             self._recent.popleft()
@@ -173,8 +173,9 @@ class Learner:
             self._trial(len(judged), present_bytes, _packed_bytes(judged, learned), learned)
             for learned in (train(samples[:cut], size_bytes) for size_bytes in SIZES_BYTES)
         )
-        shared = self._sharing.found(NOTHING_SHARED if present is None else present.shared)
-        if not shared and (present is None or not present.shared):
+        before = _shared_by(present)
+        shared = self._sharing.found(before)
+        if not shared and not before:
             return Dictionary(alone) if alone else None
         kept = alone or (b"" if present is None else present.zstd)
         frames = [
@@ -182,7 +183,7 @@ class Learner:
             for columns, used in self._recent
         ]
         contents = {alone, join_content(kept, shared)} - {b""}
-        if shared.roster and (present is None or not present.shared.roster):
+        if shared.roster and not before.roster:
             cut = _cut(len(frames))
             frames, older = frames[cut:], frames[:cut]
             contents |= {join_content(_laid_out(older, shared), shared)}
@@ -213,6 +214,10 @@ class Learner:
             return b""
         self.last = judge(best[0])
         return best[1] if self.last.take else b""
+
+
+def _shared_by(present: Dictionary | None) -> Shared:
+    return NOTHING_SHARED if present is None else present.shared
 
 
 def _cut(samples: int) -> int:

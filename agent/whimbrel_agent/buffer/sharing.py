@@ -74,5 +74,5 @@ def _within(shared: Shared, kept: int) -> Shared:
 
 
 def _fits(shared: Shared) -> bool:
-    values = sum(len(table.rows) * (1 + len(table.follows)) for table in shared.tables)
+    values = sum(table.value_count for table in shared.tables)
     return values <= MAX_TABLE_VALUES and len(write_shared(shared)) <= MAX_TABLES_BYTES

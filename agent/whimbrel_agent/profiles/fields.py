@@ -174,7 +174,7 @@ _DEFAULTS: Final = TableSpec(
         Field(
             "sessions_per_hour",
             Kind.INTEGER,
-            "radio sessions for lanes that can wait; 0: no limit",
+            "radio sessions for lanes that can wait; 0: as the power mode says",
             0,
             MAX_SESSIONS_PER_H,
         ),

@@ -16,7 +16,7 @@ from whimbrel_protocol.columns.integers import read_integers, read_places, write
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
 from whimbrel_protocol.errors import RemoteProtocolError
 
-__all__ = ["read_order", "write_order"]
+__all__ = ["read_given", "read_order", "write_order"]
 
 BY_TIME: Final = 0
 AS_GIVEN: Final = 1
@@ -60,12 +60,7 @@ def read_order(body: BodyReader, counts: Sequence[int], times: Sequence[int]) ->
     """
     how, count = body.head.byte(), len(times)
     if how == AS_GIVEN:
-        order = read_integers(body, count)
-        if min(order) < 0 or max(order) >= len(counts):
-            raise RemoteProtocolError(f"a series number is outside {len(counts)} series")
-        places: list[list[int]] = [[] for _ in counts]
-        for at, number in enumerate(order):
-            places[number].append(at)
+        places = read_given(body, count, len(counts))
         if [len(part) for part in places] != [*counts]:
             raise RemoteProtocolError("series have other numbers of events than they should")
         return places
@@ -81,6 +76,21 @@ def read_order(body: BodyReader, counts: Sequence[int], times: Sequence[int]) ->
     for size in counts:
         ends.append(ends[-1] + size)
     return [at_row[start:end] for start, end in pairwise(ends)]
+
+
+def read_given(body: BodyReader, count: int, series: int) -> list[list[int]]:
+    """Give, for each series, the places of its events among all, from the numbers of their series.
+
+    Raises:
+        RemoteProtocolError: malformed.
+    """
+    order = read_integers(body, count)
+    if min(order) < 0 or max(order) >= series:
+        raise RemoteProtocolError(f"a series number is outside {series} series")
+    places: list[list[int]] = [[] for _ in range(series)]
+    for at, number in enumerate(order):
+        places[number].append(at)
+    return places
 
 
 def _by_time(times: Sequence[int]) -> list[int]:

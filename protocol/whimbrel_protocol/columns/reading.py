@@ -11,8 +11,8 @@ from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
 from whimbrel_protocol.columns.column import read_column, read_column_of
 from whimbrel_protocol.columns.computing import Computed, read_computed
 from whimbrel_protocol.columns.following import Following, read_following
-from whimbrel_protocol.columns.integers import read_integers
 from whimbrel_protocol.columns.names import NameReader
+from whimbrel_protocol.columns.ordering import read_given
 from whimbrel_protocol.columns.regions import BodyReader
 from whimbrel_protocol.columns.rollcall import BY_NAME, BY_ROSTER, Head, read_roll_call
 from whimbrel_protocol.columns.roster import Roster, read_series, read_shapes
@@ -112,12 +112,7 @@ def _read_places(body: BodyReader, count: int, series: int) -> list[list[int]]:
     """Give, for each series, the places of its events among all."""
     if series == 1:
         return [list(range(count))]
-    order = read_integers(body, count)
-    if min(order) < 0 or max(order) >= series:
-        raise RemoteProtocolError(f"a series number is outside {series} series")
-    places: list[list[int]] = [[] for _ in range(series)]
-    for at, number in enumerate(order):
-        places[number].append(at)
+    places = read_given(body, count, series)
     if not all(places):
         raise RemoteProtocolError("a series is named but has no event")
     return places

@@ -19,6 +19,7 @@ from whimbrel_protocol.columns.series import (
     SUBJECT,
     Series,
     Shape,
+    shape_of,
 )
 from whimbrel_protocol.errors import RemoteProtocolError
 from whimbrel_protocol.event import Event
@@ -68,10 +69,7 @@ class KnownSeries(NamedTuple):
 
 def series_of(event: Event) -> KnownSeries:
     """Return the series that an event is of."""
-    flags = SUBJECT * (event.subject is not None) | DEDUP_KEY * (event.dedup_key is not None)
-    flags |= EXTENSIONS * bool(event.extensions)
-    shape = KnownShape(event.type, flags, tuple(event.data), tuple(event.extensions))
-    return KnownSeries(shape, event.source, event.zone)
+    return KnownSeries(KnownShape.of(shape_of(event)), event.source, event.zone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ __all__ = [
     "Series",
     "Shape",
     "group_events",
+    "shape_of",
 ]
 
 SUBJECT: Final = 1
@@ -96,7 +97,7 @@ def group_events(events: Sequence[Event]) -> tuple[list[int], list[Series], list
     for key, event in zip(keys, events, strict=True):
         one = found.get(key)
         if one is None:
-            shape = shapes.setdefault(key[2:], _shape_of(event))
+            shape = shapes.setdefault(key[2:], shape_of(event))
             found[key] = one = Series(shape, event.source, event.zone, len(found))
         one.events.append(event)
     for one in found.values():
@@ -116,7 +117,7 @@ def _group_rare(
     shapes: dict[tuple[Any, ...], Shape] = {}
     order = []
     for key, event in zip(keys, events, strict=True):
-        shape = _shape_of(event)
+        shape = shape_of(event)
         if key[2:] in rare:
             shape = Shape(shape.type, shape.flags | MAPS, (), ())
         shape_key = (shape.type, shape.flags, shape.keys, shape.extension_keys)
@@ -133,7 +134,8 @@ def _group_rare(
     return order, list(found.values()), list(shapes.values())
 
 
-def _shape_of(event: Event) -> Shape:
+def shape_of(event: Event) -> Shape:
+    """Return the shape of an event that lies in columns."""
     flags = SUBJECT if event.subject is not None else 0
     if event.dedup_key is not None:
         flags |= DEDUP_KEY
