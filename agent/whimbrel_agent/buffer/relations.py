@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import chain, permutations
+from types import NoneType
 from typing import Any, Final
 
 from whimbrel_protocol.columns.following import is_same
@@ -35,11 +36,8 @@ MAX_CANDIDATES: Final = 48
 """Every two of seven keys of one type; more are looked at when some of these were dropped."""
 
 LOOKED_AT: Final = 128
-"""Events of one frame at most while there are many candidates: what goes together shows in some, and
-until the first look each keeps what it saw."""
-
-FEW_CANDIDATES: Final = 8
-"""With so many every event is looked at."""
+"""About so many events of one frame at most for a candidate that has not shown what it is good for: what goes together
+shows in some. Those that hold see every event, for the rows."""
 
 MAX_TEXT_CHARS: Final = 512
 """Longer texts are no names of things."""
@@ -65,27 +63,32 @@ _NUMBER_BYTES: Final = 3
 
 _Name = tuple[str, str, str]
 _FOLLOWING_TYPES: Final = (str, int, float, bool)
+"""A key that is null each time follows from everything, and costs nothing."""
+
+_NOTHING: Final = object()
 
 
 class _Candidate:
     """What came of one type's two keys, and how well it held."""
 
-    __slots__ = ("_latest", "right", "rows", "saved_chars", "wrong")
+    __slots__ = ("_latest", "near", "right", "rows", "saved_chars", "wrong")
 
     def __init__(self) -> None:
         self._latest: deque[Any] = deque(maxlen=NEAR)
         self.rows: dict[Any, Any] = {}  # the ones that came last are at the end
-        self.right = self.wrong = self.saved_chars = 0
+        self.near = self.right = self.wrong = self.saved_chars = 0
 
     @property
     def holds(self) -> bool:
-        """Whether it is good for a table."""
-        return self.right >= LEAST_RIGHT and self.right >= LEAST_TIMES * self.wrong
+        """Whether it is good for a table; a few words come again all the time, and are always near."""
+        are_few = self.near >= LEAST_TIMES * len(self.rows)
+        right = self.right + (self.near if are_few else 0)
+        return right >= LEAST_RIGHT and right >= LEAST_TIMES * self.wrong
 
     @property
     def is_hopeless(self) -> bool:
         """Whether it has shown that no table will be made of it."""
-        differs = self.wrong >= LEAST_RIGHT and self.right < LEAST_TIMES * self.wrong
+        differs = self.wrong >= LEAST_RIGHT and not self.holds
         return differs or len(self.rows) > ROWS_A_RIGHT * (self.right + LEAST_RIGHT)
 
     def saw(self, found: Iterable[tuple[Any, Any]]) -> None:
@@ -94,15 +97,18 @@ class _Candidate:
         for known, follows in found:
             is_near = known in self._latest
             self._latest.append(known)
-            before = rows.pop(known, None)
+            before = rows.pop(known, _NOTHING)
             rows[known] = follows
-            if before is None:
+            if before is _NOTHING:
                 continue
             if not is_same(before, follows):
                 self.wrong += 1
-            elif not is_near:
+                continue
+            self.saved_chars += _chars(follows)
+            if is_near:
+                self.near += 1
+            else:
                 self.right += 1
-                self.saved_chars += _chars(follows)
         while len(rows) > MAX_KEPT:
             del rows[next(iter(rows))]
 
@@ -134,18 +140,20 @@ class Relations:
     def saw(self, events: Sequence[Event]) -> None:
         """Take note of a frame that was sealed."""
         by_type: dict[str, list[Event]] = {}
-        few = len(self._candidates) <= FEW_CANDIDATES and bool(self._dropped)
-        for event in events if few else events[:LOOKED_AT]:
+        for event in events:
             by_type.setdefault(event.type, []).append(event)
         for event_type, of_type in by_type.items():
-            for name in self._names(event_type, of_type[0].data):
-                self._candidates[name].saw(_pairs_of(of_type, *name[1:]))
+            some = of_type[: -(-LOOKED_AT * len(of_type) // len(events))]
+            for name in self._names(event_type, some):
+                candidate = self._candidates[name]
+                looked_at = of_type if candidate.holds else some
+                candidate.saw(_pairs_of(looked_at, *name[1:]))
 
-    def _names(self, event_type: str, first: Mapping[str, Any]) -> Iterator[_Name]:
-        keys = [key for key, value in first.items() if type(value) in _FOLLOWING_TYPES]
-        for known, follows in permutations(keys, 2):
+    def _names(self, event_type: str, events: Sequence[Event]) -> Iterator[_Name]:
+        types = _types_of(events)
+        for known, follows in permutations(types, 2):
             name = (event_type, known, follows)
-            if type(first[known]) not in KNOWN_TYPES or name in self._dropped:
+            if types[known] not in KNOWN_TYPES or name in self._dropped:
                 continue
             if name not in self._candidates:
                 if len(self._candidates) >= MAX_CANDIDATES:
@@ -172,7 +180,9 @@ class Relations:
         for name, candidate in order:
             event_type, known, follows = name
             lead, end = (event_type, known), (event_type, follows)
-            if not candidate.holds or lead in following or end in following or end in tables:
+            if not candidate.saved_chars or not candidate.holds:
+                continue
+            if lead in following or end in following or end in tables:
                 continue
             if lead not in tables and len(tables) >= MAX_MADE:
                 continue
@@ -228,7 +238,20 @@ def _rows_of(
     return dict(sorted(rows.items())), room_bytes
 
 
+def _types_of(events: Sequence[Event]) -> dict[str, type]:
+    """Return the type of the first value of each key that may follow, but for null."""
+    types: dict[str, type] = {}
+    for key in dict.fromkeys(chain.from_iterable(event.data for event in events)):
+        found = (type(event.data.get(key)) for event in events)
+        first = next((one for one in found if one is not NoneType), NoneType)
+        if first in _FOLLOWING_TYPES:
+            types[key] = first
+    return types
+
+
 def _chars(value: Any) -> int:
+    if value is None:
+        return 0
     return len(value) if type(value) is str else NUMBER_CHARS
 
 
@@ -238,7 +261,8 @@ def _about_bytes(value: Any) -> int:
 
 def _pairs_of(events: Sequence[Event], known: str, follows: str) -> Iterable[tuple[Any, Any]]:
     """Return the different pairs of two keys' values, in the order in which they come."""
-    pairs = ((event.data.get(known), event.data.get(follows)) for event in events)
+    data = (event.data for event in events)
+    pairs = ((one[known], one[follows]) for one in data if known in one and follows in one)
     return dict.fromkeys((a, b) for a, b in pairs if _is_thing(a) and _can_follow(b))
 
 
@@ -251,4 +275,4 @@ def _is_thing(value: Any) -> bool:
 def _can_follow(value: Any) -> bool:
     if type(value) is float:
         return is_same(value, value)  # neither NaN nor a zero, whose sign counts
-    return type(value) is bool or _is_thing(value)
+    return value is None or type(value) is bool or _is_thing(value)

@@ -10,6 +10,7 @@ from buffers.learning import learn_from
 from whimbrel_agent.buffer.learning import Learner
 from whimbrel_agent.buffer.relations import (
     LEAST_RIGHT,
+    LEAST_TIMES,
     LOOKED_AT,
     MAX_CANDIDATES,
     MAX_KEPT,
@@ -80,6 +81,47 @@ def test_nothing_is_made_before_values_have_come_again_often_enough() -> None:
         )
         found.append([known for known, _ in made(relations)])
     assert found == [[]] * LEAST_RIGHT + [["k"]]
+
+
+def test_what_holds_sees_every_event_of_a_large_frame() -> None:
+    relations = Relations()
+    for events in frames(4, 4 * LOOKED_AT):
+        relations.saw(events)
+    [table] = relations.tables()
+    assert table.known == "article"
+    assert len(table.rows) > 0.9 * ARTICLES  # some 250 come in 4 times the events that are on trial
+
+
+def moves(count: int) -> list[Event]:
+    kinds: list[tuple[str, str | None]] = [("refill", "backroom"), ("delivery", None)]
+    kinds += [("waste", "shelf")]
+    return [
+        Event(type="move", source="s", time_ns=n, data={"reason": kinds[n % 3][0],
+              "at": f"{n}-{count}", "from": kinds[n % 3][1], "never": None})
+        for n in range(20)
+    ]  # fmt: skip
+
+
+def test_a_few_words_that_always_come_again_tell_what_follows_nulls_included() -> None:
+    relations = Relations()
+    for frame in range(LEAST_TIMES + 1):
+        assert made(relations) == []
+        relations.saw(moves(frame))
+    relations.saw(moves(-1))
+    [table] = relations.tables()
+    assert (table.known, table.follows) == ("reason", ("from",))
+    assert table.rows == {"delivery": (None,), "refill": ("backroom",), "waste": ("shelf",)}
+
+
+def test_a_key_that_is_not_there_is_no_null() -> None:
+    relations = Relations()
+    for frame in range(40):
+        events = moves(frame)
+        for event in events[::2]:
+            del event.data["from"]
+        relations.saw(events)
+    [table] = relations.tables()
+    assert table.rows["refill"] == ("backroom",)
 
 
 def test_what_changes_too_often_does_not_follow_and_a_price_that_changed_once_does() -> None:
