@@ -107,6 +107,7 @@ class Dictionary:
         values = sum(len(table.rows) * (2 + len(table.follows)) for table in shared.tables)
         values += 4 * len(shared.roster.series)
         values += sum(2 + len(one.keys) + len(one.extension_keys) for one in shared.roster.shapes)
+        values += sum(6 + 5 * len(one.bins) for one in shared.histograms.all)
         return 2 * MAX_DICTIONARY_BYTES + len(self.content) + _VALUE_BYTES * values
 
     def __repr__(self) -> str:

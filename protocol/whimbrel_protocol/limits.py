@@ -103,6 +103,11 @@ MAX_FORMULA_DEGREE: Final = 6
 MAX_ROSTER: Final = 512
 """Series in one dictionary: a small frame says in a byte or so of each four whether it has events."""
 
+MAX_HISTOGRAMS: Final = 128
+MAX_HISTOGRAM_BINS: Final = 1_024
+MAX_BINS: Final = 4_096
+"""Histograms in one dictionary, bins in one, and in all of them: some 40 streams of a store have 300."""
+
 MAX_FRAME_COMPUTED: Final = 1_024
 """Computed columns in one frame: each is a hundred times the work of a constant one, however few its
 values."""

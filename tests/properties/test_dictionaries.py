@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from buffers.chain import LANES, Chain
 from buffers.harness import sales
-from whimbrel_agent.buffer import learning
+from whimbrel_agent.buffer import learning, trials
 from whimbrel_aggregator.journal.verify import verify_journal
 from whimbrel_protocol.event import Event
 
@@ -32,7 +32,7 @@ class DictionaryMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.stack = ExitStack()
-        always = learning.Judgement(take=True, reason="in this test it always pays")
+        always = trials.Judgement(take=True, reason="in this test it always pays")
         self.stack.enter_context(patch.object(learning, "judge", lambda _trial: always))
         self.folder = Path(tempfile.mkdtemp(prefix="whimbrel-dictionaries-"))
         self.loop = asyncio.new_event_loop()

@@ -10,8 +10,9 @@ A stream's count is always known from outside, so a stream starts with its form 
     BYTES   transform, first values, divisor               PLANES of one structured byte
     SMALL   bits in the form byte                          from 0: one plane, or packed
     ONE     value in the form byte                         CONST of 0 to 15
+    CODED   number of a histogram in the form byte         by how often values come
 
-The last three are short heads. A power of ten in first values and divisor is written once.
+The three before the last are short heads. A power of ten in first values and divisor is written once.
 Which form is used is decided in ``planning``.
 """
 
@@ -25,12 +26,15 @@ from math import gcd
 from operator import lt, ne, sub
 from typing import Final
 
+from whimbrel_protocol.columns.histograms import fold
 from whimbrel_protocol.columns.planning import (
     BYTES,
+    CODED,
     CONST,
     DELTA2,
     DIRECT,
     MAX_NEST,
+    MAX_SHORT,
     ONE,
     PACKED,
     PLANES,
@@ -38,6 +42,7 @@ from whimbrel_protocol.columns.planning import (
     SMALL,
     TABLE,
     Plan,
+    careful_cost,
     plan_integers,
     split_planes,
 )
@@ -52,10 +57,6 @@ _SCALED: Final = 0x40
 _MAX_POWER: Final = 18
 """The largest power of ten in signed 64 bits."""
 
-_MAX_SHORT: Final = 15
-"""What fits the upper half of the form byte."""
-
-_INT64: Final = 2**63
 _UINT64: Final = 2**64
 
 
@@ -67,11 +68,31 @@ def write_integers(out: BodyWriter, values: Sequence[int], nest: int = 0) -> Non
         values: at least one value, each within signed 64 bits.
         nest: how many streams are around this one.
     """
-    write_planned(out, values, plan_integers(values, nest, light=out.light), nest)
+    _write(out, values, None, nest)
 
 
-def write_planned(out: BodyWriter, values: Sequence[int], plan: Plan, nest: int = 0) -> None:
-    """Append a stream as ``plan_integers`` chose for the same values and nesting."""
+def write_planned(out: BodyWriter, values: Sequence[int], plan: Plan | None) -> None:
+    """Append a stream as ``plan_integers`` chose for the same values; None: it is still to choose."""
+    _write(out, values, plan, 0)
+
+
+def _write(out: BodyWriter, values: Sequence[int], plan: Plan | None, nest: int) -> None:
+    coder = out.coder if not nest else None
+    offer = coder.offer(values) if coder is not None else None
+    if offer is None or not offer.is_usual:
+        plan = plan or plan_integers(values, nest, light=out.light)
+        cost_bytes = 0.0 if coder is None else careful_cost(plan)
+        if offer is None or cost_bytes <= offer.cost_bytes:
+            if coder is not None:
+                coder.note(values, cost_bytes)
+            _write_as_planned(out, values, plan, nest)
+            return
+    assert coder is not None
+    out.head.append(CODED | offer.number % 16 << 4 | offer.number // 16)
+    coder.take(offer)
+
+
+def _write_as_planned(out: BodyWriter, values: Sequence[int], plan: Plan, nest: int) -> None:
     if plan.form == CONST:
         _write_const(out.head, plan.firsts[0])
     elif plan.form == RUNS:
@@ -89,6 +110,8 @@ def read_integers(body: BodyReader, count: int, nest: int = 0) -> list[int]:
         RemoteProtocolError: malformed.
     """
     form = body.head.byte()
+    if form & CODED:
+        return body.coded((form & 0x07) << 4 | form >> 4, count)
     kind = form & 0x0F
     if kind == ONE:
         return [form >> 4] * count
@@ -124,7 +147,7 @@ def read_places(body: BodyReader, size: int, count: int) -> list[int]:
 
 
 def _write_const(head: bytearray, value: int) -> None:
-    if 0 <= value <= _MAX_SHORT:
+    if 0 <= value <= MAX_SHORT:
         head.append(ONE | value << 4)
         return
     power = _power_of_ten(value)
@@ -138,7 +161,7 @@ def _write_plan(out: BodyWriter, plan: Plan) -> None:
     planes, noisy = ([], 0) if plan.form == PACKED else split_planes(plan)
     plain = len(planes) == 1 and not noisy
     from_zero = plan.transform == DIRECT and plan.firsts == (0,) and plan.divisor == 1
-    if from_zero and (plain or (plan.form == PACKED and 0 < plan.bits <= _MAX_SHORT)):
+    if from_zero and (plain or (plan.form == PACKED and 0 < plan.bits <= MAX_SHORT)):
         out.head.append(SMALL | (0 if plain else plan.bits << 4))
     else:
         _write_lead(out.head, plan, BYTES if plain else plan.form)
@@ -274,16 +297,6 @@ def _read_planes(body: BodyReader, count: int) -> list[int]:
     for place in range(width):
         data[place::8] = planes[place * count : (place + 1) * count]
     return list(struct.unpack(f"<{count}Q", data))
-
-
-def fold(values: list[int]) -> list[int]:
-    """Give at least one value modulo 2^64 as signed 64 bits; a writer's values are there already.
-
-    So any reader may compute in registers of 64 bits, and all give the same for any bytes.
-    """
-    if min(values) >= -_INT64 and max(values) < _INT64:
-        return values
-    return [(value + _INT64) % _UINT64 - _INT64 for value in values]
 
 
 # -- tables and runs ---------------------------------------------------------------------------

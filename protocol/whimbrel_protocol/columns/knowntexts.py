@@ -59,13 +59,13 @@ def write_known_texts(out: BodyWriter, values: Sequence[str], known: KnownTexts)
     """Append a column of texts, with its kind byte; ``known`` are those that a table knows."""
     numbers, table = number_texts(values)
     rows = _rows_of(table, known.texts)
-    plain, by_rows, each = _costs(values, numbers, table, rows, light=out.light)
-    if min(by_rows, each) >= plain:
+    form = _cheapest(out, values, numbers, table, rows)
+    if form is None:
         write_texts(out, values)
         return
     out.following = True
     out.head.append(TEXT)
-    if by_rows < each:
+    if form == ROWS:
         _write_rows(out, numbers, table, known.table, rows)
     else:
         _write_each(out, values, known.table, rows)
@@ -78,29 +78,35 @@ def _rows_of(table: list[str], known: Iterable[Any]) -> dict[str, int]:
     return {text: rows[text] for text in table if text in rows}
 
 
-def _costs(
+def _cheapest(
+    out: BodyWriter,
     values: Sequence[str],
     numbers: list[int],
     table: list[str],
     rows: Mapping[str, int],
-    *,
-    light: bool,
-) -> tuple[float, float, float]:
-    """Estimate what texts take in plain forms, by ROWS, and as EACH, beside those not known."""
+) -> int | None:
+    """Return ROWS or EACH, or None for a form that stands by itself.
+
+    A histogram may know how often each text comes; then nothing is shorter than to say each.
+    """
 
     def cost(stream: list[int]) -> float:
-        return plan_integers(stream, light=light).cost if stream else 0.0
+        return plan_integers(stream, light=out.light).cost if stream else 0.0
 
+    if out.coder is not None and out.coder.knows() and 2 * len(rows) >= len(table):
+        return EACH
     if not rows:
-        return 0.0, 0.0, 0.0
+        return None
     spelt = len(rows) * _SPELT_BYTES
-    if table_form(table)[0] == NUMBERS:
+    if table_form(out, table)[0] == NUMBERS:
         spelt = cost(list(map(int, rows)))
     codes = cost(to_codes(numbers)) if len(table) > 1 else 0.0
-    by_rows = cost(list(rows.values())) + len(table) / 8 + _ROWS_HEAD_BYTES
+    by_rows = cost(list(rows.values())) + len(table) / 8 + _ROWS_HEAD_BYTES + codes
     others = [number for number, text in zip(numbers, values, strict=True) if text not in rows]
     each = cost([rows.get(text, -1) + 1 for text in values]) + cost(to_codes(others))
-    return spelt + codes, by_rows + codes, each
+    if min(by_rows, each) >= spelt + codes:
+        return None
+    return ROWS if by_rows < each else EACH
 
 
 def _write_rows(
@@ -112,7 +118,7 @@ def _write_rows(
     write_integers(out, [int(text in rows) for text in table])
     write_integers(out, list(rows.values()))
     if left := [text for text in table if text not in rows]:
-        form, width = table_form(left)
+        form, width = table_form(out, left)
         out.head.append(form)
         write_pieces(out, left, form, width)
     if len(table) > 1:
@@ -124,8 +130,11 @@ def _write_each(
 ) -> None:
     out.head.append(EACH)
     put_varint(out.head, number)
-    write_integers(out, [rows.get(text, -1) + 1 for text in values])
-    if left := [text for text in values if text not in rows]:
+    told = [rows.get(text, -1) + 1 for text in values]
+    if out.coder is not None:
+        told = out.coder.as_known(number, values, told)
+    write_integers(out, told)
+    if left := [text for text, row in zip(values, told, strict=True) if not row]:
         write_coded(out, *number_texts(left))
 
 

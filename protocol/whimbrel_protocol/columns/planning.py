@@ -17,11 +17,13 @@ from typing import Final
 
 __all__ = [
     "BYTES",
+    "CODED",
     "CONST",
     "DELTA",
     "DELTA2",
     "DIRECT",
     "MAX_NEST",
+    "MAX_SHORT",
     "ONE",
     "PACKED",
     "PLANES",
@@ -29,6 +31,7 @@ __all__ = [
     "SMALL",
     "TABLE",
     "Plan",
+    "careful_cost",
     "plan_deltas",
     "plan_integers",
     "split_planes",
@@ -43,6 +46,9 @@ BYTES: Final = 5
 SMALL: Final = 6
 ONE: Final = 7
 """Forms of a stream; the last three are short ways to write PLANES, PACKED and CONST."""
+
+CODED: Final = 8
+"""This bit and the others but it: the number of one of up to 128 histograms (see ``histograms``)."""
 
 DIRECT: Final = 0
 DELTA: Final = 1
@@ -73,6 +79,11 @@ large frames, but their encoding would take 5 per cent longer."""
 
 _UNEVEN_BITS: Final = 0.3
 """A plane of measured noise has so much less than if its bytes were even."""
+
+_PLANES_HEAD_BYTES: Final = 3
+
+MAX_SHORT: Final = 15
+"""What fits the upper half of the form byte."""
 
 _INT64: Final = 2**63
 _UINT64: Final = 2**64
@@ -160,6 +171,27 @@ def split_planes(plan: Plan) -> tuple[Sequence[bytes], int]:
             break
         noisy += 1
     return planes, noisy
+
+
+def careful_cost(plan: Plan) -> float:
+    """Return what a plan takes in bytes, where more depends on it than a choice among plans.
+
+    Those are judged alike by what they have of random bytes; in fact such bytes take eight bits each, and
+    an entropy coder must tell about half a byte for each value that comes.
+    """
+    if plan.form == CONST and 0 <= plan.firsts[0] <= MAX_SHORT:
+        return 1.0
+    if plan.form != PLANES:
+        return plan.cost
+    planes, noisy = split_planes(plan)
+    told = (_told_cost(plane) for plane in planes[noisy:])
+    return sum(map(len, planes[:noisy])) + sum(told) + _PLANES_HEAD_BYTES
+
+
+def _told_cost(plane: bytes) -> float:
+    spread = len(plane) * max(_entropy(plane), _LEAST_BITS) / 8 + len(set(plane)) / 2
+    changes: int = sum(map(ne, plane, plane[1:]))
+    return min(len(plane), spread, 3 + 2.5 * changes)
 
 
 def _cheaper(best: Plan, other: Plan) -> Plan:

@@ -45,7 +45,7 @@ def read_body(raw: bytes, shared: Shared = NOTHING_SHARED) -> list[Event]:
     Raises:
         RemoteProtocolError: malformed, or an event breaks a limit.
     """
-    body = BodyReader(raw, [table.rows for table in shared.tables])
+    body = BodyReader(raw, [table.rows for table in shared.tables], shared.histograms)
     lane = body.head.byte()
     if lane >= len(LANES):
         raise RemoteProtocolError(f"lane number is {lane}: must be below {len(LANES)}")

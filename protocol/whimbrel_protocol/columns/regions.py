@@ -1,8 +1,10 @@
-"""The four regions of a column body, and bounded reading from them.
+"""The regions of a column body, and bounded reading from them.
 
 A body is ``varint(len head) varint(len text) varint(len planes)`` and then the four regions:
 head (structure, small numbers), text (strings), planes (structured bytes), noise (bytes that
-no codec shrinks). Keeping like bytes together lets the codec use one entropy table per kind.
+no codec shrinks). Keeping like bytes together lets the codec use one entropy table per kind. Where
+the dictionary has histograms ``varint(len noise)`` comes fourth, and a fifth region is *coded* (see
+``rans``).
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from whimbrel_protocol.columns.budget import Budget
+from whimbrel_protocol.columns.coder import Coder
+from whimbrel_protocol.columns.histograms import NO_HISTOGRAMS, Histograms
+from whimbrel_protocol.columns.rans import ShareReader
 from whimbrel_protocol.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = ["BodyReader", "BodyWriter", "Region", "put_varint", "put_zigzag", "read_varint"]
@@ -26,12 +31,14 @@ class BodyWriter:
 
     Attributes:
         following: a column in it refers to the dictionary's tables.
+        coder: where the dictionary has histograms.
     """
 
-    __slots__ = ("budget", "following", "head", "light", "noise", "planes", "text")
+    __slots__ = ("budget", "coder", "following", "head", "light", "noise", "planes", "text")
 
-    def __init__(self, *, light: bool = False) -> None:
+    def __init__(self, *, light: bool = False, coder: Coder | None = None) -> None:
         self.light = light
+        self.coder = coder
         self.following = False
         self.head = bytearray()
         self.text = bytearray()
@@ -42,13 +49,15 @@ class BodyWriter:
     def finish(self) -> tuple[bytes, list[int]]:
         """Give the body and the offsets at which a region other than the first starts."""
         lead = bytearray()
-        for region in (self.head, self.text, self.planes):
+        regions = [self.head, self.text, self.planes, self.noise]
+        coded = b"" if self.coder is None else self.coder.finish()
+        for region in regions if self.coder is not None else regions[:-1]:
             put_varint(lead, len(region))
         lead += self.head
         cuts = [len(lead)]
         cuts.append(cuts[-1] + len(self.text))
         cuts.append(cuts[-1] + len(self.planes))
-        return bytes(lead + self.text + self.planes + self.noise), cuts
+        return bytes(lead + self.text + self.planes + self.noise + coded), cuts
 
 
 class Region:
@@ -116,25 +125,54 @@ class Region:
 
 
 class BodyReader:
-    """The four regions of one body, opened for reading within a budget.
+    """The regions of one body, opened for reading within a budget.
 
     Args:
         body: the bytes.
         rows: of each table of the dictionary the rows, by their known values.
+        histograms: of the dictionary.
     """
 
-    __slots__ = ("_rows", "_texts", "budget", "head", "noise", "planes", "text")
+    __slots__ = (
+        *("_coded", "_histograms", "_rows", "_texts"),
+        *("budget", "head", "noise", "planes", "text"),
+    )
 
-    def __init__(self, body: bytes, rows: Sequence[Mapping[Any, Any]] = ()) -> None:
+    def __init__(
+        self,
+        body: bytes,
+        rows: Sequence[Mapping[Any, Any]] = (),
+        histograms: Histograms = NO_HISTOGRAMS,
+    ) -> None:
         self._rows = rows
         self._texts: dict[int, list[Any]] = {}
+        self._histograms = histograms
         lead = Region(body)
-        sizes = [lead.varint(len(body), f"size of {name}") for name in ("head", "text", "planes")]
+        names = ("head", "text", "planes", "noise") if histograms else ("head", "text", "planes")
+        sizes = [lead.varint(len(body), f"size of {name}") for name in names]
         self.head = Region(lead.take(sizes[0]))
         self.text = Region(lead.take(sizes[1]))
         self.planes = Region(lead.take(sizes[2]))
-        self.noise = Region(lead.take(lead.left()))
+        self.noise = Region(lead.take(sizes[3] if histograms else lead.left()))
+        self._coded = ShareReader(lead.take(lead.left()))
         self.budget = Budget(RemoteProtocolError)
+
+    @property
+    def has_histograms(self) -> bool:
+        """Whether the dictionary has histograms."""
+        return bool(self._histograms)
+
+    def coded(self, number: int, count: int) -> list[int]:
+        """Give back ``count`` values of signed 64 bits, by the histogram of this number.
+
+        Raises:
+            RemoteProtocolError: malformed, or there is no such histogram.
+        """
+        if number >= len(self._histograms.all):
+            raise RemoteProtocolError(
+                f"numbers are coded by histogram {number}: there are {len(self._histograms.all)}"
+            )
+        return self._histograms.all[number].read(self._coded, count)
 
     def known_texts(self) -> list[Any]:
         """Read the number of a table from the head, and give the texts that it knows, by row.
@@ -160,6 +198,7 @@ class BodyReader:
         left = sum(r.left() for r in (self.head, self.text, self.planes, self.noise))
         if left:
             raise RemoteProtocolError(f"{left} bytes are left over after the last column")
+        self._coded.close()
 
 
 def put_varint(out: bytearray, value: int) -> None:

@@ -121,6 +121,8 @@ def write_roll_call(out: BodyWriter, roll: RollCall, roster: Roster, order: Sequ
     times = [[event.time_ns for event in one.events] for one in series]
     write_series_times(out, times, [one.shape.number for one in series])
     if len(series) > 1:
+        if out.coder is not None:
+            out.coder.begin("", "order")
         numbers = {one.number: number for number, one in enumerate(series)}
         write_order(out, [numbers[one] for one in order], counts, [*chain.from_iterable(times)])
 

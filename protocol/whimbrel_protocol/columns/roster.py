@@ -125,7 +125,7 @@ def read_roster(body: BodyReader, names: NameReader) -> Roster:
     series = read_series(body, names, shapes, MAX_ROSTER)
     known = tuple(map(KnownSeries.of, series))
     roster = Roster(known)
-    if not known or len(roster.numbers) != len(known):
+    if len(roster.numbers) != len(known) or not (known or body.head.left()):
         raise RemoteProtocolError("a dictionary's roster names no series, or one twice")
     if [*roster.shapes] != [KnownShape.of(shape) for shape in shapes]:
         raise RemoteProtocolError("a dictionary's roster has shapes that no series is of, or twice")

@@ -5,7 +5,7 @@ appearance, and, when there is more than one, a stream of codes: 0 means "the ne
 seen yet", ``k`` means the text with number ``k - 1``. So a column of texts that are all new
 costs nothing for its codes, and two columns whose texts go together have equal codes.
 
-Form bits: 0x0F how the texts lie (SPLIT, SIZED, NUMBERS), 0x10 codes are given per run of
+Form bits: 0x0F how the texts lie (SPLIT, SIZED, NUMBERS, HEXADECIMAL), 0x10 codes are given per run of
 equal neighbours, with a stream of run lengths after them (and ``varint runs`` before). Two more forms are
 for texts that a dictionary knows (see ``knowntexts``).
 """
@@ -17,6 +17,7 @@ from itertools import chain, repeat
 from operator import ne
 from typing import Final
 
+from whimbrel_protocol.columns.histograms import fold
 from whimbrel_protocol.columns.integers import (
     read_integers,
     run_lengths,
@@ -47,12 +48,16 @@ __all__ = [
 SPLIT: Final = 0
 SIZED: Final = 1
 NUMBERS: Final = 2
+HEXADECIMAL: Final = 5
 
 _BY_RUNS: Final = 0x10
 _END: Final = b"\x00"
 
 _MAX_DIGITS: Final = 18
 """What always fits a signed 64-bit integer."""
+
+_HEXADECIMAL_DIGITS: Final = frozenset("0123456789abcdef")
+_MAX_HEXADECIMAL_DIGITS: Final = 16
 
 _FEW_NUMBERS: Final = 4
 """Fewer numbers than this are as short as text."""
@@ -61,7 +66,7 @@ _FEW_NUMBERS: Final = 4
 def write_texts(out: BodyWriter, values: Sequence[str]) -> None:
     """Append a column of texts, with its kind byte."""
     numbers, table = number_texts(values)
-    form, _ = table_form(table)
+    form, _ = table_form(out, table)
     if form == SPLIT and len(table) in {1, len(values)}:
         out.head.append(TEXT_ONE if len(table) == 1 else TEXT_NEW)
         _write_split(out, table)
@@ -83,7 +88,7 @@ def number_texts(values: Sequence[str]) -> tuple[list[int], list[str]]:
 
 def write_coded(out: BodyWriter, numbers: list[int], table: list[str]) -> None:
     """Append distinct texts and which comes where, without a kind byte."""
-    form, width = table_form(table)
+    form, width = table_form(out, table)
     runs = len(table) > 1 and _has_runs(numbers)
     out.head.append(form | (_BY_RUNS if runs else 0))
     put_varint(out.head, len(table))
@@ -215,22 +220,33 @@ def write_pieces(out: BodyWriter, table: list[str], how: int, width: int) -> Non
         out.text += b"".join(pieces)
     else:
         out.head.append(width)
-        write_integers(out, list(map(int, table)))
+        numbers = [int(text, 10 if how == NUMBERS else 16) for text in table]
+        write_integers(out, fold(numbers))
 
 
-def table_form(table: list[str]) -> tuple[int, int]:
-    """Choose how the texts lie; the number is the fixed width of decimal numbers (0: of none)."""
+def table_form(out: BodyWriter, table: list[str]) -> tuple[int, int]:
+    """Choose how the texts lie; the number is the fixed width of numbers (0: of none)."""
     joined = "".join(table)
     if "\x00" in joined:
         return SIZED, 0
-    if len(table) < _FEW_NUMBERS or not (joined.isascii() and joined.isdigit() and all(table)):
+    if len(table) < _FEW_NUMBERS or not (joined.isascii() and joined.isalnum() and all(table)):
         return SPLIT, 0
+    if not joined.isdigit():
+        return _hexadecimal_form(out, table, joined)
     lengths = set(map(len, table))
     if max(lengths) > _MAX_DIGITS:
         return SPLIT, 0
     if not any(text[0] == "0" and len(text) > 1 for text in table):
         return NUMBERS, 0
     return (NUMBERS, lengths.pop()) if len(lengths) == 1 else (SPLIT, 0)
+
+
+def _hexadecimal_form(out: BodyWriter, table: list[str], joined: str) -> tuple[int, int]:
+    """Choose numbers where the reader knows of them, which is where there are histograms."""
+    width = len(table[0])
+    if out.coder is None or width > _MAX_HEXADECIMAL_DIGITS or {*map(len, table)} != {width}:
+        return SPLIT, 0
+    return (HEXADECIMAL, width) if _HEXADECIMAL_DIGITS.issuperset(joined) else (SPLIT, 0)
 
 
 def read_table(body: BodyReader, size: int, form: int) -> list[str]:
@@ -243,9 +259,16 @@ def read_table(body: BodyReader, size: int, form: int) -> list[str]:
             ]
     except UnicodeDecodeError as exc:
         raise RemoteProtocolError(f"a text is not utf-8: {exc}") from exc
+    width = body.head.byte() if form in {NUMBERS, HEXADECIMAL} else 0
+    if form == HEXADECIMAL and body.has_histograms:
+        if not 1 <= width <= _MAX_HEXADECIMAL_DIGITS:
+            raise RemoteProtocolError(f"{width} hexadecimal digits: must be 1 to 16")
+        texts = [f"{number % 2**64:0{width}x}" for number in read_integers(body, size)]
+        if max(map(len, texts)) > width:
+            raise RemoteProtocolError(f"a number has more than {width} hexadecimal digits")
+        return texts
     if form != NUMBERS:
         raise RemoteProtocolError(f"text form is {form}: not a known form")
-    width = body.head.byte()
     if width > _MAX_DIGITS:
         raise RemoteProtocolError(f"number width is {width}: must be at most {_MAX_DIGITS}")
     numbers = read_integers(body, size)

@@ -13,7 +13,7 @@ period then have bytes of their own kinds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from operator import ne, sub
 from typing import Final
@@ -37,6 +37,9 @@ BY_SERIES: Final = 1
 
 TOGETHER: Final = 0
 BY_SHAPE: Final = 1
+
+_TIMES: Final = "times"
+"""Under which name a histogram of a shape's differences is kept."""
 
 _INT64: Final = 2**63
 
@@ -110,18 +113,33 @@ def write_series_times(
     together = [step for inside in steps for step in inside]
     if not together:
         return
-    parts = [[step for at in members for step in steps[at]] for members in _by_shape(shapes)]
-    streams = [fold(part) for part in parts if part]
-    plans = [plan_integers(stream, light=out.light) for stream in streams]
+    parts = {
+        shape: fold([step for at in members for step in steps[at]])
+        for shape, members in _by_shape(shapes).items()
+        if any(steps[at] for at in members)
+    }
+    coder = out.coder
+    if coder is not None and any(coder.knows(_TIMES, shape) for shape in parts):
+        _write_by_shape(out, parts, {})
+        return
+    plans = {shape: plan_integers(part, light=out.light) for shape, part in parts.items()}
     folded = fold(together)
     plan = plan_integers(folded, light=out.light)
-    if plan.cost <= sum(one.cost for one in plans):
+    if plan.cost <= sum(one.cost for one in plans.values()):
         out.head.append(TOGETHER)
         write_planned(out, folded, plan)
         return
+    _write_by_shape(out, parts, plans)
+
+
+def _write_by_shape(
+    out: BodyWriter, parts: Mapping[int, Sequence[int]], plans: Mapping[int, Plan]
+) -> None:
     out.head.append(BY_SHAPE)
-    for stream, one in zip(streams, plans, strict=True):
-        write_planned(out, stream, one)
+    for shape, part in parts.items():
+        if out.coder is not None:  # a shape of the roster has the same number in each frame
+            out.coder.begin("", _TIMES, shape)
+        write_planned(out, part, plans.get(shape))
 
 
 def read_series_times(body: BodyReader, sizes: Sequence[int], shapes: Sequence[int]) -> list[int]:
@@ -156,7 +174,7 @@ def _read_steps(body: BodyReader, sizes: Sequence[int], shapes: Sequence[int]) -
     if how != BY_SHAPE:
         raise RemoteProtocolError(f"differences of times are {how}: must be 0 or 1")
     found: list[list[int]] = [[] for _ in sizes]
-    for members in _by_shape(shapes):
+    for members in _by_shape(shapes).values():
         inside = [lengths[at] for at in members]
         if any(inside):
             parts = _split(read_integers(body, sum(inside)), inside)
@@ -165,12 +183,12 @@ def _read_steps(body: BodyReader, sizes: Sequence[int], shapes: Sequence[int]) -
     return found
 
 
-def _by_shape(shapes: Sequence[int]) -> list[list[int]]:
+def _by_shape(shapes: Sequence[int]) -> dict[int, list[int]]:
     """Return the places of the series of each shape, in the order of the shapes' numbers."""
     members: dict[int, list[int]] = {}
     for at, shape in enumerate(shapes):
         members.setdefault(shape, []).append(at)
-    return [members[shape] for shape in sorted(members)]
+    return dict(sorted(members.items()))
 
 
 def _split(values: list[int], lengths: Sequence[int]) -> Iterator[list[int]]:

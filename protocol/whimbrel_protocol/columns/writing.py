@@ -7,9 +7,11 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from whimbrel_protocol.columns.checks import ShapeColumns, check_columns
+from whimbrel_protocol.columns.coder import Coder, KnownTexts, Noted
 from whimbrel_protocol.columns.column import write_column
 from whimbrel_protocol.columns.computing import computations, write_computed
 from whimbrel_protocol.columns.following import followers, leading, write_following
+from whimbrel_protocol.columns.histograms import NO_HISTOGRAMS
 from whimbrel_protocol.columns.integers import write_integers
 from whimbrel_protocol.columns.knowntexts import write_known_texts
 from whimbrel_protocol.columns.names import NameWriter
@@ -31,7 +33,7 @@ from whimbrel_protocol.event import Event, validate_event
 from whimbrel_protocol.limits import MAX_FRAME_VALUES
 from whimbrel_protocol.shared import NOTHING_SHARED, Shared
 
-__all__ = ["Body", "write_body"]
+__all__ = ["Body", "streams_of", "write_body"]
 
 _INT64: Final = 2**63
 
@@ -56,16 +58,35 @@ def write_body(
         FieldError: an event breaks a limit.
         LocalProtocolError: more values or nested bytes than a frame may hold.
     """
-    out = BodyWriter(light=light)
+    coder = Coder(shared.histograms) if shared.histograms and events else None
+    out = BodyWriter(light=light, coder=coder)
+    out.following = coder is not None
     out.head.append(lane)
     put_varint(out.head, len(events))
     if events:
-        series, shapes = _write_head(out, events, shared.roster)
-        for one in series:
-            one.shape.events += one.events
-        for shape in shapes:
-            _write_shape(out, shape, shared)
+        _write_events(out, events, shared)
     return Body(*out.finish(), out.following)
+
+
+def streams_of(events: Sequence[Event], shared: Shared, known: KnownTexts) -> list[Noted]:
+    """Return the streams of integers that a body of at least one event has beside what is shared.
+
+    Args:
+        events: as :func:`write_body` takes them, and it raises as that does.
+        shared: what the reader will have.
+        known: texts that its tables knew before; those of the events are added.
+    """
+    coder = Coder(NO_HISTOGRAMS, known)
+    _write_events(BodyWriter(coder=coder), events, shared)
+    return coder.noted
+
+
+def _write_events(out: BodyWriter, events: Sequence[Event], shared: Shared) -> None:
+    series, shapes = _write_head(out, events, shared.roster)
+    for one in series:
+        one.shape.events += one.events
+    for shape in shapes:
+        _write_shape(out, shape, shared)
 
 
 def _write_head(
@@ -117,6 +138,8 @@ def _write_shape(out: BodyWriter, shape: Shape, shared: Shared) -> None:
     if not check_columns(shape, columns, out.budget):
         for event in events:
             validate_event(event)
+    if out.coder is not None:
+        out.coder.begin(shape.type, "")
     if columns.subjects:
         write_column(out, columns.subjects)
     if columns.dedup_keys:
@@ -138,6 +161,8 @@ def _write_data(
         else {}
     )
     for place, column in enumerate(columns):
+        if out.coder is not None and shape.keys:
+            out.coder.begin(shape.type, shape.keys[place])
         if place in ways:
             way = ways[place]
             write_following(out, way, columns, place, tables[way.table])

@@ -10,16 +10,12 @@ import pytest
 from buffers.harness import sales
 from whimbrel_agent.buffer.learning import (
     FIRST_FRAMES,
-    LEARNED_BYTES,
     MAX_SAMPLE_BYTES,
     SAMPLE_BYTES,
-    SIZES_BYTES,
-    TIMES_COST,
     Learner,
-    Trial,
-    judge,
-    train,
 )
+from whimbrel_agent.buffer.training import LEARNED_BYTES, SIZES_BYTES, train
+from whimbrel_agent.buffer.trials import TIMES_COST, Trial, judge
 from whimbrel_protocol.batch import encode_events
 from whimbrel_protocol.dictionaries import Dictionary
 from whimbrel_protocol.event import Event
