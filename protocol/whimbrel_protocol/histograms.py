@@ -1,10 +1,10 @@
 """Histograms in a dictionary, as bytes (see ``columns.histograms``).
 
 In the head of a body: ``varint`` their number, 1 to 128, and of each: the names of the events' type and of
-the key of data (both none in the head of a frame), ``varint`` which stream of the column; a byte, 0 values, 1
-differences, and then a zigzag: the value before the first; a zigzag, the base; ``varint``, the step; ``varint``, number of
-bins, at most 1,024, and where there are any three streams: of the gaps before each bin (before the first, from 0), of the bits of each,
-and of their shares.
+the key of data (each may be none), ``varint`` number of the stream; a byte, 0 values, 1 differences, and with
+these a zigzag: what comes before the first; a zigzag, the base; ``varint``, the step; ``varint``, number of bins,
+at most 1,024, and where there are any three streams: of the gaps before each bin (before the first, from
+0), of their bits, and of their shares.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ from whimbrel_protocol.columns.integers import read_integers, write_integers
 from whimbrel_protocol.columns.names import NameReader, NameWriter
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint, put_zigzag
 from whimbrel_protocol.errors import RemoteProtocolError
-from whimbrel_protocol.limits import MAX_BINS, MAX_HISTOGRAM_BINS, MAX_HISTOGRAMS
+from whimbrel_protocol.limits import MAX_BINS, MAX_HISTOGRAM_BINS, MAX_HISTOGRAMS, MAX_STREAM_NUMBER
 
 __all__ = ["put_histograms", "read_histograms"]
 
-_MAX_STREAMS: Final = 255
 _MAX_NUMBER: Final = 2**64 - 1
 
 
@@ -75,7 +74,7 @@ def read_histograms(body: BodyReader, names: NameReader) -> Histograms:
 def _read_histogram(body: BodyReader, names: NameReader, most_bins: int) -> Histogram:
     head = body.head
     event_type, key = names.name_or_none() or "", names.name_or_none() or ""
-    nth = head.varint(_MAX_STREAMS, "number of a stream")
+    nth = head.varint(MAX_STREAM_NUMBER, "number of a stream")
     differences = head.varint(1, "kind of a histogram")
     before = head.zigzag() if differences else 0
     base = head.zigzag()

@@ -108,6 +108,9 @@ MAX_HISTOGRAM_BINS: Final = 1_024
 MAX_BINS: Final = 4_096
 """Histograms in one dictionary, bins in one, and in all of them: some 40 streams of a store have 300."""
 
+MAX_STREAM_NUMBER: Final = 1_023
+"""Of a stream in its column, where a histogram says what it was learned from."""
+
 MAX_FRAME_COMPUTED: Final = 1_024
 """Computed columns in one frame: each is a hundred times the work of a constant one, however few its
 values."""

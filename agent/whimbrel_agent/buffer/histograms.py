@@ -29,7 +29,7 @@ from whimbrel_protocol.columns.histograms import (
 )
 from whimbrel_protocol.columns.writing import streams_of
 from whimbrel_protocol.event import Event
-from whimbrel_protocol.limits import MAX_BINS, MAX_HISTOGRAM_BINS, MAX_HISTOGRAMS
+from whimbrel_protocol.limits import MAX_BINS, MAX_HISTOGRAM_BINS, MAX_HISTOGRAMS, MAX_STREAM_NUMBER
 from whimbrel_protocol.shared import Shared
 
 LEAST_VALUES: Final = 48
@@ -73,14 +73,18 @@ class StreamValues:
 
     def saw(self, events: Sequence[Event]) -> None:
         """Take note of a frame to learn from, of at least one event."""
-        for one in streams_of(events, self._shared, self._known):
+        for one in self._noted(events):
             self._streams.setdefault(one.place, []).append(array("q", one.values))
+
+    def _noted(self, events: Sequence[Event]) -> Iterator[Noted]:
+        noted = streams_of(events, self._shared, self._known)
+        return (one for one in noted if one.place[2] <= MAX_STREAM_NUMBER)
 
     def found(self, judged_on: Iterable[Sequence[Event]]) -> Histograms:
         """Return the histograms that pay for further frames; these are then learned from as well."""
         newer: dict[Place, list[Noted]] = {}
         for events in judged_on:
-            for one in streams_of(events, self._shared, self._known):
+            for one in self._noted(events):
                 newer.setdefault(one.place, []).append(one)
         found = []
         for place, noted in newer.items():

@@ -26,6 +26,7 @@ from math import gcd
 from operator import lt, ne, sub
 from typing import Final
 
+from whimbrel_protocol.columns.coder import Coder
 from whimbrel_protocol.columns.histograms import fold
 from whimbrel_protocol.columns.planning import (
     BYTES,
@@ -68,26 +69,32 @@ def write_integers(out: BodyWriter, values: Sequence[int], nest: int = 0) -> Non
         values: at least one value, each within signed 64 bits.
         nest: how many streams are around this one.
     """
-    _write(out, values, None, nest)
+    if nest or out.coder is None:
+        _write_as_planned(out, values, plan_integers(values, nest, light=out.light), nest)
+    else:
+        _write_shortest(out, out.coder, values, None)
 
 
 def write_planned(out: BodyWriter, values: Sequence[int], plan: Plan | None) -> None:
     """Append a stream as ``plan_integers`` chose for the same values; None: it is still to choose."""
-    _write(out, values, plan, 0)
+    if out.coder is not None:
+        _write_shortest(out, out.coder, values, plan)
+    else:
+        _write_as_planned(out, values, plan or plan_integers(values, light=out.light), 0)
 
 
-def _write(out: BodyWriter, values: Sequence[int], plan: Plan | None, nest: int) -> None:
-    coder = out.coder if not nest else None
-    offer = coder.offer(values) if coder is not None else None
+def _write_shortest(
+    out: BodyWriter, coder: Coder, values: Sequence[int], plan: Plan | None
+) -> None:
+    """Append a stream as planned, or coded by its histogram where there is one and that is shorter."""
+    offer = coder.offer(values)
     if offer is None or not offer.is_usual:
-        plan = plan or plan_integers(values, nest, light=out.light)
-        cost_bytes = 0.0 if coder is None else careful_cost(plan)
+        plan = plan or plan_integers(values, light=out.light)
+        cost_bytes = careful_cost(plan)
         if offer is None or cost_bytes <= offer.cost_bytes:
-            if coder is not None:
-                coder.note(values, cost_bytes)
-            _write_as_planned(out, values, plan, nest)
+            coder.note(values, cost_bytes)
+            _write_as_planned(out, values, plan, 0)
             return
-    assert coder is not None
     out.head.append(CODED | offer.number % 16 << 4 | offer.number // 16)
     coder.take(offer)
 
