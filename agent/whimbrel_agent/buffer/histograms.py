@@ -70,28 +70,31 @@ class StreamValues:
         self._shared = shared
         self._known = {number: set(values) for number, values in before.items()}
         self._streams: dict[Place, list[array[int]]] = {}
+        self._judged: dict[Place, list[Noted]] = {}
 
     def saw(self, events: Sequence[Event]) -> None:
         """Take note of a frame to learn from, of at least one event."""
         for one in self._noted(events):
             self._streams.setdefault(one.place, []).append(array("q", one.values))
 
+    def judge(self, events: Sequence[Event]) -> None:
+        """Take note of a frame that came later, to judge on and then to learn from as well."""
+        for one in self._noted(events):
+            values = array("q", one.values)
+            self._judged.setdefault(one.place, []).append(one._replace(values=values))
+
     def _noted(self, events: Sequence[Event]) -> Iterator[Noted]:
         noted = streams_of(events, self._shared, self._known)
         return (one for one in noted if one.place[2] <= MAX_STREAM_NUMBER)
 
-    def found(self, judged_on: Iterable[Sequence[Event]]) -> Histograms:
-        """Return the histograms that pay for further frames; these are then learned from as well."""
-        newer: dict[Place, list[Noted]] = {}
-        for events in judged_on:
-            for one in self._noted(events):
-                newer.setdefault(one.place, []).append(one)
+    def found(self) -> Histograms:
+        """Return the histograms that pay, those first that save most."""
         found = []
-        for place, noted in newer.items():
+        for place, judged_on in self._judged.items():
             streams = self._streams.get(place, [])
-            saved_bytes = _saved_bytes(place, streams, noted)
+            saved_bytes = _saved_bytes(place, streams, judged_on)
             if saved_bytes > 0:
-                whole = _fitted(place, [*streams, *(one.values for one in noted)])
+                whole = _fitted(place, [*streams, *(one.values for one in judged_on)])
                 found.append((saved_bytes, whole))
         found.sort(key=lambda one: (-one[0], one[1].place))
         return Histograms(_within(histogram for _, histogram in found))

@@ -64,7 +64,7 @@ class Learner:
         self.frames += 1
         self._sharing.saw(events, _shared_by(present))
         self._recent.append((len(events), columns, present))
-        while not self._has_room():
+        while not self._has_room():  # none, where each frame is larger
             self._recent.popleft()
         if len(events) == 1:  # what is smallest may be its row; a dictionary is for columns
             columns = encode_events(events, codec="none")
@@ -103,9 +103,9 @@ class Learner:
         )
         before = _shared_by(present)
         shared = self._sharing.found(before)
-        if not shared and not before:
-            return Dictionary(alone) if alone else None
         recent = [(columns, used) for _, columns, used in self._recent]
+        if not recent or not (shared or before):
+            return Dictionary(alone) if alone else None
         best = self._best(judge_shared(recent, alone, shared, present))
         return Dictionary(best) if best else None
 

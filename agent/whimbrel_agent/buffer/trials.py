@@ -6,7 +6,7 @@ again. Either is learned from the older ones and judged on the newest. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -122,40 +122,55 @@ def judge_shared(
     hindsight = Hindsight(shared, NOTHING_SHARED if present is None else present.shared)
     before = as_of(shared, hindsight.known)
     streams = StreamValues(shared, hindsight.known)
-    for events in _opened(recent[:cut]):
-        streams.saw(events)
-        hindsight.saw(events)
-    judged_on = list(_opened(recent[cut:]))
-    at_cut = hindsight.known
-    whole = replace(shared, histograms=streams.found(judged_on))
+    for sealed in recent[:cut]:
+        _note(sealed, streams, hindsight)
+    for sealed in recent[cut:]:
+        streams.judge(_opened(sealed))
+    histograms = streams.found()
+    del streams  # values of thousands of events
+    newest = recent[max(0, cut - LAID_OUT_FRAMES) : cut]
+    laid_out = _laid_out(newest, replace(before, histograms=histograms))
+    whole = replace(shared, histograms=histograms)
     zstd = alone or (b"" if present is None else present.zstd)
-    laid_out = _laid_out(
-        _opened(recent[max(0, cut - LAID_OUT_FRAMES) : cut]),
-        replace(before, histograms=whole.histograms),
-    )
-    present_bytes = _sealed_bytes(judged_on, present)
     parts = ((alone, NOTHING_SHARED), (zstd, shared), (zstd, whole), (laid_out, whole))
-    contents = {join_content(first, one): (first, as_of(one, at_cut)) for first, one in parts}
-    for content, (first, one) in contents.items():
+    judged_on = [_opened(sealed) for sealed in recent[cut:]]
+    present_bytes = _sealed_bytes(judged_on, present)
+    for content, (first, one) in {join_content(*pair): pair for pair in parts}.items():
         if content:
-            learned = Dictionary(join_content(first, one))
-            yield Judged(len(judged_on), present_bytes, _sealed_bytes(judged_on, learned), content)
+            learned_bytes = _sealed_with(
+                judged_on, join_content(first, as_of(one, hindsight.known))
+            )
+            yield Judged(len(judged_on), present_bytes, learned_bytes, content)
 
 
-def _opened(recent: Iterable[Sealed]) -> Iterator[list[Event]]:
-    """Yield the events of frames; one frame at a time, since those of many are megabytes."""
-    for columns, used in recent:
-        yield decode_events(columns, {} if used is None else {used.name: used})
+def _note(sealed: Sealed, streams: StreamValues, hindsight: Hindsight) -> None:
+    """Learn from one frame, and let go of it: the events of one may be a megabyte."""
+    events = _opened(sealed)
+    streams.saw(events)
+    hindsight.saw(events)
 
 
-def _laid_out(frames: Iterable[Sequence[Event]], shared: Shared) -> bytes:
+def _opened(sealed: Sealed) -> list[Event]:
+    columns, used = sealed
+    return decode_events(columns, {} if used is None else {used.name: used})
+
+
+def _laid_out(frames: Sequence[Sealed], shared: Shared) -> bytes:
     """Return what zstd learns of frames as they will be; bodies so far say who is in them by name."""
-    if not shared:
+    if not shared or not frames:
         return b""
     only = Dictionary(join_content(b"", shared))
-    at_hand = {only.name: only}
-    bodies = [uncompressed(encode_events(one, dictionary=only), at_hand) for one in frames]
-    return train(bodies, LAID_OUT_BYTES).content if bodies else b""
+    bodies = [_body_of(_opened(one), only) for one in frames]
+    return train(bodies, LAID_OUT_BYTES).content
+
+
+def _body_of(events: Sequence[Event], only: Dictionary) -> bytes:
+    return uncompressed(encode_events(events, dictionary=only), {only.name: only})
+
+
+def _sealed_with(frames: Sequence[Sequence[Event]], content: bytes) -> int:
+    """Return what frames take with a dictionary, which is gone then: it holds a megabyte of zstd's."""
+    return _sealed_bytes(frames, Dictionary(content))
 
 
 def _sealed_bytes(frames: Sequence[Sequence[Event]], dictionary: Dictionary | None) -> int:
