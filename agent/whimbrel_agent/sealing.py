@@ -87,7 +87,15 @@ class SealingTask:
                 # on a full disk no session would help what cannot be sealed
                 waiting = () if self._full else waiting_of(await self._buffer.unsealed())
                 self._sender.events_wait(waiting, came=came)
+            await self._learn(deadline_ns)
             await self._wait(self._clock.mono_ns(), deadline_ns)
+
+    async def _learn(self, deadline_ns: int | None) -> None:
+        """Go on with the trial of a dictionary, if there is one, until events want to be looked at."""
+        while await self._buffer.dictionaries.learn():
+            is_late = deadline_ns is not None and self._clock.mono_ns() >= deadline_ns
+            if is_late or self._accepted.is_set():
+                return
 
     async def _look(self) -> int | None:
         now_ns = self._clock.mono_ns()

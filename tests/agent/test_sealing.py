@@ -15,6 +15,7 @@ from buffers.harness import answer
 from servers.waiting import eventually
 from whimbrel_agent.buffer.runner import ThreadRunner
 from whimbrel_agent.buffer.store import Buffer
+from whimbrel_agent.buffer.teaching import Dictionaries
 from whimbrel_agent.buffer.values import (
     BufferConfig,
     BufferFullError,
@@ -120,6 +121,25 @@ async def test_a_full_disk_does_not_end_the_task(
         await eventually(lambda: bool(told.sealed), timeout_s=20, what="a frame")
     assert failed
     assert all(not waiting for waiting, _ in told.waits)  # no session of the radio would help it
+
+
+async def test_what_is_accepted_and_what_is_due_does_not_wait_for_a_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+
+    async def endless(_dictionaries: Dictionaries) -> bool:
+        steps.append(1)
+        await asyncio.sleep(0)
+        return True
+
+    monkeypatch.setattr(Dictionaries, "learn", endless)
+    async with sealing_buffer(tmp_path, 0.05) as (buffer, told):
+        await eventually(lambda: len(steps) > 3, timeout_s=20, what="a trial")
+        await buffer.accept([EVENT])
+        await eventually(lambda: bool(told.sealed), timeout_s=20, what="a frame")
+        before = len(steps)
+        await eventually(lambda: len(steps) > before, timeout_s=20, what="the rest of the trial")
 
 
 async def test_while_the_radio_rests_it_tells_what_waits_and_until_when(tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ class DictionaryMachine(RuleBasedStateMachine):
             self.accepted += events
             self.chain.shop.clock.advance(30.0)
             self.do(self.chain.buffer.seal_due(self.chain.shop.clock.mono_ns()))
+            while self.do(self.chain.buffer.dictionaries.learn()):
+                pass
 
     @rule(loss=st.sampled_from([0.0, 0.0, 0.3, 0.8]), seed=st.integers(0, 1000))
     def talk(self, loss: float, seed: int) -> None:

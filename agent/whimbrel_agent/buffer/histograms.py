@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import gcd, log2
 from operator import itemgetter, sub
@@ -87,8 +87,8 @@ class StreamValues:
         noted = streams_of(events, self._shared, self._known)
         return (one for one in noted if one.place[2] <= MAX_STREAM_NUMBER)
 
-    def found(self) -> Histograms:
-        """Return the histograms that pay, those first that save most."""
+    def found(self) -> Generator[None, None, Histograms]:
+        """Return the histograms that pay, those first that save most; a stream is a step."""
         found = []
         for place, judged_on in self._judged.items():
             streams = self._streams.get(place, [])
@@ -96,6 +96,7 @@ class StreamValues:
             if saved_bytes > 0:
                 whole = _fitted(place, [*streams, *(one.values for one in judged_on)])
                 found.append((saved_bytes, whole))
+            yield
         found.sort(key=lambda one: (-one[0], one[1].place))
         return Histograms(_within(histogram for _, histogram in found))
 

@@ -16,7 +16,15 @@ from typing import Final
 
 from whimbrel_agent.buffer.sharing import Sharing
 from whimbrel_agent.buffer.training import SIZES_BYTES, train
-from whimbrel_agent.buffer.trials import Judged, Judgement, cut_of, judge, judge_shared, net_bytes
+from whimbrel_agent.buffer.trials import (
+    Judged,
+    Judgement,
+    Steps,
+    cut_of,
+    judge,
+    judge_shared,
+    net_bytes,
+)
 from whimbrel_protocol import zstdcodec
 from whimbrel_protocol.batch import encode_events, uncompressed
 from whimbrel_protocol.dictionaries import Dictionary
@@ -91,22 +99,36 @@ class Learner:
 
     def learn(self, present: Dictionary | None) -> Dictionary | None:
         """Make a dictionary and return it if it pays against the present one, if any."""
+        steps = self.steps(present)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                learned: Dictionary | None = end.value
+                return learned
+
+    def steps(self, present: Dictionary | None) -> Steps[Dictionary | None]:
+        """Do what :meth:`learn` does in steps, with the frames that came before the first."""
         self._next_try = 2 * self.frames
         samples = list(self._samples)
+        recent = [(columns, used) for _, columns, used in self._recent]
+        before = _shared_by(present)
+        shared = self._sharing.found(before)
+        yield
         cut = cut_of(len(samples))
         judged = [(one, _plain_bytes(one)) for one in samples[cut:]]
         present_bytes = _packed_bytes(judged, present)
-        # contents only: a dictionary that has compressed holds a megabyte of the library's
-        alone = self._best(
-            Judged(len(judged), present_bytes, _packed_bytes(judged, learned), learned.content)
-            for learned in (train(samples[:cut], size_bytes) for size_bytes in SIZES_BYTES)
-        )
-        before = _shared_by(present)
-        shared = self._sharing.found(before)
-        recent = [(columns, used) for _, columns, used in self._recent]
+        tried = []
+        for size_bytes in SIZES_BYTES:
+            # contents only: a dictionary that has compressed holds a megabyte of the library's
+            content = train(samples[:cut], size_bytes).content
+            learned_bytes = _packed_bytes(judged, Dictionary(content))
+            tried.append(Judged(len(judged), present_bytes, learned_bytes, content))
+            yield
+        alone = self._best(tried)
         if not recent or not (shared or before):
             return Dictionary(alone) if alone else None
-        best = self._best(judge_shared(recent, alone, shared, present))
+        best = self._best((yield from judge_shared(recent, alone, shared, present)))
         return Dictionary(best) if best else None
 
     def _best(self, judged: Iterable[Judged]) -> bytes:

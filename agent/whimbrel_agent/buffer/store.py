@@ -187,8 +187,6 @@ class Buffer:
             frames += count
             urgent = urgent or lane == 0
         self._tell_freed(frames)
-        if frames:
-            await self.dictionaries.learn()
         return SealResult(frames, self._sealer.deadline_ns, urgent)
 
     def look_out(self, *, sending: bool, asked: Detail = Detail.FULL) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Protocol, TypeVar
 
 from whimbrel_agent.buffer import capacity
 from whimbrel_agent.buffer.database import DiskFullError
 from whimbrel_agent.buffer.shelf import MAX_HELD
 from whimbrel_agent.buffer.state import BufferState
+from whimbrel_protocol.dictionaries import Dictionary
 from whimbrel_protocol.messages import DictionaryAnswer, DictionaryOffer, DictionaryStatus
 
 T = TypeVar("T")
@@ -31,11 +33,22 @@ class Dictionaries:
     def __init__(self, state: BufferState, run: Run) -> None:
         self._state = state
         self._run = run
+        self._trial: Iterator[None] | None = None
 
-    async def learn(self) -> None:
-        """Make a trial if one is due."""
-        if is_due(self._state):
-            await self._run(lambda: learn(self._state))
+    async def learn(self) -> bool:
+        """Do a step of a trial, if one is due or under way; returns whether there is more to do.
+
+        A trial takes some tenths of a second, and seconds on the slowest class of devices: what is
+        accepted and sealed meanwhile comes between its steps.
+        """
+        if self._trial is None and is_due(self._state):
+            self._trial = learn(self._state)
+        if self._trial is None:
+            return False
+        done = object()
+        if await self._run(partial(next, self._trial, done)) is done:
+            self._trial = None
+        return self._trial is not None
 
     def offers(self, now_mono_ns: int) -> list[DictionaryOffer]:
         """Give what the present region should be offered now; cheap when there is nothing."""
@@ -52,8 +65,8 @@ def is_due(state: BufferState) -> bool:
     return state.learner is not None and state.learner.is_due and bool(state.generation)
 
 
-def learn(state: BufferState) -> bool:
-    """Try a new dictionary and put it on the shelf if it pays; it is used once it is kept.
+def learn(state: BufferState) -> Iterator[None]:
+    """Try a new dictionary in steps, and put it on the shelf if it pays; it is used once it is kept.
 
     None is tried while another waits to be kept, or while frames name too many.
     """
@@ -64,19 +77,22 @@ def learn(state: BufferState) -> bool:
     waiting = any(not one.is_kept(state.address, state.generation) for one in shelf.live())
     if waiting or len(shelf) >= MAX_HELD or capacity.is_pressing(state):
         state.learner.pass_over()
-        return False
-    learned = state.learner.learn(shelf.for_sealing(state.address, state.generation))
+        return
+    learned = yield from state.learner.steps(shelf.for_sealing(state.address, state.generation))
     _log.debug("a dictionary was tried: %s", state.learner.last.reason)
-    if learned is None or learned.name in shelf.at_hand:
-        return False
+    if learned is not None and learned.name not in shelf.at_hand:
+        _shelve(state, learned)
+
+
+def _shelve(state: BufferState, learned: Dictionary) -> None:
+    assert state.learner is not None
     try:
         with state.change() as connection:
-            shelf.add(connection, learned.content)
+            state.shelf.add(connection, learned.content)
     except DiskFullError:  # it only saves bytes: what is full must not be made fuller
-        return False
+        return
     state.counters["dictionaries_learned"] += 1
     _log.info("dictionary %s is learned: %s", learned.name.hex(), state.learner.last.reason)
-    return True
 
 
 def take_answer(state: BufferState, answer: DictionaryAnswer) -> list[DictionaryOffer]:

@@ -6,9 +6,9 @@ again. Either is learned from the older ones and judged on the newest. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from whimbrel_agent.buffer.hindsight import Hindsight, as_of
 from whimbrel_agent.buffer.histograms import StreamValues
@@ -83,6 +83,11 @@ def judge(trial: Trial) -> Judgement:
     return Judgement(take=True, reason=f"pays: {figures}")
 
 
+T = TypeVar("T")
+
+Steps = Generator[None, None, T]
+"""Work in pieces of some milliseconds, so that others can come between; returns what it is done for."""
+
 Sealed = tuple[bytes, Dictionary | None]
 """Columns of a frame, and the dictionary that they may name."""
 
@@ -109,7 +114,7 @@ def cut_of(samples: int) -> int:
 
 def judge_shared(
     recent: Sequence[Sealed], alone: bytes, shared: Shared, present: Dictionary | None
-) -> Iterator[Judged]:
+) -> Steps[list[Judged]]:
     """Judge on the newest frames what is shared, with what zstd could refer to beside it.
 
     Args:
@@ -124,23 +129,27 @@ def judge_shared(
     streams = StreamValues(shared, hindsight.known)
     for sealed in recent[:cut]:
         _note(sealed, streams, hindsight)
+        yield
     for sealed in recent[cut:]:
         streams.judge(_opened(sealed))
-    histograms = streams.found()
+        yield
+    histograms = yield from streams.found()
     del streams  # values of thousands of events
     newest = recent[max(0, cut - LAID_OUT_FRAMES) : cut]
-    laid_out = _laid_out(newest, replace(before, histograms=histograms))
+    laid_out = yield from _laid_out(newest, replace(before, histograms=histograms))
     whole = replace(shared, histograms=histograms)
     zstd = alone or (b"" if present is None else present.zstd)
     parts = ((alone, NOTHING_SHARED), (zstd, shared), (zstd, whole), (laid_out, whole))
     judged_on = [_opened(sealed) for sealed in recent[cut:]]
     present_bytes = _sealed_bytes(judged_on, present)
+    judged = []
     for content, (first, one) in {join_content(*pair): pair for pair in parts}.items():
         if content:
-            learned_bytes = _sealed_with(
-                judged_on, join_content(first, as_of(one, hindsight.known))
-            )
-            yield Judged(len(judged_on), present_bytes, learned_bytes, content)
+            learned = join_content(first, as_of(one, hindsight.known))
+            learned_bytes = _sealed_with(judged_on, learned)
+            judged.append(Judged(len(judged_on), present_bytes, learned_bytes, content))
+            yield
+    return judged
 
 
 def _note(sealed: Sealed, streams: StreamValues, hindsight: Hindsight) -> None:
@@ -155,12 +164,15 @@ def _opened(sealed: Sealed) -> list[Event]:
     return decode_events(columns, {} if used is None else {used.name: used})
 
 
-def _laid_out(frames: Sequence[Sealed], shared: Shared) -> bytes:
+def _laid_out(frames: Sequence[Sealed], shared: Shared) -> Steps[bytes]:
     """Return what zstd learns of frames as they will be; bodies so far say who is in them by name."""
     if not shared or not frames:
         return b""
     only = Dictionary(join_content(b"", shared))
-    bodies = [_body_of(_opened(one), only) for one in frames]
+    bodies = []
+    for sealed in frames:
+        bodies.append(_body_of(_opened(sealed), only))
+        yield
     return train(bodies, LAID_OUT_BYTES).content
 
 

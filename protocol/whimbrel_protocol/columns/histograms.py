@@ -12,11 +12,11 @@ stream of that column, from 0. In the head of a frame there is no type. A reader
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
 from math import log2
-from operator import sub
+from operator import mul, sub
 from typing import Final, NamedTuple
 
 from whimbrel_protocol.columns.rans import MAX_BITS, WORD, WORD_BITS, Share, ShareReader
@@ -78,6 +78,17 @@ class Placed(NamedTuple):
     cost_bits: float
 
 
+class _Parts(NamedTuple):
+    """Of each bin, and at last of what is outside, what coding takes; values and numbers of bins only."""
+
+    numbers: list[int]
+    values: list[int]
+    widths: list[int]
+    sizes: list[int]
+    starts: list[int]
+    costs: list[float]
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """One histogram.
@@ -98,24 +109,25 @@ class Histogram:
     step: int
     bins: tuple[Bin, ...]
     bits_a_value: float = field(init=False, repr=False, compare=False)
-    _starts: list[int] = field(init=False, repr=False, compare=False)
-    _shares: list[Share] = field(init=False, repr=False, compare=False)
-    _costs: list[float] = field(init=False, repr=False, compare=False)
+    _parts: _Parts = field(init=False, repr=False, compare=False)
     _table: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         sizes = [one.share for one in self.bins]
         sizes.append((1 << SHARE_BITS) - sum(sizes))
-        ends = list(accumulate(sizes))
         widths = [*(one.bits for one in self.bins), _LENGTH_BITS]
         costs = [SHARE_BITS - log2(size) + bits for size, bits in zip(sizes, widths, strict=True)]
-        usual = sum(map(lambda size, cost: size * cost, sizes, costs)) / (1 << SHARE_BITS)
+        parts = _Parts(
+            [one.start for one in self.bins],
+            [self.base + one.start * self.step for one in self.bins],
+            widths,
+            sizes,
+            [end - size for end, size in zip(accumulate(sizes), sizes, strict=True)],
+            costs,
+        )
         put = object.__setattr__  # what follows from the fields
-        put(self, "bits_a_value", usual)
-        put(self, "_starts", [one.start for one in self.bins])
-        shares = [(end - size, size, SHARE_BITS) for end, size in zip(ends, sizes, strict=True)]
-        put(self, "_shares", shares)
-        put(self, "_costs", costs)
+        put(self, "bits_a_value", sum(map(mul, sizes, costs)) / (1 << SHARE_BITS))
+        put(self, "_parts", parts)
         put(self, "_table", self._small_table())
 
     def _small_table(self) -> bytes:
@@ -142,7 +154,7 @@ class Histogram:
             numbers = [value - base for value in rest]
         bins = self._find(numbers)
         outside = len(self.bins)
-        cost = sum(map(self._costs.__getitem__, bins))
+        cost = sum(map(self._parts.costs.__getitem__, bins))
         if outside in bins:
             far = (value for value, at in zip(rest, bins, strict=True) if at == outside)
             cost += sum(_zigzag(value).bit_length() for value in far)
@@ -154,27 +166,22 @@ class Histogram:
             if min(numbers) >= 0 and max(numbers) < len(table):
                 return list(map(table.__getitem__, numbers))
             return [table[one] if 0 <= one < len(table) else outside for one in numbers]
-        starts = self._starts
+        starts, widths = self._parts.numbers, self._parts.widths
         found = [bisect_right(starts, number) - 1 for number in numbers]
         return [
-            at if at >= 0 and number - starts[at] < 1 << self.bins[at].bits else outside
+            at if at >= 0 and number - starts[at] < 1 << widths[at] else outside
             for at, number in zip(found, numbers, strict=True)
         ]
 
-    def shares(self, placed: Placed) -> Iterable[Share]:
+    def shares(self, placed: Placed) -> Iterator[Share]:
         """Give the shares of values that were placed, in their order."""
-        shares = self._shares
-        if not any(one.bits for one in self.bins) and len(self.bins) not in placed.bins:
-            return map(shares.__getitem__, placed.bins)
-        return self._all_shares(placed)
-
-    def _all_shares(self, placed: Placed) -> Iterable[Share]:
-        bins, outside = self.bins, len(self.bins)
+        firsts, _, widths, sizes, starts, _ = self._parts
+        outside = len(self.bins)
         for value, number, at in zip(placed.rest, placed.numbers, placed.bins, strict=True):
-            yield self._shares[at]
+            yield starts[at], sizes[at], SHARE_BITS
             if at < outside:
-                start, bits, _ = bins[at]
-                left = number - start
+                bits = widths[at]
+                left = number - firsts[at] if bits else 0
             else:
                 left = _zigzag(value)
                 bits = left.bit_length()
@@ -192,10 +199,8 @@ class Histogram:
         Raises:
             RemoteProtocolError: malformed.
         """
-        starts, sizes = [one[0] for one in self._shares], [one[1] for one in self._shares]
-        widths = [*(one.bits for one in self.bins), MAX_BITS + 1]
+        _, firsts, widths, sizes, starts, _ = self._parts
         step, outside = self.step, len(self.bins)
-        firsts = [self.base + one.start * step for one in self.bins]
         mask, state, words = (1 << SHARE_BITS) - 1, coded.state, coded.words
         rest = []
         for _ in range(count):  # as coded.symbol and coded.number, which take three times as long
@@ -207,6 +212,10 @@ class Histogram:
             bits = widths[at]
             if not bits:
                 rest.append(firsts[at])
+            elif at == outside:
+                coded.state = state
+                rest.append(_read_far(coded))
+                state = coded.state
             elif bits <= MAX_BITS:
                 rest.append(firsts[at] + (state & (1 << bits) - 1) * step)
                 state >>= bits
@@ -214,9 +223,7 @@ class Histogram:
                     state = state << WORD_BITS | words.pop()
             else:
                 coded.state = state
-                rest.append(
-                    firsts[at] + coded.number(bits) * step if at < outside else _read_far(coded)
-                )
+                rest.append(firsts[at] + coded.number(bits) * step)
                 state = coded.state
         coded.state = state
         if self.differences:

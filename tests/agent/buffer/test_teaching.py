@@ -37,7 +37,9 @@ class Till:
         self.chain = chain
         self.events: list[Event] = []
 
-    async def work(self, frames: int, size: int = 20, *, names: str = "autumn") -> None:
+    async def work(
+        self, frames: int, size: int = 20, *, names: str = "autumn", learns: bool = True
+    ) -> None:
         for _ in range(frames):
             start = len(self.events)
             given = [
@@ -54,6 +56,8 @@ class Till:
             self.events += given
             self.chain.shop.clock.advance(30.0)
             await self.chain.buffer.seal_due(self.chain.shop.clock.mono_ns())
+            while learns and await self.chain.buffer.dictionaries.learn():
+                pass
 
     async def learn(self) -> bytes:
         """Work until a dictionary is on the shelf; return its name."""
@@ -102,6 +106,15 @@ async def test_a_dictionary_is_used_only_after_the_region_keeps_it(
     await chain.drain()
     assert chain.used == 3
     assert await chain.served() == till.events
+
+
+async def test_a_trial_goes_on_while_frames_are_sealed(chain: Chain, till: Till) -> None:
+    under_way = 0
+    while not till.shelf.at_hand and len(till.events) < 10_000:
+        await till.work(1, learns=False)
+        under_way += await chain.buffer.dictionaries.learn()
+    assert len(till.shelf.at_hand) == 1
+    assert under_way > 3  # steps, with a frame sealed before each
 
 
 async def test_whole_frames_become_smaller_by_a_quarter_at_least(chain: Chain, till: Till) -> None:
