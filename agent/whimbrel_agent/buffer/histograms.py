@@ -36,11 +36,8 @@ LEAST_VALUES: Final = 48
 """Fewer tell little of how often each comes."""
 
 BIN_BITS: Final = 12.0
-"""What a bin costs beside telling its share: three bytes of the dictionary, over some frames, and what is lost
-where it was chance. With 4 frames of 500 events took up to 6 per cent more, with 24 one."""
-
-FIRST_BITS: Final = 24
-"""About what the first value of a stream of differences costs more than the others."""
+"""What a bin costs beside telling its share: some bytes of the dictionary, over some frames, and what is lost
+where it was chance. With 4 or 24 frames differ by 1 per cent."""
 
 
 @dataclass(frozen=True, slots=True)
