@@ -82,15 +82,20 @@ class Dictionary:
 
     __slots__ = ("_compressors", "_loaded", "content", "name", "shared", "zstd")
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, shared: Shared | None = None) -> None:
         """Load a dictionary.
+
+        Args:
+            content: its bytes.
+            shared: what it is taken to share in place of what it says, to try what that would be like.
 
         Raises:
             RemoteProtocolError: it is empty, too long, or begins as a zstd dictionary and is none.
         """
         self.content = content
         self.name = dictionary_name(content)
-        self.zstd, self.shared = _split_content(content)
+        self.zstd, told = _split_content(content)
+        self.shared = told if shared is None else shared
         self._loaded = zstandard.ZstdCompressionDict(self.zstd) if self.zstd else None
         self._compressors = zstdcodec.ByLevel(self._loaded)
         try:

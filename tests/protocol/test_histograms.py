@@ -196,7 +196,7 @@ FULL = [Said(many(MAX_HISTOGRAM_BINS), nth) for nth in range(4)]
         (said(Said(), count=129), "number of histograms is 129"),
         (said(Said(), Said()), "two of one place"),
         (said(Said(), Said(kind=1)), "two of one place"),
-        (said(Said(nth=256)), "number of a stream is 256"),
+        (said(Said(nth=1_024)), "number of a stream is 1024"),
         (said(Said(kind=2)), "kind of a histogram is 2"),
         (said(Said(step=0)), "step of a histogram is 0"),
         (said(Said(many(1_025))), "bins of a histogram is 1025"),

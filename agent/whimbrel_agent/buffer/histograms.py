@@ -40,15 +40,20 @@ BIN_BITS: Final = 12.0
 where it was chance. With 4 or 24 frames differ by 1 per cent."""
 
 
+_OUTSIDE_BITS: Final = 80
+"""About what a number outside takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """Values as numbers, sorted."""
+    """Values as numbers, sorted; ``outside`` are so many that are too far from the others."""
 
     differences: bool
     before: int
     base: int
     step: int
     numbers: list[int]
+    outside: int
 
 
 class StreamValues:
@@ -115,7 +120,7 @@ def _saved_bytes(
     if sum(map(len, streams)) < LEAST_VALUES:
         return 0.0
     histogram = _fitted(place, streams)
-    coded = sum(histogram.place_values(one.values).cost_bits / 8 for one in judged_on)
+    coded = sum(1 + histogram.place_values(one.values).cost_bits / 8 for one in judged_on)
     return sum(one.cost_bytes for one in judged_on) - coded
 
 
@@ -124,7 +129,12 @@ def _fitted(place: Place, streams: Sequence[Sequence[int]]) -> Histogram:
     tried = [_fit(_sample_of(streams)), _fit(_sample_of_differences(streams))]
     _, bins, sample = min(tried, key=itemgetter(0))
     return Histogram(
-        place, sample.differences, sample.before, sample.base, sample.step, _shared_out(bins)
+        place,
+        sample.differences,
+        sample.before,
+        sample.base,
+        sample.step,
+        _shared_out(sample, bins),
     )
 
 
@@ -140,9 +150,16 @@ def _sample_of_differences(streams: Sequence[Sequence[int]]) -> _Sample:
 
 
 def _numbered(rest: list[int], before: int = 0, *, differences: bool) -> _Sample:
-    base = min(rest)
-    step = gcd(*(value - base for value in rest)) or 1
-    return _Sample(differences, before, base, step, sorted((one - base) // step for one in rest))
+    rest.sort()
+    if rest[-1] - rest[0] >= 1 << MAX_BIN_BITS:
+        middle = rest[len(rest) // 2]
+        near = [value for value in rest if abs(value - middle) < 1 << MAX_BIN_BITS - 1]
+    else:
+        near = rest
+    base = near[0]
+    step = gcd(*(value - base for value in near)) or 1
+    numbers = [(value - base) // step for value in near]
+    return _Sample(differences, before, base, step, numbers, len(rest) - len(near))
 
 
 _Cut = tuple[float, list[tuple[int, int, int]]]
@@ -168,28 +185,27 @@ def _fit(sample: _Sample) -> tuple[float, list[tuple[int, int, int]], _Sample]:
             return left[0] + right[0], left[1] + right[1]
         return whole, [(start, bits, count)]
 
-    bits = numbers[-1].bit_length()
-    if bits > MAX_BIN_BITS:
-        return float("inf"), [], sample
-    return *cut(0, size, 0, bits), sample
+    cost, bins = cut(0, size, 0, numbers[-1].bit_length())
+    return cost + sample.outside * _OUTSIDE_BITS, bins, sample
 
 
-def _shared_out(bins: list[tuple[int, int, int]]) -> tuple[Bin, ...]:
+def _shared_out(sample: _Sample, bins: list[tuple[int, int, int]]) -> tuple[Bin, ...]:
     """Return bins with their shares; what is seldom outside has one too.
 
     As many values may come from outside as bins have one only (I. J. Good, "The population frequencies of
     species", Biometrika 40, 1953).
     """
-    if not bins:
-        return ()
-    bins = sorted(sorted(bins, key=lambda one: -one[2])[:MAX_HISTOGRAM_BINS])
+    most_first = sorted(bins, key=lambda one: (-one[2], one[0]))
+    kept, left = most_first[:MAX_HISTOGRAM_BINS], most_first[MAX_HISTOGRAM_BINS:]
+    outside = 1 + sample.outside + sum(count for _, _, count in left)
+    outside += sum(count == 1 for _, _, count in kept)
+    size = outside + sum(count for _, _, count in kept)
     whole = 1 << SHARE_BITS
-    outside = 1 + sum(count == 1 for _, _, count in bins)
-    size = outside + sum(count for _, _, count in bins)
-    shares = [max(1, count * whole // size) for _, _, count in bins]
-    most = max(range(len(shares)), key=shares.__getitem__)
-    over = sum(shares) - (whole - max(1, outside * whole // size))
-    shares[most] -= over
-    return tuple(
-        Bin(start, bits, share) for (start, bits, _), share in zip(bins, shares, strict=True)
-    )
+    shares = [max(1, count * whole // size) for _, _, count in kept]
+    over = whole - max(1, outside * whole // size) - sum(shares)
+    for at in range(
+        abs(over)
+    ):  # what is left, or too much where many are seldom, the largest ones first
+        shares[at % len(shares) if over > 0 else shares.index(max(shares))] += 1 if over > 0 else -1
+    pairs = zip(kept, shares, strict=True)
+    return tuple(sorted(Bin(start, bits, share) for (start, bits, _), share in pairs))

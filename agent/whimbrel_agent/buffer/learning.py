@@ -21,6 +21,7 @@ from whimbrel_agent.buffer.trials import (
     Judgement,
     Steps,
     cut_of,
+    finish,
     judge,
     judge_shared,
     net_bytes,
@@ -99,13 +100,7 @@ class Learner:
 
     def learn(self, present: Dictionary | None) -> Dictionary | None:
         """Make a dictionary and return it if it pays against the present one, if any."""
-        steps = self.steps(present)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                learned: Dictionary | None = end.value
-                return learned
+        return finish(self.steps(present))
 
     def steps(self, present: Dictionary | None) -> Steps[Dictionary | None]:
         """Do what :meth:`learn` does in steps, with the frames that came before the first."""

@@ -14,9 +14,11 @@ from whimbrel_agent.buffer.hindsight import Hindsight, as_of
 from whimbrel_agent.buffer.histograms import StreamValues
 from whimbrel_agent.buffer.training import train
 from whimbrel_protocol.batch import decode_events, encode_events, uncompressed
+from whimbrel_protocol.columns.histograms import Histograms
 from whimbrel_protocol.dictionaries import Dictionary, join_content, pack_dictionary
 from whimbrel_protocol.event import Event
-from whimbrel_protocol.shared import NOTHING_SHARED, Shared
+from whimbrel_protocol.limits import MAX_TABLES_BYTES
+from whimbrel_protocol.shared import NOTHING_SHARED, Shared, write_shared
 
 LAID_OUT_BYTES: Final = 8 * 1024
 """What is learned beside tables and histograms. 32 KiB made frames at most 4 per cent smaller, and took more
@@ -107,6 +109,16 @@ class Judged:
         return Trial(ahead, self.frames, self.present_bytes, self.learned_bytes, cost_bytes)
 
 
+def finish(steps: Steps[T]) -> T:
+    """Do all steps at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            done: T = end.value
+            return done
+
+
 def cut_of(samples: int) -> int:
     """Return how many of some samples are learned from."""
     return samples - max(1, samples // JUDGED_SHARE)
@@ -125,7 +137,7 @@ def judge_shared(
     """
     cut = cut_of(len(recent))
     hindsight = Hindsight(shared, NOTHING_SHARED if present is None else present.shared)
-    before = as_of(shared, hindsight.known)
+    known_before = {number: set(values) for number, values in hindsight.known.items()}
     streams = StreamValues(shared, hindsight.known)
     for sealed in recent[:cut]:
         _note(sealed, streams, hindsight)
@@ -133,20 +145,18 @@ def judge_shared(
     for sealed in recent[cut:]:
         streams.judge(_opened(sealed))
         yield
-    histograms = yield from streams.found()
+    whole = _within(shared, (yield from streams.found()))
     del streams  # values of thousands of events
     newest = recent[max(0, cut - LAID_OUT_FRAMES) : cut]
-    laid_out = yield from _laid_out(newest, replace(before, histograms=histograms))
-    whole = replace(shared, histograms=histograms)
+    laid_out = yield from _laid_out(newest, whole, as_of(whole, known_before))
     zstd = alone or (b"" if present is None else present.zstd)
     parts = ((alone, NOTHING_SHARED), (zstd, shared), (zstd, whole), (laid_out, whole))
     judged_on = [_opened(sealed) for sealed in recent[cut:]]
     present_bytes = _sealed_bytes(judged_on, present)
     judged = []
-    for content, (first, one) in {join_content(*pair): pair for pair in parts}.items():
+    for content, (_, one) in {join_content(*pair): pair for pair in parts}.items():
         if content:
-            learned = join_content(first, as_of(one, hindsight.known))
-            learned_bytes = _sealed_with(judged_on, learned)
+            learned_bytes = _sealed_with(judged_on, content, as_of(one, hindsight.known))
             judged.append(Judged(len(judged_on), present_bytes, learned_bytes, content))
             yield
     return judged
@@ -164,11 +174,27 @@ def _opened(sealed: Sealed) -> list[Event]:
     return decode_events(columns, {} if used is None else {used.name: used})
 
 
-def _laid_out(frames: Sequence[Sealed], shared: Shared) -> Steps[bytes]:
-    """Return what zstd learns of frames as they will be; bodies so far say who is in them by name."""
+def _within(shared: Shared, histograms: Histograms) -> Shared:
+    """Return what is shared with as many of the histograms, the first ones, as there is room for."""
+    kept = histograms.all
+    while True:
+        whole = replace(shared, histograms=Histograms(kept))
+        if not kept or len(write_shared(whole)) <= MAX_TABLES_BYTES:
+            return whole
+        kept = kept[: len(kept) // 2]
+
+
+def _laid_out(frames: Sequence[Sealed], shared: Shared, before: Shared) -> Steps[bytes]:
+    """Return what zstd learns of frames as they will be; bodies so far say who is in them by name.
+
+    Args:
+        frames: to lay out.
+        shared: what they will have.
+        before: the same, of what was known before they came.
+    """
     if not shared or not frames:
         return b""
-    only = Dictionary(join_content(b"", shared))
+    only = Dictionary(join_content(b"", shared), before)
     bodies = []
     for sealed in frames:
         bodies.append(_body_of(_opened(sealed), only))
@@ -180,9 +206,9 @@ def _body_of(events: Sequence[Event], only: Dictionary) -> bytes:
     return uncompressed(encode_events(events, dictionary=only), {only.name: only})
 
 
-def _sealed_with(frames: Sequence[Sequence[Event]], content: bytes) -> int:
+def _sealed_with(frames: Sequence[Sequence[Event]], content: bytes, shared: Shared) -> int:
     """Return what frames take with a dictionary, which is gone then: it holds a megabyte of zstd's."""
-    return _sealed_bytes(frames, Dictionary(content))
+    return _sealed_bytes(frames, Dictionary(content, shared))
 
 
 def _sealed_bytes(frames: Sequence[Sequence[Event]], dictionary: Dictionary | None) -> int:

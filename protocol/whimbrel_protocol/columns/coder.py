@@ -20,6 +20,10 @@ KnownTexts = dict[int, set[str]]
 """By the number of a table the texts that it knew when a frame was sealed."""
 
 
+_CONSTANT_BITS: Final = 8
+"""What other forms need for values that are all the same."""
+
+
 class Noted(NamedTuple):
     """A stream that no histogram was for, and what it takes as it is planned."""
 
@@ -34,6 +38,7 @@ class Offer(NamedTuple):
     number: int
     histogram: Histogram
     placed: Placed
+    is_constant: bool
 
     @property
     def cost_bytes(self) -> float:
@@ -42,7 +47,9 @@ class Offer(NamedTuple):
 
     @property
     def is_usual(self) -> bool:
-        """Whether it is about what was to be expected."""
+        """Whether it is about what was to be expected, and no other form may be much shorter."""
+        if self.is_constant:
+            return self.placed.cost_bits <= _CONSTANT_BITS
         usual_bits = self.histogram.bits_a_value * len(self.placed.rest)
         return self.placed.cost_bits <= _USUAL * usual_bits + _USUAL_BITS
 
@@ -94,7 +101,8 @@ class Coder:
         if number is None:
             return None
         histogram = self._histograms.all[number]
-        return Offer(number, histogram, histogram.place_values(values))
+        is_constant = min(values) == max(values)
+        return Offer(number, histogram, histogram.place_values(values), is_constant)
 
     def take(self, offer: Offer) -> None:
         """Code a stream."""

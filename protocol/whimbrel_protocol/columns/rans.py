@@ -73,6 +73,8 @@ class ShareReader:
         self.words = list(struct.unpack_from(f">{count}H", data, _STATE_BYTES) if count else ())
         self.words.reverse()
         self.state = int.from_bytes(data[:_STATE_BYTES], "big") if data else _BEGIN
+        if self.state < (WORD if count else _BEGIN) or (data and self.state == _BEGIN):
+            raise RemoteProtocolError(f"coded numbers begin with state {self.state}")
 
     def symbol(self, starts: Sequence[int], sizes: Sequence[int], bits: int) -> int:
         """Give the number of the next symbol.

@@ -37,6 +37,9 @@ __all__ = ["Body", "streams_of", "write_body"]
 
 _INT64: Final = 2**63
 
+_OF_EXTENSIONS: Final = 16
+"""Number of the first stream of extensions; the ones before are of subjects and dedup keys."""
+
 
 class Body(NamedTuple):
     """A body, where its regions other than the first start, and whether it needs what is shared."""
@@ -145,6 +148,8 @@ def _write_shape(out: BodyWriter, shape: Shape, shared: Shared) -> None:
     if columns.dedup_keys:
         write_column(out, columns.dedup_keys)
     _write_data(out, shape, columns.data, NOTHING_SHARED if flags & MAPS else shared)
+    if out.coder is not None:
+        out.coder.begin(shape.type, "", _OF_EXTENSIONS)
     for column in columns.extensions:
         write_column(out, column)
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 
-import pytest
-
 from counting import counted
 from whimbrel_agent.buffer.hindsight import Hindsight, Known, as_of
-from whimbrel_agent.buffer.trials import Judged, cut_of, judge_shared
-from whimbrel_protocol.batch import encode_events
+from whimbrel_agent.buffer.trials import Judged, cut_of, finish, judge_shared
+from whimbrel_protocol.batch import decode_events, encode_events
 from whimbrel_protocol.columns.histograms import Histograms
 from whimbrel_protocol.columns.roster import Roster, series_of
 from whimbrel_protocol.dictionaries import Dictionary, join_content
@@ -54,12 +52,19 @@ def test_it_can_be_a_dictionary_still() -> None:
         assert read_shared(write_shared(now)) == now
 
 
-@pytest.mark.xfail(raises=AssertionError, reason="names of hidden rows are longer than numbers")
-def test_it_takes_no_more_room_than_a_dictionary_has() -> None:
+def test_tables_that_fill_a_dictionary_are_tried_although_hidden_rows_take_more_room() -> None:
     texts = [f"{10**6 + n * 7}" for n in range(4_096)]
     full = Shared(tuple(Table("t", f"k{k}", (), dict.fromkeys(texts, ())) for k in range(4)))
     half: Known = {number: set(texts[::2]) for number in range(4)}
-    assert len(write_shared(as_of(full, half))) <= MAX_TABLES_BYTES
+    hidden = as_of(full, half)
+    assert len(write_shared(hidden)) > MAX_TABLES_BYTES
+    tried = Dictionary(join_content(b"", full), hidden)
+    events = [
+        Event(type="t", source="s", time_ns=n, data={f"k{k}": texts[n % 7] for k in range(4)})
+        for n in range(40)
+    ]
+    columns = encode_events(events, dictionary=tried)
+    assert decode_events(columns, {tried.name: tried}) == events
 
 
 def test_what_is_known_in_full_stays_as_it_is_and_so_does_what_is_no_table() -> None:
@@ -121,7 +126,7 @@ def lines(articles: Iterable[str]) -> list[Event]:
 
 def judged(frames: Sequence[list[Event]], present: Dictionary | None = None) -> list[Judged]:
     recent = [(encode_events(events), None) for events in frames]
-    return list(judge_shared(recent, b"", LEARNED, present))
+    return finish(judge_shared(recent, b"", LEARNED, present))
 
 
 def with_the_table(frames: Iterable[list[Event]], shared: Shared = LEARNED) -> int:

@@ -150,4 +150,10 @@ def test_past_the_end_there_is_something_and_close_says_so() -> None:
 
 def test_a_word_that_no_symbol_asked_for_is_left_over() -> None:
     with pytest.raises(RemoteProtocolError, match="left over"):
-        ShareReader(b"\x00\x00\x00\x01\x00\x05").close()
+        ShareReader(b"\x00\x01\x00\x00\x00\x05").close()
+
+
+@pytest.mark.parametrize("data", [b"\x00", b"\x01", b"\0\0\0\x01", b"\0\0\xff\xff\0\x05"])
+def test_a_state_that_is_never_written_is_refused(data: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match="begin with state"):
+        ShareReader(data)
