@@ -9,7 +9,8 @@ from the RFC, with the reason:
   place of a segment for each acknowledgement: there are few frames in flight, and four reactions to
   one queue would empty it; at most a frame up and half the window down;
 * it begins with doubling, until frames wait three quarters of the target (LEDBAT++,
-  draft-irtf-iccrg-ledbat-plus-plus section 4.2): a frame a round trip would take a minute;
+  draft-irtf-iccrg-ledbat-plus-plus section 4.2): a frame a round trip would take a minute; and it doubles
+  again where it is less than the empty way holds and nothing waits longer than the target;
 * frames leave a little slower than the measured rate, and faster for one round trip in eight to find
   out whether the link bears more, then slower for one (the cycle of BBR,
   draft-cardwell-iccrg-bbr-congestion-control section 4.3.4.3): on a slow link a frame more in flight is
@@ -62,6 +63,12 @@ less than 90 ms; with 0.9 it is 91 %, with 1.0 a queue stays."""
 
 PHASES: Final = 8
 """Round trips of one cycle: one probes, the next one drains, the others cruise."""
+
+RETURNS: Final = 0.75
+"""Of what is on an empty way at the measured rate: below that the window doubles again (RFC 5681's slow
+start to a threshold, LEDBAT++ section 4.2). Our own urgent frames make a queue too, and from the least window
+in steps a slow link took half a minute to be full again. With 1.0 a 2 Mbit/s link with
+40 ms of jitter had pings wait up to a quarter longer."""
 
 _LEAVES_DOUBLING: Final = 0.75
 
@@ -121,6 +128,10 @@ class BackgroundWindow:
             step = GAIN * (target_s - queueing_s) * rate_per_s
             if step < 0 or full:
                 self._moved_s = now_s
+                if step > 0:
+                    way_bytes = rate_per_s * (now_s - sent_s - queueing_s)
+                    back = min(float(size_bytes), RETURNS * way_bytes - self.size_bytes)
+                    step = max(step, back)
                 step = max(-self.size_bytes / 2, min(step, TARGET_FRAME_BYTES))
                 self._set(self.size_bytes + step)
 

@@ -6,7 +6,9 @@ make a fast link ("Delivery Rate Estimation", draft-cheng-iccrg-delivery-rate-es
 time between two frames is taken from the region's stamps in the receipts: when a receipt comes says more
 about the region's commits. The rate is the greatest sample of the last periods. Where we had nothing more to send, a sample says
 nothing against the rate and counts only when it is greater; so do those of the frames that follow, until
-what was in flight then is through.
+what was in flight then is through. Where a frame was alone in flight the link was idle while its receipt
+was on its way, so that much is not held against the rate: without that, a link on which no two frames fit
+into a second of the rate would seem slower than it is, and keep them from ever fitting.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ such within 6 s of sending, and one poor second does not close it."""
 _CLOCK_STEPPED: Final = 0.5
 """Where the region's time and ours differ by more than this factor one of the clocks was set."""
 
+_MOST_WAY_PART: Final = 0.5
+"""Of a lone frame's time that may be called idle: the rate is at most twice what was seen lately."""
+
 _LEAST_S: Final = 0.001  # a clock's step: what came and went within is not divided by nothing
 
 
@@ -34,6 +39,7 @@ class Mark:
     sent_s: float
     size_bytes: int
     region_ns: int
+    alone: bool
 
 
 class DeliveryRate:
@@ -72,10 +78,12 @@ class DeliveryRate:
             self._idle_until_bytes = self._delivered + flying_bytes + 1
         return Mark(
             self._delivered, self._at_s, self._delivered >= self._idle_until_bytes,
-            now_s, size_bytes, self._region_ns,
+            now_s, size_bytes, self._region_ns, not flying_bytes,
         )  # fmt: skip
 
-    def delivered(self, size_bytes: int, mark: Mark | None, now_s: float, received_ns: int) -> None:
+    def delivered(
+        self, size_bytes: int, mark: Mark | None, now_s: float, received_ns: int, way_s: float = 0.0
+    ) -> None:
         """Take what a receipt named.
 
         Args:
@@ -83,6 +91,7 @@ class DeliveryRate:
             mark: of the newest first send among it; None when there is none.
             now_s: monotonic now.
             received_ns: when that one came in, by the region's clock.
+            way_s: there and back for the smallest frame, as far as is known.
         """
         self._delivered += size_bytes
         self._at_s = now_s
@@ -95,6 +104,9 @@ class DeliveryRate:
             if _CLOCK_STEPPED < region_s / spent_s < 1 / _CLOCK_STEPPED:
                 spent_s = region_s
         sample = (self._delivered - mark.delivered_bytes) / spent_s
+        if mark.alone and self.per_s is not None:
+            link_s = spent_s - min(way_s, _MOST_WAY_PART * spent_s)
+            sample = max(sample, min(self.per_s, sample * spent_s / link_s))
         if mark.busy and now_s - self._since_s >= PERIOD_S:
             self._older, self._newer = self._newer, sample
             self._since_s = now_s

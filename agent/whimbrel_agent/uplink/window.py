@@ -275,7 +275,8 @@ class Window:
             flying_bytes: what was in flight before it.
         """
         self._frames = min(float(self.max_frames), self._frames + frames * _FRAMES_GROWTH)
-        self._rate.delivered(size_bytes, mark, now_s, received_ns)
+        way_s = self._queueing.base_s or 0.0
+        self._rate.delivered(size_bytes, mark, now_s, received_ns, way_s)
         if mark is None:
             return
         bound = min(self._loss.size_bytes, self.credits.left(now_s))

@@ -16,6 +16,7 @@ from whimbrel_agent.uplink.background import (
     PACE_WHILE_DOUBLING,
     PHASES,
     PROBE,
+    RETURNS,
     BackgroundWindow,
 )
 from whimbrel_protocol.limits import TARGET_FRAME_BYTES
@@ -64,6 +65,15 @@ def test_below_the_target_it_grows_by_a_part_of_what_is_missing() -> None:
 
 def test_it_never_grows_by_more_than_a_frame_a_round_trip() -> None:
     assert steady().hear(0.0) == 200_000 + TARGET_FRAME_BYTES
+
+
+def test_below_what_the_empty_way_holds_it_doubles_once_the_queue_is_gone() -> None:
+    driver = steady(16_000.0)
+    assert driver.hear(1.0, rounds=2) == LEAST_BYTES
+    assert driver.hear(0.04) == 2 * LEAST_BYTES
+    assert driver.hear(0.04) == 4 * LEAST_BYTES
+    assert driver.hear(0.04) == pytest.approx(RETURNS * RATE * (0.1 - 0.04))
+    assert driver.hear(0.04) == pytest.approx(RETURNS * RATE * (0.1 - 0.04) + GAIN * 0.01 * RATE)
 
 
 def test_it_does_not_grow_where_it_held_nothing_back_and_shrinks_all_the_same() -> None:

@@ -69,6 +69,34 @@ def test_a_link_that_became_slow_is_known_after_two_periods_of_sending() -> None
     assert rate.per_s == 1_000
 
 
+def test_a_lone_frame_s_way_is_not_held_against_the_rate() -> None:
+    rate = DeliveryRate()
+    marks = [rate.sent(10_000, 0.0, 10_000 * n, busy=True) for n in range(2)]
+    for end_s, mark in zip((1.0, 2.0), marks, strict=True):
+        rate.delivered(10_000, mark, end_s, 0)
+    for n in range(20):
+        mark = rate.sent(10_000, 3.0 + 1.2 * n, 0, busy=True)
+        rate.delivered(10_000, mark, 4.2 + 1.2 * n, 0, 0.25)
+    assert rate.per_s == 10_000
+
+
+def test_of_a_link_that_became_slow_the_way_hides_half_at_most() -> None:
+    rate = DeliveryRate()
+    deliver(rate, 0.0, 1.0, 10_000)
+    for n in range(8):
+        mark = rate.sent(1_000, 1.0 + n, 0, busy=True)
+        rate.delivered(1_000, mark, 2.0 + n, 0, 60.0)
+    assert rate.per_s == 2_000
+
+
+def test_the_way_of_a_lone_frame_makes_no_fast_link() -> None:
+    rate = DeliveryRate()
+    for n in range(8):
+        mark = rate.sent(1_000, float(n), 0, busy=True)
+        rate.delivered(1_000, mark, n + 1.0, 0, 0.25)
+    assert rate.per_s == 1_000
+
+
 def test_another_link_begins_anew() -> None:
     rate = DeliveryRate()
     deliver(rate, 0.0, 1.0, 10_000)

@@ -28,7 +28,12 @@ def read(queue: LaneQueue, buffer: ModelBuffer) -> None:
 def send(queue: LaneQueue) -> int:
     frame = queue.take()
     queue.flights[key_of(frame)] = Flight(
-        frame, 0.0, 0, 10.0, 1, Mark(0, 0.0, busy=True, sent_s=0.0, size_bytes=1, region_ns=0)
+        frame,
+        0.0,
+        0,
+        10.0,
+        1,
+        Mark(0, 0.0, busy=True, sent_s=0.0, size_bytes=1, region_ns=0, alone=True),
     )
     return frame.id
 

@@ -44,7 +44,7 @@ def window_of(rules: LinkRules | None = None, credit: Credit = PLENTY, **spent: 
 def settle(window: Window, now_s: float, *, round_trip_s: float = 0.1, size: int = 50_000) -> None:
     """A receipt for that much, of a full window that was sent a round trip ago."""
     sent_s = now_s - round_trip_s
-    mark = Mark(0, sent_s, busy=True, sent_s=sent_s, size_bytes=16_000, region_ns=0)
+    mark = Mark(0, sent_s, busy=True, sent_s=sent_s, size_bytes=16_000, region_ns=0, alone=True)
     window.measured(16_000, round_trip_s, 0.0, now_s)
     window._rate._delivered = 0
     window.settled(size, mark, now_s, received_ns=1, frames=1, flying_bytes=MAX_BYTES)
