@@ -157,14 +157,14 @@ def _check_maps(maps: Iterable[dict[Any, Any]]) -> bool:
     maps = list(maps)
     if not _keys.known.issuperset(chain.from_iterable(maps)):
         _check_keys(set(chain.from_iterable(maps)))
-    others = [v for v in chain.from_iterable(map(dict.values, maps)) if type(v) not in _PLAIN]
-    kinds = set(map(type, others))
-    if kinds <= {int}:
-        if others and (min(others) < -_INT64 or max(others) >= _INT64):
-            _check_values(others)
+    kinds = set(map(type, chain.from_iterable(map(dict.values, maps)))) - _PLAIN
+    if not kinds:
+        return True
+    others = [v for v in chain.from_iterable(map(dict.values, maps)) if type(v) in kinds]
+    if kinds == {int} and min(others) >= -_INT64 and max(others) < _INT64:
         return True
     _check_values(others)
-    return False
+    return kinds == {int}
 
 
 def _check_keys(keys: set[Any]) -> None:

@@ -94,19 +94,21 @@ def group_events(events: Sequence[Event]) -> tuple[list[int], list[Series], list
         )
         for e in events
     ]
+    order = []
     for key, event in zip(keys, events, strict=True):
         one = found.get(key)
         if one is None:
             shape = shapes.setdefault(key[2:], shape_of(event))
             found[key] = one = Series(shape, event.source, event.zone, len(found))
         one.events.append(event)
+        order.append(one.number)
     for one in found.values():
         one.shape.size += len(one.events)
     if len(shapes) > _MANY_SHAPES and any(s.size < _FEW_EVENTS for s in shapes.values()):
         return _group_rare(events, keys, {k for k, s in shapes.items() if s.size < _FEW_EVENTS})
     for number, shape in enumerate(shapes.values()):
         shape.number = number
-    return [found[key].number for key in keys], list(found.values()), list(shapes.values())
+    return order, list(found.values()), list(shapes.values())
 
 
 def _group_rare(
