@@ -12,8 +12,8 @@ from whimbrel_protocol.columns.histograms import (
     Histogram,
     Histograms,
     Place,
-    fold,
 )
+from whimbrel_protocol.columns.numbers import fold
 from whimbrel_protocol.columns.writing import streams_of
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.limits import MAX_BINS

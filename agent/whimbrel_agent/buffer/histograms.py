@@ -25,8 +25,8 @@ from whimbrel_protocol.columns.histograms import (
     Histogram,
     Histograms,
     Place,
-    fold,
 )
+from whimbrel_protocol.columns.numbers import fold
 from whimbrel_protocol.columns.writing import streams_of
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.limits import MAX_BINS, MAX_HISTOGRAM_BINS, MAX_HISTOGRAMS, MAX_STREAM_NUMBER

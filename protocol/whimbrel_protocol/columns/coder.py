@@ -80,10 +80,10 @@ class Coder:
         self._column = (event_type, key)
         self._nth = nth
 
-    def knows(self, key: str | None = None, nth: int | None = None) -> bool:
-        """Whether how often values come may be known of the next stream, or of another in the head."""
-        place = (*self._column, self._nth) if key is None else ("", key, nth or 0)
-        return self._known is not None or place in self._histograms.by_place
+    def knows(self, place: Place | None = None) -> bool:
+        """Whether how often values come may be known of the stream of a place, or of the next one."""
+        asked = place or (*self._column, self._nth)
+        return self._known is not None or asked in self._histograms.by_place
 
     def as_known(self, table: int, texts: Sequence[str], numbers: list[int]) -> list[int]:
         """Return numbers of rows of texts; 0 for those that, learning, come for the first time."""

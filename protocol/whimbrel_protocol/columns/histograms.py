@@ -19,6 +19,7 @@ from math import log2
 from operator import mul, sub
 from typing import Final, NamedTuple
 
+from whimbrel_protocol.columns.numbers import fold, unzigzag, zigzag
 from whimbrel_protocol.columns.rans import MAX_BITS, WORD, WORD_BITS, Share, ShareReader
 from whimbrel_protocol.errors import RemoteProtocolError
 
@@ -31,7 +32,6 @@ __all__ = [
     "Histograms",
     "Place",
     "Placed",
-    "fold",
 ]
 
 SHARE_BITS: Final = 14
@@ -44,9 +44,6 @@ _LENGTH_BITS: Final = 7
 """Say how many bits a number outside has, 0 to 64."""
 
 _MAX_FAR_BITS: Final = 64
-
-_INT64: Final = 2**63
-_UINT64: Final = 2**64
 
 _SMALL_SPAN: Final = 2_048
 """So many numbers find their bins in a table of bytes: half the time of a search."""
@@ -157,7 +154,7 @@ class Histogram:
         cost = sum(map(self._parts.costs.__getitem__, bins))
         if outside in bins:
             far = (value for value, at in zip(rest, bins, strict=True) if at == outside)
-            cost += sum(_zigzag(value).bit_length() for value in far)
+            cost += sum(zigzag(value).bit_length() for value in far)
         return Placed(rest, numbers, bins, cost)
 
     def _find(self, numbers: Sequence[int]) -> Sequence[int]:
@@ -183,7 +180,7 @@ class Histogram:
                 bits = widths[at]
                 left = number - firsts[at] if bits else 0
             else:
-                left = _zigzag(value)
+                left = zigzag(value)
                 bits = left.bit_length()
                 yield bits, 1, _LENGTH_BITS
             while bits > MAX_BITS:
@@ -253,23 +250,8 @@ class Histograms:
 NO_HISTOGRAMS: Final = Histograms()
 
 
-def fold(values: list[int]) -> list[int]:
-    """Give at least one value modulo 2^64 as signed 64 bits; a writer's values are there already.
-
-    So any reader may compute in registers of 64 bits, and all give the same for any bytes.
-    """
-    if min(values) >= -_INT64 and max(values) < _INT64:
-        return values
-    return [(value + _INT64) % _UINT64 - _INT64 for value in values]
-
-
-def _zigzag(value: int) -> int:
-    return value << 1 if value >= 0 else ~(value << 1)
-
-
 def _read_far(coded: ShareReader) -> int:
     bits = coded.number(_LENGTH_BITS)
     if bits > _MAX_FAR_BITS:
         raise RemoteProtocolError(f"a coded number has {bits} bits: at most {_MAX_FAR_BITS}")
-    number = coded.number(bits)
-    return number >> 1 ^ -(number & 1)
+    return unzigzag(coded.number(bits))

@@ -27,7 +27,7 @@ from operator import lt, ne, sub
 from typing import Final
 
 from whimbrel_protocol.columns.coder import Coder
-from whimbrel_protocol.columns.histograms import fold
+from whimbrel_protocol.columns.numbers import fold
 from whimbrel_protocol.columns.planning import (
     BYTES,
     CODED,
@@ -50,7 +50,7 @@ from whimbrel_protocol.columns.planning import (
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint, put_zigzag
 from whimbrel_protocol.errors import RemoteProtocolError
 
-__all__ = ["fold", "read_integers", "run_lengths", "run_starts", "write_integers", "write_planned"]
+__all__ = ["read_integers", "run_lengths", "run_starts", "write_integers", "write_planned"]
 
 _HAS_DIVISOR: Final = 0x80
 _SCALED: Final = 0x40

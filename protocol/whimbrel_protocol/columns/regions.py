@@ -15,6 +15,7 @@ from typing import Any
 from whimbrel_protocol.columns.budget import Budget
 from whimbrel_protocol.columns.coder import Coder
 from whimbrel_protocol.columns.histograms import NO_HISTOGRAMS, Histograms
+from whimbrel_protocol.columns.numbers import unzigzag, zigzag
 from whimbrel_protocol.columns.rans import ShareReader
 from whimbrel_protocol.errors import LocalProtocolError, RemoteProtocolError
 
@@ -120,8 +121,7 @@ class Region:
 
     def zigzag(self) -> int:
         """Give the next signed 64-bit number."""
-        value = self.varint(2**64 - 1, "number")
-        return (value >> 1) ^ -(value & 1)
+        return unzigzag(self.varint(2**64 - 1, "number"))
 
 
 class BodyReader:
@@ -211,7 +211,7 @@ def put_varint(out: bytearray, value: int) -> None:
 
 def put_zigzag(out: bytearray, value: int) -> None:
     """Append a signed 64-bit number: zigzag, then LEB128."""
-    put_varint(out, value << 1 if value >= 0 else (~value << 1) | 1)
+    put_varint(out, zigzag(value))
 
 
 def read_varint(data: bytes, place: int) -> tuple[int, int]:

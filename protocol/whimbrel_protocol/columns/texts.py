@@ -17,7 +17,6 @@ from itertools import chain, repeat
 from operator import ne
 from typing import Final
 
-from whimbrel_protocol.columns.histograms import fold
 from whimbrel_protocol.columns.integers import (
     read_integers,
     run_lengths,
@@ -25,6 +24,7 @@ from whimbrel_protocol.columns.integers import (
     write_integers,
 )
 from whimbrel_protocol.columns.kinds import TEXT, TEXT_FEW, TEXT_NEW, TEXT_ONE
+from whimbrel_protocol.columns.numbers import fold
 from whimbrel_protocol.columns.regions import BodyReader, BodyWriter, put_varint
 from whimbrel_protocol.errors import RemoteProtocolError
 
@@ -259,22 +259,27 @@ def read_table(body: BodyReader, size: int, form: int) -> list[str]:
             ]
     except UnicodeDecodeError as exc:
         raise RemoteProtocolError(f"a text is not utf-8: {exc}") from exc
-    width = body.head.byte() if form in {NUMBERS, HEXADECIMAL} else 0
     if form == HEXADECIMAL and body.has_histograms:
-        if not 1 <= width <= _MAX_HEXADECIMAL_DIGITS:
-            raise RemoteProtocolError(f"{width} hexadecimal digits: must be 1 to 16")
-        texts = [f"{number % 2**64:0{width}x}" for number in read_integers(body, size)]
-        if max(map(len, texts)) > width:
-            raise RemoteProtocolError(f"a number has more than {width} hexadecimal digits")
-        return texts
+        return _read_hexadecimal(body, size)
     if form != NUMBERS:
         raise RemoteProtocolError(f"text form is {form}: not a known form")
+    width = body.head.byte()
     if width > _MAX_DIGITS:
         raise RemoteProtocolError(f"number width is {width}: must be at most {_MAX_DIGITS}")
     numbers = read_integers(body, size)
     if min(numbers) < 0:
         raise RemoteProtocolError("a number in a text column is negative")
     return [str(number).zfill(width) for number in numbers] if width else list(map(str, numbers))
+
+
+def _read_hexadecimal(body: BodyReader, size: int) -> list[str]:
+    width = body.head.byte()
+    if not 1 <= width <= _MAX_HEXADECIMAL_DIGITS:
+        raise RemoteProtocolError(f"{width} hexadecimal digits: must be 1 to 16")
+    texts = [f"{number % 2**64:0{width}x}" for number in read_integers(body, size)]
+    if max(map(len, texts)) > width:
+        raise RemoteProtocolError(f"a number has more than {width} hexadecimal digits")
+    return texts
 
 
 def _size(length: int) -> int:

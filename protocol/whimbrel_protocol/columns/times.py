@@ -18,7 +18,8 @@ from itertools import accumulate
 from operator import ne, sub
 from typing import Final
 
-from whimbrel_protocol.columns.integers import fold, read_integers, write_integers, write_planned
+from whimbrel_protocol.columns.integers import read_integers, write_integers, write_planned
+from whimbrel_protocol.columns.numbers import fold
 from whimbrel_protocol.columns.planning import (
     DELTA,
     DELTA2,
@@ -119,7 +120,7 @@ def write_series_times(
         if any(steps[at] for at in members)
     }
     coder = out.coder
-    if coder is not None and any(coder.knows(_TIMES, shape) for shape in parts):
+    if coder is not None and any(coder.knows(("", _TIMES, shape)) for shape in parts):
         _write_by_shape(out, parts, {})
         return
     plans = {shape: plan_integers(part, light=out.light) for shape, part in parts.items()}
