@@ -59,12 +59,8 @@ class Acceptor:
         """Queue a group, and return its answer when it is durable."""
         self._check_size(events, keys, checkpoint)
         ticket = Ticket(events, keys, fingerprints, checkpoint, aside)
-        limit_bytes = self._state.database.limits.group_bytes
-        if ticket.size_bytes > limit_bytes and ticket.count > 1:
-            raise GroupTooBigError(
-                f"group packs into {ticket.size_bytes} bytes, at most {limit_bytes} fit one "
-                "transaction; send fewer events at once"
-            )
+        if self._turn.locked():  # the other thread is busy: else it packs with warmer caches
+            self._pack(ticket)
         self._waiting.append(ticket)
         self._waiting_events += ticket.count
         try:
@@ -111,18 +107,30 @@ class Acceptor:
                 f"{MAX_WAITING_EVENTS} may; try again in a second"
             )
 
+    def _pack(self, ticket: Ticket) -> None:
+        ticket.pack()
+        limit_bytes = self._state.database.limits.group_bytes
+        if ticket.size_bytes > limit_bytes and ticket.count > 1:
+            raise GroupTooBigError(
+                f"group packs into {ticket.size_bytes} bytes, at most {limit_bytes} fit one "
+                "transaction; send fewer events at once"
+            )
+
     def _commit_until(self, ticket: Ticket) -> None:
-        """Commit groups, in order, until this ticket has its answer."""
-        while not ticket.done:
-            group = self._take()
-            try:
-                self._commit(group)
-            except Exception as error:  # noqa: BLE001  each ticket gets its own answer
-                if len(group) == 1:
-                    group[0].error, group[0].done = error, True
-                else:
-                    self._commit_each(group)
+        """Commit groups, in order, until this ticket has its answer (an abandoned one gets none)."""
+        while self._waiting and not ticket.done:
+            if group := self._take():
+                self._commit_together(group)
         self._state.database.checkpoint_if_due()
+
+    def _commit_together(self, group: list[Ticket]) -> None:
+        try:
+            self._commit(group)
+        except Exception as error:  # noqa: BLE001  each ticket gets its own answer
+            if len(group) == 1:
+                group[0].fail(error)
+            else:
+                self._commit_each(group)
 
     def _commit_each(self, group: list[Ticket]) -> None:
         """Commit one by one: what one may not do (no room in its lane) another may."""
@@ -130,18 +138,28 @@ class Acceptor:
             try:
                 self._commit([ticket])
             except Exception as error:  # noqa: BLE001  the ticket's caller raises it
-                ticket.error, ticket.done = error, True
+                ticket.fail(error)
 
     def _take(self) -> list[Ticket]:
-        """Take from the queue what fits one transaction."""
+        """Take from the queue what fits one transaction; what is no good gets its answer."""
         group: list[Ticket] = []
         room = self._state.database.limits.group_bytes
-        while self._waiting and (not group or self._waiting[0].size_bytes <= room):
-            ticket = self._waiting.popleft()
-            if not ticket.abandoned:
+        while self._waiting:
+            ticket = self._waiting[0]
+            if not ticket.abandoned and self._is_good(ticket):
+                if group and ticket.size_bytes > room:
+                    break
                 group.append(ticket)
                 room -= ticket.size_bytes
+            self._waiting.popleft()
         return group
+
+    def _is_good(self, ticket: Ticket) -> bool:
+        try:
+            self._pack(ticket)
+        except Exception as error:  # noqa: BLE001  the ticket's caller raises it
+            ticket.fail(error)
+        return not ticket.done
 
     def _commit(self, group: list[Ticket]) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from whimbrel_agent.buffer import overflow
@@ -157,7 +158,7 @@ class Commit:
         return Run(self._state.epoch, LANES[lane], first, count)
 
     def _place_keyed(
-        self, connection: sqlite3.Connection, ticket: Ticket, keys: list[bytes | None]
+        self, connection: sqlite3.Connection, ticket: Ticket, keys: Sequence[bytes | None]
     ) -> Places:
         places = PlaceCollector()
         fresh: list[Event] = []

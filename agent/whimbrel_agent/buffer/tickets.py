@@ -33,11 +33,14 @@ class Aside:
 
 
 class Ticket:
-    """One accept call: what it brought, and its answer once it is durable."""
+    """One accept call: what it brought, and its answer once it is durable.
+
+    ``keys`` are hashed, and ``lanes``, ``packs`` and ``size_bytes`` known, once it is packed.
+    """
 
     __slots__ = (
-        *("abandoned", "answer", "aside", "checkpoint", "count", "done"),
-        *("error", "events", "fingerprints", "keys", "lanes", "packs", "size_bytes"),
+        *("abandoned", "answer", "aside", "checkpoint", "count", "done", "error", "events"),
+        *("fingerprints", "keys", "lanes", "packed", "packs", "size_bytes"),
     )
 
     def __init__(
@@ -50,19 +53,40 @@ class Ticket:
     ) -> None:
         self.count = len(events)
         self.fingerprints = fingerprints or [0] * self.count
-        keys = keys if keys is not None and any(keys) else None
-        self.keys = None if keys is None else [key and hash_key(key) for key in keys]
-        self.events = events if self.keys is not None else ()
+        self.keys = keys if keys is not None and any(keys) else None
+        self.events = events
         self.checkpoint = checkpoint
         self.aside = aside
-        self.lanes, self.packs = pack_group(events)
-        self.size_bytes = sum(len(pack.rows) for pack in self.packs)
-        if aside is not None:
-            self.size_bytes += aside.size_bytes + KEY_BYTES * len(aside.keys)
+        self.lanes: list[int] = []
+        self.packs: list[Pack] = []
+        self.size_bytes = 0
+        self.packed = False
         self.answer = Places()
         self.error: Exception | None = None
         self.done = False
         self.abandoned = False
+
+    def pack(self) -> None:
+        """Check and pack the events, once; by the thread that has nothing better to do.
+
+        Raises:
+            AcceptError: an event breaks a limit; it names which.
+        """
+        if self.packed:
+            return
+        self.lanes, self.packs = pack_group(self.events)
+        self.size_bytes = sum(len(pack.rows) for pack in self.packs)
+        if self.aside is not None:
+            self.size_bytes += self.aside.size_bytes + KEY_BYTES * len(self.aside.keys)
+        if self.keys is None:
+            self.events = ()
+        else:
+            self.keys = [key and hash_key(key) for key in self.keys]
+        self.packed = True
+
+    def fail(self, error: Exception) -> None:
+        """Have its caller raise an error."""
+        self.error, self.done = error, True
 
     @property
     def must_commit(self) -> bool:

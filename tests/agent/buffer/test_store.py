@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -18,10 +21,12 @@ from buffers.harness import (
     sales,
 )
 from whimbrel_agent.buffer.runner import ThreadRunner
-from whimbrel_agent.buffer.values import LaneConfig
+from whimbrel_agent.buffer.values import AcceptError, LaneConfig
 from whimbrel_protocol.batch import decode_events
 from whimbrel_protocol.frame import open_frame
 from whimbrel_protocol.lanes import LANE_NUMBERS
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -127,6 +132,70 @@ async def test_concurrent_accepts_share_commits_and_keep_their_order(tmp_path: P
         (rows,) = buffer._state.database.connection.execute("select count(*) from staged")
         assert rows[0] < 50
     await shop.runner.close()
+
+
+@pytest.mark.parametrize("bad_ones", [{0}, {1}, {0, 1}, {3, 7}, set(range(9))])
+async def test_what_is_no_good_among_concurrent_accepts_takes_nothing_with_it(
+    tmp_path: Path, bad_ones: set[int]
+) -> None:
+    # the first is checked by the database's thread, those that come during its commit by the loop
+    shop = Shop(tmp_path / "buffer.db", runner=ThreadRunner())
+    groups = [sales(2, 2 * n) for n in range(9)]
+    for n in bad_ones:
+        groups[n][1] = replace(groups[n][1], zone="No Zone")
+    async with shop.buffer() as buffer:
+        answers = await asyncio.gather(
+            *(buffer.accept(group) for group in groups), return_exceptions=True
+        )
+        for n, answer in enumerate(answers):
+            if n in bad_ones:
+                assert isinstance(answer, AcceptError)
+                assert (answer.index, answer.error.field) == (1, "zone")
+        good = [n for n in range(9) if n not in bad_ones]
+        assert await kept_numbers(buffer) == [m for n in good for m in (2 * n, 2 * n + 1)]
+        assert (await buffer.stats()).counters.get("accepted", 0) == 2 * len(good)
+        await buffer.accept(sales(1, 100))
+        await assert_sound(buffer)
+    await shop.runner.close()
+
+
+class LateRunner:
+    """A database thread that begins its work when a test says so."""
+
+    def __init__(self) -> None:
+        self._inner = ThreadRunner()
+        self.begun, self.may_work = threading.Event(), threading.Event()
+        self.may_work.set()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        def late() -> T:
+            self.begun.set()
+            self.may_work.wait()
+            return work()
+
+        return await self._inner.run(late)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+async def test_a_caller_that_goes_away_just_before_its_commit_does_not_hold_up_others(
+    tmp_path: Path,
+) -> None:
+    runner = LateRunner()
+    shop = Shop(tmp_path / "buffer.db", runner=runner)
+    async with shop.buffer() as buffer:
+        runner.begun.clear()
+        runner.may_work.clear()
+        gone = asyncio.create_task(buffer.accept(sales(1)))
+        assert await asyncio.to_thread(runner.begun.wait, 10)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        runner.may_work.set()
+        await buffer.accept(sales(1, 1))
+        assert await kept_numbers(buffer) == [1]
+    await runner.close()
 
 
 async def test_new_epoch_waits_in_an_in_order_lane_until_the_old_one_is_settled(
