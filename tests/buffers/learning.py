@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from whimbrel_agent.buffer.learning import Learner
+from whimbrel_agent.dictionaries.learning import Learner
 from whimbrel_protocol.batch import decode_events, encode_events
 from whimbrel_protocol.dictionaries import Dictionary
 from whimbrel_protocol.event import Event

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from buffers.chain import LANES, Chain
 from buffers.harness import sales
-from whimbrel_agent.buffer import learning, trials
+from whimbrel_agent.dictionaries import learning, trials
 from whimbrel_aggregator.journal.verify import verify_journal
 from whimbrel_protocol.event import Event
 

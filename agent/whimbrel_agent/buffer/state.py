@@ -17,7 +17,6 @@ from typing import Final, NamedTuple
 from whimbrel_agent.buffer.database import Database
 from whimbrel_agent.buffer.encoder import Encoder
 from whimbrel_agent.buffer.held import Held
-from whimbrel_agent.buffer.learning import Learner
 from whimbrel_agent.buffer.ledger import Ledger
 from whimbrel_agent.buffer.meter import Meter
 from whimbrel_agent.buffer.numbers import NumbersFile, next_block, window_block
@@ -28,6 +27,7 @@ from whimbrel_agent.buffer.streams import Streams
 from whimbrel_agent.buffer.thinning import Step
 from whimbrel_agent.buffer.values import BufferBrokenError, BufferConfig, DamageReport, LaneConfig
 from whimbrel_agent.decisions.journal import DecisionJournal
+from whimbrel_agent.dictionaries.learning import Learner
 from whimbrel_agent.ports import Clock, Random
 from whimbrel_protocol.keys import PrivateKey
 from whimbrel_protocol.lanes import LANES, Order

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from whimbrel_agent.buffer.learning import Learner
+from whimbrel_agent.dictionaries.learning import Learner
 from whimbrel_protocol.batch import encode_events
 from whimbrel_protocol.dictionaries import Dictionary, pack_dictionary
 from whimbrel_protocol.event import Event

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from buffers.learning import learn_from
-from whimbrel_agent.buffer.wordlists import (
+from whimbrel_agent.dictionaries.wordlists import (
     LEAST_FRAMES,
     LOOKED_AT,
     MAX_KEYS,

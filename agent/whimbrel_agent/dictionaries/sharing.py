@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from whimbrel_agent.buffer.formulas import Formulas
-from whimbrel_agent.buffer.regulars import Regulars
-from whimbrel_agent.buffer.relations import Relations
-from whimbrel_agent.buffer.wordlists import WordLists
+from whimbrel_agent.dictionaries.formulas import Formulas
+from whimbrel_agent.dictionaries.regulars import Regulars
+from whimbrel_agent.dictionaries.relations import Relations
+from whimbrel_agent.dictionaries.wordlists import WordLists
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.limits import (
     MAX_FORMULAS,

@@ -10,9 +10,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from whimbrel_agent.buffer.hindsight import Hindsight, as_of
-from whimbrel_agent.buffer.histograms import StreamValues
-from whimbrel_agent.buffer.training import train
+from whimbrel_agent.dictionaries.hindsight import Hindsight, as_of
+from whimbrel_agent.dictionaries.histograms import StreamValues
+from whimbrel_agent.dictionaries.training import train
 from whimbrel_protocol.batch import decode_events, encode_events, uncompressed
 from whimbrel_protocol.columns.histograms import Histograms
 from whimbrel_protocol.dictionaries import Dictionary, join_content, pack_dictionary

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buffers.learning import learn_from
-from whimbrel_agent.buffer.formulas import MAX_KEYS, MAX_ROWS, MAX_SEEN, MAX_TYPES, Formulas
-from whimbrel_agent.buffer.learning import Learner
-from whimbrel_agent.buffer.sharing import Sharing
+from whimbrel_agent.dictionaries.formulas import MAX_KEYS, MAX_ROWS, MAX_SEEN, MAX_TYPES, Formulas
+from whimbrel_agent.dictionaries.learning import Learner
+from whimbrel_agent.dictionaries.sharing import Sharing
 from whimbrel_protocol.batch import encode_events
 from whimbrel_protocol.dictionaries import Dictionary
 from whimbrel_protocol.event import Event

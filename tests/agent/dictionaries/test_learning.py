@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from buffers.harness import sales
-from whimbrel_agent.buffer.learning import (
+from whimbrel_agent.dictionaries.learning import (
     FIRST_FRAMES,
     MAX_SAMPLE_BYTES,
     SAMPLE_BYTES,
     Learner,
 )
-from whimbrel_agent.buffer.training import LEARNED_BYTES, SIZES_BYTES, train
-from whimbrel_agent.buffer.trials import TIMES_COST, Trial, judge
+from whimbrel_agent.dictionaries.training import LEARNED_BYTES, SIZES_BYTES, train
+from whimbrel_agent.dictionaries.trials import TIMES_COST, Trial, judge
 from whimbrel_protocol.batch import encode_events
 from whimbrel_protocol.dictionaries import Dictionary
 from whimbrel_protocol.event import Event

@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterable, Sequence
 
 from counting import counted
-from whimbrel_agent.buffer.hindsight import Hindsight, Known, as_of
-from whimbrel_agent.buffer.trials import Judged, cut_of, finish, judge_shared
+from whimbrel_agent.dictionaries.hindsight import Hindsight, Known, as_of
+from whimbrel_agent.dictionaries.trials import Judged, cut_of, finish, judge_shared
 from whimbrel_protocol.batch import decode_events, encode_events
 from whimbrel_protocol.columns.histograms import Histograms
 from whimbrel_protocol.columns.roster import Roster, series_of

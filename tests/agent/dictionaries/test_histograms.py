@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
-from whimbrel_agent.buffer.hindsight import Known
-from whimbrel_agent.buffer.histograms import LEAST_VALUES, StreamValues
-from whimbrel_agent.buffer.trials import cut_of, finish, judge_shared
+from whimbrel_agent.dictionaries.hindsight import Known
+from whimbrel_agent.dictionaries.histograms import LEAST_VALUES, StreamValues
+from whimbrel_agent.dictionaries.trials import cut_of, finish, judge_shared
 from whimbrel_protocol.batch import decode_events, encode_events
 from whimbrel_protocol.columns.histograms import SHARE_BITS, Histogram, Histograms
 from whimbrel_protocol.columns.roster import Roster, series_of

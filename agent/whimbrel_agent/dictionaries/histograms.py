@@ -16,7 +16,7 @@ from math import gcd, log2
 from operator import itemgetter, sub
 from typing import Final
 
-from whimbrel_agent.buffer.hindsight import Known
+from whimbrel_agent.dictionaries.hindsight import Known
 from whimbrel_protocol.columns.coder import Noted
 from whimbrel_protocol.columns.histograms import (
     MAX_BIN_BITS,

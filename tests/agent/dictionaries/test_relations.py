@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from buffers.learning import learn_from
-from whimbrel_agent.buffer.learning import Learner
-from whimbrel_agent.buffer.relations import (
+from whimbrel_agent.dictionaries.learning import Learner
+from whimbrel_agent.dictionaries.relations import (
     LEAST_RIGHT,
     LEAST_TIMES,
     LOOKED_AT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from buffers.learning import learn_from
-from whimbrel_agent.buffer.regulars import (
+from whimbrel_agent.dictionaries.regulars import (
     LEAST_FRAMES,
     MAX_KEPT,
     MAX_NAMES_BYTES,

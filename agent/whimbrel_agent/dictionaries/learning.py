@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from whimbrel_agent.buffer.sharing import Sharing
-from whimbrel_agent.buffer.training import SIZES_BYTES, train
-from whimbrel_agent.buffer.trials import (
+from whimbrel_agent.dictionaries.sharing import Sharing
+from whimbrel_agent.dictionaries.training import SIZES_BYTES, train
+from whimbrel_agent.dictionaries.trials import (
     Judged,
     Judgement,
     Steps,

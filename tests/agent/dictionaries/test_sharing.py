@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from whimbrel_agent.buffer.sharing import Sharing
+from whimbrel_agent.dictionaries.sharing import Sharing
 from whimbrel_protocol.columns.roster import series_of
 from whimbrel_protocol.event import Event
 from whimbrel_protocol.limits import MAX_TABLES_BYTES
