@@ -2,9 +2,8 @@
 
 Shipped agents and a shipped aggregator in one world. Every device's link is cut for a while, comes
 back at the same instant, and the kernel tells each agent so: nothing spreads them but what the region
-answers. ``python -m whimbrel_sim.worlds.homecoming --devices 2500 --regions 4`` prints the figures: a world
-is a region of the fleet, with a seed of its own, and all come back at the same moment. (A device holds six
-open files, and one process may have 20,000 or so.)
+answers. ``python -m whimbrel_sim.worlds.homecoming --devices 10000`` prints the figures, ``--devices 2500
+--regions 4`` those of several regions with a seed each, whose devices come back at the same moment.
 """
 
 from __future__ import annotations
@@ -13,10 +12,12 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
 from .broker import Connection
+from .filetables import file_tables, tables_for
 from .network import Message
 from .running import run_world
 from .scenario import Scenario, parse
@@ -168,11 +169,24 @@ def most_in_a_second(times_s: Sequence[float]) -> int:
     return most
 
 
-def come_home(devices: int, seed: int) -> Homecoming:
-    """Run one return of a fleet."""
+def come_home(devices: int, seed: int, *, tables: int | None = None) -> Homecoming:
+    """Run one return of a fleet.
+
+    Args:
+        devices: of the fleet.
+        seed: decides everything else.
+        tables: of open files, see ``filetables``; None for as many as it takes.
+    """
     seen: list[_Watch] = []
     scenario = story_of(devices)
-    outcome = run_world(scenario, seed, watch=lambda world: seen.append(_Watch(world)))
+    count = tables_for(devices) if tables is None else tables
+    with ExitStack() as stack:
+
+        def watch_it(world: World) -> None:
+            seen.append(_Watch(world))
+            stack.enter_context(file_tables(world.devices, count))
+
+        outcome = run_world(scenario, seed, watch=watch_it)
     [watch] = seen
     return Homecoming(
         devices=scenario.fleet.stores * scenario.fleet.devices,

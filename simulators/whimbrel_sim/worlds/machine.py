@@ -14,7 +14,7 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from pathlib import Path
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from whimbrel_protocol.errors import WhimbrelError
 
@@ -29,6 +29,14 @@ R = TypeVar("R")
 
 RESTART_S: Final = 5.0
 """A service manager starts a process that ended again after this."""
+
+
+class DoWork(Protocol):
+    """Does blocking work, and is done with it when it returns."""
+
+    def __call__(self, work: Callable[[], T], /) -> T:
+        """Return what the work returned."""
+        ...
 
 
 class ProcessDeadError(asyncio.CancelledError):
@@ -127,7 +135,7 @@ class WorldRunner:
     def _do(self, work: Callable[[], T]) -> T:
         self._process.touch()
         try:
-            result = work()
+            result = self._process.machine.do_work(work)
         finally:
             self._process.touch()
         return result
@@ -161,6 +169,7 @@ class Machine:
         clock: its clocks.
         folder: where the card's contents lie now; another one after every crash.
         slow_s: virtual seconds that each piece of blocking work takes, from nothing to this.
+        do_work: does blocking work; in the caller unless it is told otherwise.
         broke_off_s: when a process ended that was not told to, in the world's time.
     """
 
@@ -173,6 +182,7 @@ class Machine:
         self.timeline = timeline
         self.root = root
         self.slow_s = 0.0
+        self.do_work: DoWork = _in_the_caller
         self.broke_off_s: list[float] = []
         self.fuse_cuts_power = False
         self.crashing: Callable[[], None] = lambda: None
@@ -339,6 +349,10 @@ class Machine:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
         return loop
+
+
+def _in_the_caller(work: Callable[[], T]) -> T:
+    return work()
 
 
 def _is_said(error: BaseException) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from whimbrel_agent.uplink import session
 from whimbrel_sim.patching import applied, put
 from whimbrel_sim.worlds import homecoming
+from whimbrel_sim.worlds.filetables import FileTable, tables_for
 from whimbrel_sim.worlds.homecoming import (
     Homecoming,
     come_home,
@@ -41,6 +44,31 @@ def test_it_starts_at_the_set_rate_and_has_drained_when_the_region_said(
     assert found.most_in_a_second <= 0.05 * devices
     # the rate is not slower than what is set: 2.5 % of the fleet a second
     assert 30 < found.last_start_s < 50
+
+
+@pytest.mark.slow
+def test_files_in_tables_of_their_own_change_nothing() -> None:
+    here, spread = come_home(60, 4, tables=0), come_home(60, 4, tables=2)
+    assert replace(spread, cpu_s=here.cpu_s) == here
+    assert spread.faults() == []
+
+
+def test_tables_of_open_files_are_made_where_one_is_not_enough() -> None:
+    assert [tables_for(devices, 20_000) for devices in (1, 2_714, 2_715, 10_000)] == [0, 0, 2, 4]
+    assert tables_for(10_000, 1_000_000) == 0
+
+
+def test_a_table_has_open_files_of_its_own(tmp_path: Path) -> None:
+    table = FileTable(0)
+    path = tmp_path / "held"
+    path.touch()
+    handle = table.do(lambda: os.open(path, os.O_RDONLY))
+    here = {one.readlink() for one in Path("/proc/self/fd").iterdir() if one.exists()}
+    assert path not in here
+    assert table.do(lambda: os.fstat(handle)).st_ino == path.stat().st_ino
+    with pytest.raises(FileNotFoundError):  # what the work raises, the caller gets
+        table.do(lambda: os.open(tmp_path / "missing", os.O_RDONLY))
+    table.close()
 
 
 @pytest.mark.slow
