@@ -14,6 +14,7 @@ import pytest
 from buffers.harness import answer
 from servers.waiting import eventually
 from whimbrel_agent.buffer.runner import ThreadRunner
+from whimbrel_agent.buffer.sealing import SealResult
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.teaching import Dictionaries
 from whimbrel_agent.buffer.values import (
@@ -21,7 +22,6 @@ from whimbrel_agent.buffer.values import (
     BufferFullError,
     LaneConfig,
     Overflow,
-    SealResult,
 )
 from whimbrel_agent.clock import SystemClock
 from whimbrel_agent.energy.flushing import Waiting

@@ -56,6 +56,19 @@ class Unsealed:
     deadline_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class SealResult:
+    """What a call of ``seal_due`` did: frames made, and when to call again (monotonic ns).
+
+    ``urgent``: frames of the most urgent lane are among them. ``unsealed``: what waits on, by lane.
+    """
+
+    frames: int
+    next_deadline_ns: int | None
+    urgent: bool = False
+    unsealed: tuple[Unsealed, ...] = ()
+
+
 def is_due(
     waiting: Waiting, lane: LaneConfig, *, now_mono_ns: int, ratio: float, pressing: bool
 ) -> bool:

@@ -163,18 +163,6 @@ class FrameRef:
 
 
 @dataclass(frozen=True, slots=True)
-class SealResult:
-    """What a call of ``seal_due`` did: frames made, and when to call again (monotonic ns).
-
-    ``urgent``: frames of the most urgent lane are among them.
-    """
-
-    frames: int
-    next_deadline_ns: int | None
-    urgent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class SettleResult:
     """What a receipt did.
 

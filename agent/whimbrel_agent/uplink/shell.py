@@ -264,12 +264,9 @@ class Uplink:
     async def _send(self, sendings: tuple[Sending, ...]) -> None:
         if (link := self._link) is None:
             return  # it was lost after the session spoke; its LinkLost is waiting
-        newest = dict(sorted((one.frame.lane, one.frame.id) for one in sendings))
         gone = []
         try:
-            for frame_id in newest.values():
-                await self._buffer.reserve_published(frame_id)
-            loaded = await self._buffer.load_many([sending.frame for sending in sendings])
+            loaded = await self._buffer.load_to_send([sending.frame for sending in sendings])
             for sending, data in zip(sendings, loaded, strict=True):
                 frame = sending.frame
                 if data is None:

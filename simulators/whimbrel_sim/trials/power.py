@@ -58,7 +58,7 @@ class PowerPlan:
     Attributes:
         mains_s: counted on mains.
         low_s: counted at 15 %.
-        quiet_s: at 15 % after that, with nothing critical.
+        quiet_s: at 15 % after that, with nothing critical; like the others in whole ``routine_s``.
         routine_s: between two normal events, and between two bulk ones.
         critical_s: between two critical events.
         poll_s: the agent looks at its supply at least so often.
@@ -68,7 +68,7 @@ class PowerPlan:
 
     mains_s: float = 240.0
     low_s: float = 240.0
-    quiet_s: float = 90.0
+    quiet_s: float = 100.0
     routine_s: float = 20.0
     critical_s: float = 120.0
     poll_s: float = 20.0
