@@ -101,8 +101,7 @@ class Chain:
         await self.teach(self.buffer.dictionaries.offers(self.shop.clock.mono_ns()), chance)
         for lane in LANES:
             for ref in await all_pending(self.buffer, lane):
-                await self.buffer.reserve_published(ref.id)
-                data = await self.buffer.load(ref.id)
+                (data,) = await self.buffer.load_to_send([ref])
                 assert data is not None
                 self.used += columns_of(data) in {"zstd-dictionary", "zstd-tables"}
                 await self.take(await self.send(frame_topic(ADDRESS, lane), data, chance), chance)

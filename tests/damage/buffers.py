@@ -35,7 +35,7 @@ async def leave_buffer(folder: Path) -> Path:
         if start == FRAMES // 2 * FRAME_EVENTS:
             refs = await all_pending(buffer)
             await buffer.settle(receipt_for(refs[:RECEIPTED]))
-            await buffer.reserve_published(refs[RECEIPTED].id)
+            await buffer.load_to_send([refs[RECEIPTED]])
             buffer._state.database.checkpoint()
     for start in range(FRAMES * FRAME_EVENTS, EVENTS, FRAME_EVENTS):
         numbers = range(start, start + FRAME_EVENTS)

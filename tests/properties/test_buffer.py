@@ -76,7 +76,7 @@ class BufferMachine(RuleBasedStateMachine):
     def send(self, lane: str, count: int) -> None:
         refs = self.do(all_pending(self.buffer, lane))[:count]
         if refs:
-            self.do(self.buffer.reserve_published(refs[-1].id))
+            self.do(self.buffer.load_to_send(refs))
             self.sent |= {(lane, ref.epoch, ref.first): ref for ref in refs}
 
     @rule(lane=lanes, count=st.integers(1, 5), gapped=st.booleans(), live=st.booleans())
@@ -85,7 +85,7 @@ class BufferMachine(RuleBasedStateMachine):
         refs = refs[-count:] if live else refs[:count]
         if not refs:
             return
-        self.do(self.buffer.reserve_published(max(ref.id for ref in refs)))
+        self.do(self.buffer.load_to_send(refs))
         status = Status.GAPPED if gapped else Status.COMMITTED
         reason = int(GapReason.REFUSED) if gapped else 0
         result = self.do(self.buffer.settle(receipt_for(refs, status, reason=reason)))

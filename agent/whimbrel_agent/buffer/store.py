@@ -314,11 +314,6 @@ class Buffer:
         """
         return self._freed
 
-    async def reserve_published(self, up_to_id: int) -> None:
-        """Make "may have been published" durable for frames of that lane up to this id."""
-        if not self._state.is_published(up_to_id):
-            await self._run(lambda: sending.reserve_published(self._state, up_to_id))
-
     async def settle(self, receipt: Receipt) -> SettleResult:
         """Free or account what a verified receipt names, on exact matches only."""
         result = await self._run(lambda: settling.settle(self._state, receipt))

@@ -234,8 +234,7 @@ class BufferWork:
         refs = await self.buffer.pending(lane, after, self._chance.randint(1, 9))
         if not refs:
             return
-        await self.buffer.reserve_published(refs[-1].id)
-        data = await self.buffer.load_many(refs)
+        data = await self.buffer.load_to_send(refs)
         sent = [ref for ref, frame in zip(refs, data, strict=True) if frame is not None]
         self._mark(["published", [_frame_mark(ref) for ref in sent]])
         self._published[lane] += sent

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from whimbrel_agent.buffer import database, holding, numbers, opening, windows
+from whimbrel_agent.buffer import database, holding, numbers, opening, sending, windows
 from whimbrel_aggregator.journal import schema, storage
 from whimbrel_aggregator.journal.port import JournalError
 from whimbrel_aggregator.journal.sqlite import SqliteJournal
@@ -129,13 +129,10 @@ def _folder_not_synced() -> None:
 def _published_not_durable() -> None:
     """Mark frames as perhaps published in memory only."""
 
-    async def reserve(buffer: Any, up_to_id: int) -> None:
-        lane = up_to_id >> 56
-        buffer._state.published_through[lane] = up_to_id  # noqa: SLF001
+    def reserve(state: Any, up_to_id: int) -> None:
+        state.published_through[up_to_id >> 56] = up_to_id
 
-    from whimbrel_agent.buffer.store import Buffer  # noqa: PLC0415  only here
-
-    put(Buffer, "reserve_published", reserve)
+    put(sending, "reserve_published", reserve)
 
 
 def _window_not_told() -> None:

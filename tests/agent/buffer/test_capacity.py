@@ -107,7 +107,7 @@ async def test_published_frames_are_evicted_one_gap_each(shop: Shop) -> None:
         await pour(buffer, shop, 20)
         await buffer.seal_all()
         published = await all_pending(buffer)
-        await buffer.reserve_published(published[-1].id)
+        await buffer.load_to_send([published[-1]])
         await pour(buffer, shop, 150)
         gaps = {(r.first, r.span) for r in await all_pending(buffer) if r.count == 0}
         evicted = [(r.first, r.span) for r in published if (r.first, r.span) in gaps]
@@ -173,7 +173,7 @@ async def test_gap_that_came_too_late_is_void_in_the_ledger(shop: Shop) -> None:
         await buffer.accept(sales(10))
         await buffer.seal_all()
         (ref,) = await all_pending(buffer)
-        await buffer.reserve_published(ref.id)
+        await buffer.load_to_send([ref])
         assert await buffer.discard() == 10
         (gap,) = await all_pending(buffer)
         assert (gap.id, gap.first, gap.span, gap.count) == (ref.id, 1, 10, 0)

@@ -37,7 +37,7 @@ async def main() -> None:
         if number % 11 == 0:
             refs = (await all_pending(buffer))[:2]
             if refs:
-                await buffer.reserve_published(refs[-1].id)
+                await buffer.load_to_send([refs[-1]])
                 await buffer.settle(receipt_for(refs))
 
 asyncio.run(main())

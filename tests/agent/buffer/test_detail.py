@@ -120,7 +120,7 @@ async def test_a_thinned_frame_is_settled_like_any_other(shop: Shop) -> None:
         await buffer.accept(readings(100))
         await buffer.seal_all()
         refs = await buffer.pending("bulk", 0, 10)
-        await buffer.reserve_published(refs[-1].id)
+        await buffer.load_to_send([refs[-1]])
         await buffer.settle(receipt_for(refs))
         line = (await buffer.stats()).lanes[LANES.index("bulk")].ledger
         assert (line.accepted, line.delivered, line.pending) == (100, 50, 0)

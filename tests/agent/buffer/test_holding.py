@@ -227,7 +227,7 @@ async def test_the_gap_is_settled_like_any_other(shop: Shop) -> None:
     async with shop.buffer(lanes=LANES) as buffer:
         await buffer.apply_resume(answer())
         (gap,) = await all_pending(buffer)
-        await buffer.reserve_published(gap.id)
+        await buffer.load_to_send([gap])
         await buffer.settle(receipt_for([gap]))
         assert await all_pending(buffer) == []
         await assert_sound(buffer)

@@ -95,7 +95,7 @@ async def test_what_may_have_been_sent_is_not_touched(shop: Shop) -> None:
     async with shop.buffer(max_bytes=CAP_BYTES, lanes=THIN) as buffer:
         await pour(buffer, 5)
         sent = await all_pending(buffer, "bulk")
-        await buffer.reserve_published(sent[-1].id)
+        await buffer.load_to_send([sent[-1]])
         before = await buffer.load_many(sent)
         await pour_until(buffer, "thinned_events")
         assert await buffer.load_many(sent) == before
@@ -164,7 +164,7 @@ async def test_receipts_settle_thinned_frames(shop: Shop) -> None:
     async with shop.buffer(max_bytes=CAP_BYTES, lanes=THIN, retain_share=0.0) as buffer:
         await pour_until(buffer, "thinned_events")
         refs = await all_pending(buffer, "bulk")
-        await buffer.reserve_published(refs[-1].id)
+        await buffer.load_to_send([refs[-1]])
         await buffer.settle(receipt_for(refs))
         line = (await buffer.stats()).lane("bulk").ledger
         assert (line.pending, line.balanced) == (0, True)

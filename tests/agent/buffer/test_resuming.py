@@ -86,7 +86,7 @@ async def test_published_frames_are_never_cut(shop: Shop) -> None:
     async with shop.buffer() as buffer:
         await fill(buffer, 2)
         before = await all_pending(buffer)
-        await buffer.reserve_published(before[-1].id)
+        await buffer.load_to_send([before[-1]])
     async with shop.buffer() as buffer:
         await buffer.apply_resume(answer(StreamState(before[0].epoch, "normal", ((1, 15),), b"")))
         assert [r.digest for r in await all_pending(buffer)] == [r.digest for r in before]
@@ -98,7 +98,7 @@ async def test_restored_region_gets_receipted_frames_again_and_gaps_for_the_rest
     async with shop.buffer() as buffer:
         await fill(buffer, 4)
         refs = await all_pending(buffer)
-        await buffer.reserve_published(refs[-1].id)
+        await buffer.load_to_send([refs[-1]])
         await buffer.apply_resume(answer())
         await buffer.settle(receipt_for(refs[:3]))
         assert capacity.trim_receipted(buffer._state, 1) >= 1  # the oldest is no longer kept
@@ -141,7 +141,7 @@ async def test_same_digest_at_the_high_water_is_no_fork(shop: Shop) -> None:
     async with shop.buffer() as buffer:
         await fill(buffer, 2)
         refs = await all_pending(buffer)
-        await buffer.reserve_published(refs[0].id)
+        await buffer.load_to_send([refs[0]])
         outcome = await buffer.apply_resume(
             answer(StreamState(buffer.epoch, "normal", ((1, 10),), refs[0].digest))
         )
@@ -152,7 +152,7 @@ async def test_a_receipt_lost_before_the_last_one_is_no_fork(shop: Shop) -> None
     async with shop.buffer() as buffer:
         await fill(buffer, 4)
         refs = await all_pending(buffer)
-        await buffer.reserve_published(refs[2].id)
+        await buffer.load_to_send([refs[2]])
         await buffer.apply_resume(answer())
         await buffer.settle(receipt_for([refs[0], refs[2]]))
         outcome = await buffer.apply_resume(
@@ -321,7 +321,7 @@ async def test_a_hole_that_a_copy_s_frame_left_is_sent_again_and_then_named_as_a
     async with shop.buffer() as buffer:
         await fill(buffer, 2)
         first, second = await all_pending(buffer)
-        await buffer.reserve_published(second.id)
+        await buffer.load_to_send([second])
         await buffer.apply_resume(answer())
         await buffer.settle(receipt_for([first]))  # as a fork: a copy had committed 1 to 4
         has = answer(StreamState(first.epoch, "normal", ((1, 4),), b""))

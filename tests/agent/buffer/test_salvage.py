@@ -50,7 +50,7 @@ async def leave_behind(path: Path, *, with_shm: bool = False, clean: bool = Fals
         await buffer.seal_all()
     refs = await all_pending(buffer)
     await buffer.settle(receipt_for(refs[:3]))
-    await buffer.reserve_published(refs[4].id)
+    await buffer.load_to_send([refs[4]])
     buffer._state.database.checkpoint()
     for start in range(1_000, 1_500, 100):
         await buffer.accept(sales(100, start), keys=[b"%d" % n for n in range(start, start + 100)])

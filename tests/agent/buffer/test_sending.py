@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from whimbrel_agent.buffer.sending import PUBLISH_WINDOW
 from whimbrel_agent.buffer.state import FRAME_STRIDE
 from whimbrel_agent.buffer.store import Buffer
 from whimbrel_agent.buffer.values import FrameRef, LaneConfig
+from whimbrel_protocol.frame import open_frame
 from whimbrel_protocol.lanes import LANE_NUMBERS, Order
 from whimbrel_protocol.messages import StreamState
 
@@ -60,7 +62,7 @@ async def test_frames_sent_as_soon_as_they_are_sealed_cost_one_commit_a_window(
         for number in range(2 * PUBLISH_WINDOW):
             ref = await seal_one(buffer, number)
             logged = buffer._state.database.wal_frames()
-            await buffer.reserve_published(ref.id)
+            await buffer.load_to_send([ref])
             assert durable_through(buffer) >= ref.id
             if buffer._state.database.wal_frames() != logged:
                 bounds.append(durable_through(buffer))
@@ -71,7 +73,7 @@ async def test_frames_sent_as_soon_as_they_are_sealed_cost_one_commit_a_window(
 async def test_a_running_process_takes_only_what_it_sent_as_published(shop: Shop) -> None:
     async with shop.buffer(lanes=LANES) as buffer:
         refs = await fill(buffer, 3)
-        await buffer.reserve_published(refs[1].id)
+        await buffer.load_to_send([refs[1]])
         assert durable_through(buffer) > refs[2].id
         newest = await seal_one(buffer, 3)
         published = [ref.published for ref in await all_pending(buffer)]
@@ -89,7 +91,7 @@ async def test_after_a_restart_the_window_counts_as_published_and_new_frames_do_
 ) -> None:
     buffer = await shop.start(lanes=LANES)
     refs = await fill(buffer, PUBLISH_WINDOW + 5)
-    await buffer.reserve_published(refs[2].id)
+    await buffer.load_to_send([refs[2]])
     if clean:
         await buffer.close()
     else:
@@ -103,12 +105,12 @@ async def test_after_a_restart_the_window_counts_as_published_and_new_frames_do_
 async def test_an_id_in_a_window_of_before_is_unsent_until_it_is_sent(shop: Shop) -> None:
     buffer = await shop.start(lanes=LANES)
     (first,) = await fill(buffer, 1)
-    await buffer.reserve_published(first.id)
+    await buffer.load_to_send([first])
     stop_uncleanly(buffer)
     buffer = await shop.start(lanes=LANES)
     second, third = [await seal_one(buffer, number) for number in (1, 2)]
     assert second.id < third.id <= durable_through(buffer)
-    await buffer.reserve_published(second.id)
+    await buffer.load_to_send([second])
     assert [ref.published for ref in await all_pending(buffer)] == [True, True, False]
     stop_uncleanly(buffer)
     async with shop.buffer(lanes=LANES) as buffer:
@@ -125,7 +127,7 @@ async def test_an_id_in_a_window_of_before_is_unsent_until_it_is_sent(shop: Shop
 async def test_ids_given_again_after_everything_was_freed_are_unsent(shop: Shop) -> None:
     buffer = await shop.start(lanes=LANES, retain_share=0.0)
     refs = await fill(buffer, 3)
-    await buffer.reserve_published(refs[-1].id)
+    await buffer.load_to_send([refs[-1]])
     await buffer.settle(receipt_for(refs))
     stop_uncleanly(buffer)
     async with shop.buffer(lanes=LANES, retain_share=0.0) as buffer:
@@ -140,8 +142,25 @@ async def test_lanes_have_windows_of_their_own(shop: Shop) -> None:
         await buffer.accept(sales(10, 10, lane="critical"))
         await buffer.seal_all()
         (critical,) = await all_pending(buffer, "critical")
-        await buffer.reserve_published(normal.id)
+        await buffer.load_to_send([normal])
         assert not (await all_pending(buffer, "critical"))[0].published
-        await buffer.reserve_published(critical.id)
+        await buffer.load_to_send([critical])
         assert (await all_pending(buffer, "critical"))[0].published
         assert durable_through(buffer) == normal.id + PUBLISH_WINDOW * FRAME_STRIDE
+
+
+async def test_what_is_loaded_to_be_sent_is_known_in_every_lane_and_comes_whole(
+    shop: Shop,
+) -> None:
+    async with shop.buffer(lanes=LANES) as buffer:
+        await fill(buffer, 2)
+        await buffer.accept(sales(10, 20, lane="critical"))
+        await buffer.seal_all()
+        refs = [*await all_pending(buffer, "critical"), *await all_pending(buffer)]
+        stale = replace(refs[0], digest=b"12345678")  # another frame has taken its place
+        loaded = await buffer.load_to_send([*refs, stale])
+        assert loaded[-1] is None
+        digests = [open_frame(data).digest for data in loaded if data is not None]
+        assert digests == [ref.digest for ref in refs]
+        for lane in ("critical", "normal"):
+            assert all(ref.published for ref in await all_pending(buffer, lane))

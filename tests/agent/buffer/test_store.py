@@ -49,8 +49,11 @@ async def test_events_wait_for_the_linger_and_then_become_one_frame(shop: Shop) 
         await buffer.accept(sales(10))
         early = await buffer.seal_due(shop.clock.mono)
         assert (early.frames, early.next_deadline_ns) == (0, shop.clock.mono + SECOND_NS)
+        assert early.unsealed == await buffer.unsealed()
+        assert [(one.lane, one.events) for one in early.unsealed] == [("normal", 10)]
         shop.clock.advance(1)
-        assert (await buffer.seal_due(shop.clock.mono)).frames == 1
+        late = await buffer.seal_due(shop.clock.mono)
+        assert (late.frames, late.unsealed) == (1, ())
         (ref,) = await all_pending(buffer)
         data = await buffer.load(ref.id)
         assert data is not None
