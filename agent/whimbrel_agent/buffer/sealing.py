@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from whimbrel_agent.buffer.values import LaneConfig
 from whimbrel_protocol.limits import MAX_SEAL_EVENTS, TARGET_FRAME_BYTES
@@ -54,6 +54,13 @@ class Unsealed:
     batch_events: int
     linger_s: float
     deadline_ns: int
+
+
+class Made(NamedTuple):
+    """Frames that were sealed in one turn, and in which lane."""
+
+    lane: int
+    frames: int
 
 
 @dataclass(frozen=True, slots=True)

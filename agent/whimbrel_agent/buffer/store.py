@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from whimbrel_agent.buffer import resuming, sending, settling
 from whimbrel_agent.buffer.accepting import Acceptor
@@ -25,7 +25,7 @@ from whimbrel_agent.buffer.places import Places
 from whimbrel_agent.buffer.recent import Recent
 from whimbrel_agent.buffer.reporting import stats_of
 from whimbrel_agent.buffer.sealer import Sealer
-from whimbrel_agent.buffer.sealing import SealResult, Unsealed
+from whimbrel_agent.buffer.sealing import Made, SealResult, Unsealed
 from whimbrel_agent.buffer.state import BufferState
 from whimbrel_agent.buffer.teaching import Dictionaries
 from whimbrel_agent.buffer.tickets import Aside
@@ -52,13 +52,6 @@ T = TypeVar("T")
 
 RESERVE_RETRY_NS: Final = 5_000_000_000
 """How often a reserve that was given up is tried to be taken back."""
-
-
-class Made(NamedTuple):
-    """Frames that were sealed in one turn, and in which lane."""
-
-    lane: int
-    frames: int
 
 
 class Buffer:
