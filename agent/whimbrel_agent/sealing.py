@@ -69,7 +69,6 @@ class SealingTask:
         self._journal = journal or DecisionJournal()
         self._accepted = asyncio.Event()
         self._streak = Streak(_log)
-        self._full = False
         self._unsealed: tuple[Unsealed, ...] = ()
         self.decision = SealDecision(None, "not started")
         buffer.on_accept(self._accepted.set)
@@ -85,9 +84,7 @@ class SealingTask:
             self._accepted.clear()
             deadline_ns = await self._look()
             if self._sender.rests:
-                # on a full disk no session would help what cannot be sealed
-                waiting = () if self._full else waiting_of(self._unsealed)
-                self._sender.events_wait(waiting, came=came)
+                self._sender.events_wait(waiting_of(self._unsealed), came=came)
             await self._learn(deadline_ns)
             await self._wait(self._clock.mono_ns(), deadline_ns)
 
@@ -105,10 +102,10 @@ class SealingTask:
         try:
             result = await self._buffer.seal_due(now_ns)
         except BufferFullError as error:
-            self._full = True
+            self._unsealed = ()  # no session of the radio would help what cannot be sealed
             self._streak.failed("events could not be sealed", why=str(error))
             return now_ns + RETRY_FULL_NS
-        self._full, self._unsealed = False, result.unsealed
+        self._unsealed = result.unsealed
         if result.frames:
             self._sender.frames_sealed(urgent=result.urgent)
         return result.next_deadline_ns

@@ -123,6 +123,26 @@ async def test_a_full_disk_does_not_end_the_task(
     assert all(not waiting for waiting, _ in told.waits)  # no session of the radio would help it
 
 
+async def test_what_waits_is_nobodys_business_while_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Buffer.seal_due
+    full = asyncio.Event()
+
+    async def full_later(buffer: Buffer, now_mono_ns: int) -> SealResult:
+        if full.is_set():
+            raise BufferFullError("no space left on device")
+        return await original(buffer, now_mono_ns)
+
+    monkeypatch.setattr(Buffer, "seal_due", full_later)
+    async with sealing_buffer(tmp_path, 3600.0, rests=True) as (buffer, told):
+        await buffer.accept([EVENT])
+        await eventually(lambda: any(w for w, _ in told.waits), timeout_s=20, what="a wait")
+        full.set()
+        await buffer.accept([EVENT])
+        await eventually(lambda: not told.waits[-1][0], timeout_s=20, what="no wait")
+
+
 async def test_what_is_accepted_and_what_is_due_does_not_wait_for_a_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from whimbrel_agent.buffer import capacity
@@ -154,6 +155,19 @@ def discard(state: BufferState, lane: int) -> int:
         if not rows:
             return events
         events += sum(row.events for row in rows)
+
+
+def load_many(state: BufferState, frames: Sequence[FrameRef]) -> list[bytes | None]:
+    """Load frames; None also for those in whose place another one stands by now."""
+    return [load(state, one.id, one.digest) for one in frames]
+
+
+def load_to_send(state: BufferState, frames: Sequence[FrameRef]) -> list[bytes | None]:
+    """Load frames once they are durably known as perhaps sent."""
+    newest = dict(sorted((one.lane, one.id) for one in frames))
+    for up_to_id in newest.values():
+        reserve_published(state, up_to_id)
+    return load_many(state, frames)
 
 
 def reserve_published(state: BufferState, up_to_id: int) -> None:

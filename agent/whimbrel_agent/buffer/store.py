@@ -246,23 +246,14 @@ class Buffer:
 
         One trip to the database in place of two: each wakes two threads.
         """
-        newest = dict(sorted((one.lane, one.id) for one in frames))
-
-        def work() -> list[bytes | None]:
-            for up_to_id in newest.values():
-                sending.reserve_published(self._state, up_to_id)
-            return [sending.load(self._state, one.id, one.digest) for one in frames]
-
-        return await self._run(work)
+        return await self._run(lambda: sending.load_to_send(self._state, frames))
 
     async def load_many(self, frames: Sequence[FrameRef]) -> list[bytes | None]:
         """Load several frames in one trip to the database, each as :meth:`load` does.
 
         None also where another frame has taken the place since: a thinned one, or a gap.
         """
-        return await self._run(
-            lambda: [sending.load(self._state, one.id, one.digest) for one in frames]
-        )
+        return await self._run(lambda: sending.load_many(self._state, frames))
 
     async def newest_ids(self) -> dict[str, int]:
         """Give the greatest frame id per lane so far: what has one up to it is backlog."""

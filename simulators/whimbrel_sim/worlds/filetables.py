@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
+from itertools import cycle
 from typing import Final, TypeVar
 
 from .device import Device
@@ -34,7 +35,7 @@ class FileTable:
     """A thread with a table of open files of its own.
 
     Raises:
-        OSError: with the first work, where the system has no such thing.
+        OSError: the system has no such thing.
     """
 
     def __init__(self, number: int) -> None:
@@ -68,9 +69,8 @@ def file_tables(devices: Sequence[Device], count: int) -> Iterator[None]:
     """Spread the files of devices over so many tables while the block lasts."""
     tables = [FileTable(number) for number in range(count)]
     try:
-        for place, device in enumerate(devices):
-            if tables:
-                device.do_work = tables[place % count].do
+        for device, table in zip(devices, cycle(tables), strict=False):
+            device.do_work = table.do
         yield
     finally:
         for table in tables:
